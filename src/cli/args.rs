@@ -1,0 +1,295 @@
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
+#[derive(Parser, Debug)]
+#[command(
+    name = "loadgate",
+    version,
+    after_help = "Exit codes: 0 go · 1 proven failure, roll back · 2 usage or invalid input, nothing was sent · 3 hold: \
+                  not trusted, at a limit, or not settled · 4 no baseline · 5 loadgate itself failed · 130/143 interrupted"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Smoke pass, then load, then verdict
+    Run(RunArgs),
+    /// One pass over every step, functional checks only
+    Smoke(SmokeArgs),
+    /// One URL from flags
+    Quick(QuickArgs),
+    /// Judge stored runs again, against baselines or other runs
+    Compare(CompareArgs),
+    /// Check scenario files and print what a run would send and could judge; sends nothing
+    Validate(ValidateArgs),
+    /// Accepted runs that later ones are compared with
+    Baseline {
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
+    /// Show a stored run
+    Report(ReportArgs),
+    /// Serve the embedded target on loopback
+    Demo(DemoArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum BaselineCommand {
+    /// Measure and store
+    Record(RecordArgs),
+    /// Print level, noise and origin of what is stored
+    Show(ShowArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ScenarioArgs {
+    /// Scenario files, or folders of them
+    #[arg(required = true, value_name = "SCENARIO|DIR")]
+    pub paths: Vec<PathBuf>,
+    /// Set a variable of the scenarios
+    #[arg(long = "var", value_name = "K=V", value_parser = key_value)]
+    pub vars: Vec<(String, String)>,
+    /// Keep only these features; `*` stands for any text
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+#[command(group = ArgGroup::new("where").args(["target", "demo"]))]
+pub struct TargetArgs {
+    /// Base URL of the deployed service
+    #[arg(long, value_name = "URL", env = "LOADGATE_TARGET")]
+    pub target: Option<String>,
+    /// Start the embedded target, afresh for each look
+    #[arg(long)]
+    pub demo: bool,
+    /// A fault of the demo, such as slow:churn-prediction:+60%
+    #[arg(long = "fault", value_name = "SPEC", requires = "demo")]
+    pub faults: Vec<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct OutputArgs {
+    /// Folder for run.json and verdict.json [default: results/<UTC time>-<id>]
+    #[arg(long, value_name = "DIR", env = "LOADGATE_OUT")]
+    pub out: Option<PathBuf>,
+    /// Wait this long for the target to become ready; give up with exit code 3
+    #[arg(long, value_name = "DURATION", env = "LOADGATE_WAIT")]
+    pub wait: Option<String>,
+    /// No progress, only the verdict
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// No colours (NO_COLOR does the same)
+    #[arg(long)]
+    pub no_color: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct BaselineArgs {
+    /// Folder of the stored baselines
+    #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
+    pub baselines: PathBuf,
+    /// Names the baseline set [default: `default`, with --demo `demo`]
+    #[arg(long, value_name = "NAME", env = "LOADGATE_ENV")]
+    pub env: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum GateArg {
+    /// An unsettled comparison passes and says what is not excluded
+    Regression,
+    /// An unsettled comparison holds
+    Safety,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AllowArg {
+    NoBaseline,
+    Unresolved,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct GateArgs {
+    /// What an unsettled comparison means
+    #[arg(long, value_enum, default_value = "regression", env = "LOADGATE_GATE")]
+    pub gate: GateArg,
+    /// Looks at the target: `auto` takes up to five where it is restarted between them
+    #[arg(long, value_name = "auto|N", default_value = "auto", env = "LOADGATE_REPEAT")]
+    pub repeat: String,
+    /// Shell command that restarts the target before each further look
+    #[arg(long, value_name = "CMD", env = "LOADGATE_RESTART_HOOK")]
+    pub restart_hook: Option<String>,
+    /// What passes all the same
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub allow: Vec<AllowArg>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub scenarios: ScenarioArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub gate: GateArgs,
+    #[command(flatten)]
+    pub baselines: BaselineArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct SmokeArgs {
+    #[command(flatten)]
+    pub scenarios: ScenarioArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct QuickArgs {
+    /// Absolute URL
+    pub url: String,
+    /// Arrivals for each unit of time
+    #[arg(long, default_value = "10/s")]
+    pub rate: String,
+    /// Length of the measurement
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
+    pub length: String,
+    /// Length of the warm-up, which is left out
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub warmup: String,
+    /// Header, `Name: value`
+    #[arg(short = 'H', long = "header", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    /// Method [default: GET, with --body POST]
+    #[arg(short = 'X', long)]
+    pub method: Option<String>,
+    /// Request body
+    #[arg(short = 'd', long)]
+    pub body: Option<String>,
+    /// Print verdict.json instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Print the scenario file that says the same, and send nothing
+    #[arg(long)]
+    pub emit_scenario: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct CompareArgs {
+    /// Runs to judge: folders or run.json files; several are looks of one
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Runs to judge against, instead of the baselines
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    pub against: Vec<PathBuf>,
+    /// Folder of the stored baselines
+    #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
+    pub baselines: PathBuf,
+    /// Judge by another gate than the run's own
+    #[arg(long, value_enum)]
+    pub gate: Option<GateArg>,
+    /// What passes all the same
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub allow: Vec<AllowArg>,
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: FormatArg,
+    /// No colours
+    #[arg(long)]
+    pub no_color: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FormatArg {
+    Table,
+    Json,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ReportArgs {
+    /// Runs: folders or run.json files; a folder with a journal is a run that was cut off
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: FormatArg,
+    /// Folder of the stored baselines, for a run that has no verdict yet
+    #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
+    pub baselines: PathBuf,
+    /// No colours
+    #[arg(long)]
+    pub no_color: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ValidateArgs {
+    #[command(flatten)]
+    pub scenarios: ScenarioArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub scenarios: ScenarioArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub baselines: BaselineArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// How many runs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub repeat: u32,
+    /// Why these runs are the reference
+    #[arg(long, value_name = "TEXT", default_value = "recorded")]
+    pub reason: String,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ShowArgs {
+    /// Features [default: all]
+    pub features: Vec<String>,
+    /// Folder of the stored baselines
+    #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
+    pub baselines: PathBuf,
+    /// Names the baseline set
+    #[arg(long, value_name = "NAME", default_value = "default", env = "LOADGATE_ENV")]
+    pub env: String,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct DemoArgs {
+    /// Port on loopback; 0 takes any free one
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// A fault, such as errors:market-intelligence:2%
+    #[arg(long = "fault", value_name = "SPEC")]
+    pub faults: Vec<String>,
+    /// Let PUT /faults change them at run time
+    #[arg(long)]
+    pub allow_faults: bool,
+    /// What the x-build header says
+    #[arg(long, default_value = concat!("demo-", env!("CARGO_PKG_VERSION")))]
+    pub build: String,
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected K=V")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}

@@ -1,0 +1,179 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::args::{
+    AllowArg, Args, BaselineArgs, BaselineCommand, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs,
+    ScenarioArgs, TargetArgs,
+};
+use crate::commands::{
+    self, CompareRequest, DemoRequest, Gate, QuickRequest, RecordRequest, ReportFormat, ReportRequest, RunKind, Session,
+    ShowRequest, ValidateRequest,
+};
+use crate::demo::{DemoOptions, Fault};
+use crate::error::{Error, Result};
+use crate::gate::TargetSpec;
+use crate::metrics::Repeat;
+use crate::scenario::QuickOptions;
+use crate::units::{parse_duration_ns, parse_rate};
+use crate::verdict::Allow;
+
+pub fn dispatch(args: Args) -> Result<u8> {
+    match args.command {
+        Command::Run(args) => {
+            let session = session(args.scenarios, &args.target, Some(args.gate), Some(args.baselines), args.output)?;
+            commands::run(&session, RunKind::SmokeAndLoad)
+        }
+        Command::Smoke(args) => {
+            let session = session(args.scenarios, &args.target, None, None, args.output)?;
+            commands::run(&session, RunKind::SmokeOnly)
+        }
+        Command::Quick(args) => commands::quick(&quick(args)?),
+        Command::Compare(args) => commands::compare(&CompareRequest {
+            runs: args.runs,
+            against: args.against,
+            baselines: args.baselines,
+            gate: args.gate.map(gate),
+            allow: allow(&args.allow),
+            format: format(args.format),
+            no_color: args.no_color,
+        }),
+        Command::Report(args) => commands::report(&ReportRequest {
+            runs: args.runs,
+            baselines: args.baselines,
+            format: format(args.format),
+            no_color: args.no_color,
+        }),
+        Command::Validate(args) => {
+            let ScenarioArgs { paths, vars, only } = args.scenarios;
+            commands::validate(&ValidateRequest { paths, vars, only })
+        }
+        Command::Baseline { command: BaselineCommand::Record(args) } => {
+            let session = session(args.scenarios, &args.target, None, Some(args.baselines), args.output)?;
+            commands::record(&RecordRequest { session, times: args.repeat, reason: args.reason })
+        }
+        Command::Baseline { command: BaselineCommand::Show(args) } => {
+            commands::show(&ShowRequest { baselines: args.baselines, env: args.env, features: args.features })
+        }
+        Command::Demo(args) => {
+            let faults = args.faults.iter().map(|text| fault(text)).collect::<Result<_>>()?;
+            let options = DemoOptions { port: args.port, faults, allow_faults: args.allow_faults, build: args.build };
+            commands::demo(DemoRequest { options, until_stdin_closes: args.until_stdin_closes })
+        }
+    }
+}
+
+fn session(
+    scenarios: ScenarioArgs,
+    target: &TargetArgs,
+    gating: Option<GateArgs>,
+    baselines: Option<BaselineArgs>,
+    output: OutputArgs,
+) -> Result<Session> {
+    let ScenarioArgs { paths, vars, only } = scenarios;
+    let baselines = baselines.unwrap_or(BaselineArgs { baselines: PathBuf::from("baselines"), env: None });
+    let mut session = Session {
+        paths,
+        vars,
+        only,
+        target: target_spec(target)?,
+        env: baselines.env,
+        baselines: baselines.baselines,
+        out: output.out,
+        gate: Gate::Regression,
+        repeat: Repeat::Auto,
+        restart_hook: None,
+        wait: output.wait.map(|text| duration("--wait", &text)).transpose()?,
+        allow: Allow::default(),
+        quiet: output.quiet,
+        no_color: output.no_color,
+    };
+    if let Some(args) = gating {
+        session.gate = gate(args.gate);
+        session.repeat = repeat(&args.repeat)?;
+        session.restart_hook = args.restart_hook;
+        session.allow = allow(&args.allow);
+    }
+    Ok(session)
+}
+
+fn quick(args: QuickArgs) -> Result<QuickRequest> {
+    base_url(&args.url)?;
+    duration("--for", &args.length)?;
+    duration("--warmup", &args.warmup)?;
+    let rate = parse_rate(&args.rate).map_err(|reason| Error::usage(format!("--rate: {reason}")))?;
+    let method = args.method.unwrap_or_else(|| if args.body.is_some() { "POST" } else { "GET" }.to_owned());
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    if !known.contains(&method.to_ascii_uppercase().as_str()) {
+        return Err(Error::usage_hint(format!("--method {method} is not known"), format!("one of {}", known.join(", "))));
+    }
+    let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
+    let scenarios = ScenarioArgs { paths: Vec::new(), vars: Vec::new(), only: Vec::new() };
+    Ok(QuickRequest {
+        session: session(scenarios, &target, None, None, args.output)?,
+        options: QuickOptions {
+            url: args.url,
+            method,
+            headers: args.headers,
+            body: args.body,
+            rate,
+            length: args.length,
+            warmup: args.warmup,
+        },
+        json: args.json,
+        emit_scenario: args.emit_scenario,
+    })
+}
+
+fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {
+    if args.demo {
+        for text in &args.faults {
+            fault(text)?;
+        }
+        return Ok(Some(TargetSpec::Demo { faults: args.faults.clone() }));
+    }
+    args.target.as_deref().map(|url| base_url(url).map(|()| TargetSpec::Url(url.to_owned()))).transpose()
+}
+
+fn base_url(text: &str) -> Result<()> {
+    let uri: http::Uri = text.parse().map_err(|e| Error::usage(format!("`{text}` is not a URL: {e}")))?;
+    if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() {
+        return Ok(());
+    }
+    Err(Error::usage_hint(format!("`{text}` is not an absolute URL"), format!("did you mean http://{text}?")))
+}
+
+fn fault(text: &str) -> Result<Fault> {
+    text.parse().map_err(|reason| Error::usage(format!("--fault: {reason}")))
+}
+
+fn duration(flag: &str, text: &str) -> Result<Duration> {
+    parse_duration_ns(text).map(Duration::from_nanos).map_err(|reason| Error::usage(format!("{flag}: {reason}")))
+}
+
+fn repeat(text: &str) -> Result<Repeat> {
+    if text == "auto" {
+        return Ok(Repeat::Auto);
+    }
+    match text.parse() {
+        Ok(times @ 1..=100) => Ok(Repeat::Times(times)),
+        _ => Err(Error::usage(format!("--repeat: `{text}` is neither `auto` nor a number from 1 to 100"))),
+    }
+}
+
+fn gate(arg: GateArg) -> Gate {
+    match arg {
+        GateArg::Regression => Gate::Regression,
+        GateArg::Safety => Gate::Safety,
+    }
+}
+
+fn allow(args: &[AllowArg]) -> Allow {
+    Allow { no_baseline: args.contains(&AllowArg::NoBaseline), unresolved: args.contains(&AllowArg::Unresolved) }
+}
+
+fn format(arg: FormatArg) -> ReportFormat {
+    match arg {
+        FormatArg::Table => ReportFormat::Table,
+        FormatArg::Json => ReportFormat::Json,
+    }
+}

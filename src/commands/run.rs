@@ -1,0 +1,81 @@
+use std::io::IsTerminal as _;
+
+use super::session::{Session, print};
+use super::signals::{block_on, listen};
+use crate::error::{Error, Result};
+use crate::gate::{GateRequest, GateResult, run_gate};
+use crate::report::{Live, render_verdict};
+use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
+use crate::secrets::Secrets;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunKind {
+    SmokeAndLoad,
+    SmokeOnly,
+}
+
+/// `run` and `smoke`: returns the exit code.
+///
+/// # Errors
+/// As documented for the exit codes 2 and 5.
+pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
+    let (scenarios, secrets) = session.scenarios()?;
+    if kind == RunKind::SmokeAndLoad && scenarios.iter().all(|s| s.load.is_none()) {
+        return Err(Error::usage_hint("no scenario has a `load:`", "`loadgate smoke` runs functional checks alone"));
+    }
+    let references = session.references(&scenarios)?;
+    let out = session.out();
+    let mut request = session.request(scenarios, secrets, references, &out)?;
+    request.load = kind == RunKind::SmokeAndLoad;
+    let result = watched(session, request)?;
+    print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
+    print(&format!("results in {}\n", out.display()))?;
+    Ok(result.verdict.exit_code)
+}
+
+/// Runs with the live view on standard error, and with signals heard.
+pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
+    let mut live = Live::new(session.quiet, session.paint(std::io::stderr().is_terminal()));
+    let result = block_on(async {
+        let interrupt = listen()?;
+        run_gate(request, interrupt, &mut |event| live.show(&event)).await
+    });
+    live.finish();
+    result
+}
+
+pub struct QuickRequest {
+    pub session: Session,
+    pub options: QuickOptions,
+    /// Print `verdict.json` instead of the table.
+    pub json: bool,
+    /// Print the scenario file and send nothing.
+    pub emit_scenario: bool,
+}
+
+/// One URL from flags: limits only, never compared with a baseline.
+///
+/// # Errors
+/// As [`run`].
+pub fn quick(request: &QuickRequest) -> Result<u8> {
+    if request.emit_scenario {
+        quick_scenario(&request.options)?;
+        print(&quick_yaml(&request.options))?;
+        return Ok(0);
+    }
+    let session = &request.session;
+    let scenario = quick_scenario(&request.options)?;
+    // Credentials in headers are as secret here as in a scenario.
+    let secrets = Secrets::new(request.options.headers.clone());
+    let out = session.out();
+    let gate = session.request(vec![scenario], secrets, Vec::new(), &out)?;
+    let result = watched(session, gate)?;
+    if request.json {
+        let text = serde_json::to_string_pretty(&result.verdict).map_err(|e| Error::harness(e.to_string()))?;
+        print(&format!("{text}\n"))?;
+    } else {
+        print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
+        print(&format!("results in {}\n", out.display()))?;
+    }
+    Ok(result.verdict.exit_code)
+}

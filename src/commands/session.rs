@@ -1,0 +1,131 @@
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::baseline::{DEFAULT_INSTANCES, Library};
+use crate::error::{Error, Result};
+use crate::gate::{GateRequest, TargetSpec, run_id, scenario_records};
+use crate::metrics::{JudgementPlan, Repeat};
+use crate::report::Paint;
+use crate::scenario::{LoadOptions, Scenario, load};
+use crate::secrets::Secrets;
+use crate::verdict::{Allow, Reference};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// An unresolved comparison passes and says what is not excluded: for pull requests.
+    Regression,
+    /// An unresolved comparison holds: for promotion.
+    Safety,
+}
+
+impl Gate {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Regression => "regression",
+            Self::Safety => "safety",
+        }
+    }
+}
+
+/// What the commands that measure have in common.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub paths: Vec<PathBuf>,
+    pub vars: Vec<(String, String)>,
+    pub only: Vec<String>,
+    pub target: Option<TargetSpec>,
+    pub env: Option<String>,
+    pub baselines: PathBuf,
+    pub out: Option<PathBuf>,
+    pub gate: Gate,
+    pub repeat: Repeat,
+    pub restart_hook: Option<String>,
+    pub wait: Option<Duration>,
+    pub allow: Allow,
+    pub quiet: bool,
+    pub no_color: bool,
+}
+
+impl Session {
+    pub fn target(&self) -> Result<TargetSpec> {
+        self.target.clone().ok_or_else(|| {
+            Error::usage_hint("there is no target", "give --target URL, or --demo for the embedded one")
+        })
+    }
+
+    pub fn scenarios(&self) -> Result<(Vec<Scenario>, Secrets)> {
+        let options = LoadOptions { vars: self.vars.clone(), require_secrets: true, only: self.only.clone() };
+        load(&self.paths, &options)
+    }
+
+    pub fn env(&self) -> String {
+        let fallback = if matches!(self.target, Some(TargetSpec::Demo { .. })) { "demo" } else { "default" };
+        self.env.clone().unwrap_or_else(|| fallback.to_owned())
+    }
+
+    pub fn references(&self, scenarios: &[Scenario]) -> Result<Vec<Reference>> {
+        let library = Library::new(&self.baselines, &self.env());
+        let mut references = Vec::new();
+        for scenario in scenario_records(scenarios) {
+            let endpoints: Vec<_> = scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
+            references.extend(library.references(&scenario.feature, &endpoints, DEFAULT_INSTANCES)?);
+        }
+        Ok(references)
+    }
+
+    pub fn plan(&self) -> JudgementPlan {
+        let restarts = self.restart_hook.is_some() || matches!(self.target, Some(TargetSpec::Demo { .. }));
+        JudgementPlan { gate: self.gate.name().into(), repeat: self.repeat, restarts }
+    }
+
+    pub fn request(
+        &self,
+        scenarios: Vec<Scenario>,
+        secrets: Secrets,
+        references: Vec<Reference>,
+        out: &Path,
+    ) -> Result<GateRequest> {
+        Ok(GateRequest {
+            scenarios,
+            secrets,
+            target: self.target()?,
+            out: out.to_owned(),
+            env: self.env(),
+            references,
+            plan: self.plan(),
+            restart_hook: self.restart_hook.clone(),
+            wait: self.wait,
+            allow: self.allow,
+            smoke: true,
+            load: true,
+        })
+    }
+
+    pub fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("results").join(run_id()))
+    }
+
+    pub fn paint(&self, terminal: bool) -> Paint {
+        paint(self.no_color, terminal)
+    }
+
+    pub fn stdout_paint(&self) -> Paint {
+        self.paint(std::io::stdout().is_terminal())
+    }
+}
+
+pub fn paint(no_color: bool, terminal: bool) -> Paint {
+    let forbidden = no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    Paint { enabled: terminal && !forbidden }
+}
+
+/// To standard output; a reader that has gone away is no reason to fail.
+pub fn print(text: &str) -> Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::harness(format!("cannot write to standard output: {e}"))),
+        _ => Ok(()),
+    }
+}

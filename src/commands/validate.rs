@@ -1,0 +1,29 @@
+use std::path::PathBuf;
+
+use super::session::print;
+use crate::error::{Error, Result};
+use crate::gate::scenario_records;
+use crate::report::render_plan;
+use crate::scenario::{LoadOptions, load};
+
+pub struct ValidateRequest {
+    pub paths: Vec<PathBuf>,
+    pub vars: Vec<(String, String)>,
+    pub only: Vec<String>,
+}
+
+/// Reads the scenarios and prints what a run would do and could judge. Sends nothing.
+///
+/// # Errors
+/// Every mistake in the files, or rules that could never be judged.
+pub fn validate(request: &ValidateRequest) -> Result<u8> {
+    let options = LoadOptions { vars: request.vars.clone(), require_secrets: false, only: request.only.clone() };
+    let (scenarios, _) = load(&request.paths, &options)?;
+    let plans: Vec<_> = scenario_records(&scenarios).into_iter().flat_map(|s| s.endpoints).collect();
+    let (text, hopeless) = render_plan(&scenarios, &plans);
+    print(&text)?;
+    if hopeless.is_empty() {
+        return Ok(0);
+    }
+    Err(Error::usage(format!("these rules could never be judged:\n  {}", hopeless.join("\n  "))))
+}

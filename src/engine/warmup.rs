@@ -1,0 +1,57 @@
+use std::collections::BTreeMap;
+
+use crate::metrics::{Block, Histogram};
+
+/// How far p50 may move between the last two thirds of the warm-up.
+const STEADY: f64 = 0.10;
+/// An endpoint with fewer samples in a third says nothing about steadiness.
+const LEAST_SAMPLES: u64 = 50;
+
+/// Tells when a load has become steady.
+#[derive(Default)]
+pub struct SteadyState {
+    pieces: BTreeMap<(usize, u64), Histogram>,
+}
+
+impl SteadyState {
+    pub fn add(&mut self, block: &Block) {
+        self.pieces.entry((block.endpoint, block.start_ms)).or_default().merge(&block.response);
+    }
+
+    /// What still moves after `length_ms` of warm-up: an endpoint's index and p50 (ms) in the second and last third.
+    #[must_use]
+    pub fn unsteady(&self, length_ms: u64) -> Option<(usize, f64, f64)> {
+        let mut thirds: BTreeMap<usize, [Histogram; 2]> = BTreeMap::new();
+        for ((endpoint, start_ms), histogram) in &self.pieces {
+            let third = start_ms * 3 / length_ms.max(1);
+            if (1..=2).contains(&third) {
+                thirds.entry(*endpoint).or_default()[third as usize - 1].merge(histogram);
+            }
+        }
+        thirds.into_iter().find_map(|(endpoint, [second, last])| {
+            if second.count().min(last.count()) < LEAST_SAMPLES {
+                return None;
+            }
+            let (before, after) = (second.quantile_ms(0.5)?, last.quantile_ms(0.5)?);
+            ((after / before - 1.0).abs() >= STEADY).then_some((endpoint, before, after))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moving_median_is_told_from_a_settled_one() {
+        let mut state = SteadyState::default();
+        for start_ms in (0..6000).step_by(250) {
+            let mut response = Histogram::default();
+            let ms = if start_ms < 4000 { 300 } else { 200 };
+            (0..40).for_each(|_| response.record(ms * 1_000_000));
+            state.add(&Block { endpoint: 3, start_ms, response, warmup: true, ..Block::default() });
+        }
+        assert_eq!(state.unsteady(6000).map(|(endpoint, ..)| endpoint), Some(3));
+        assert_eq!(state.unsteady(3000), None);
+    }
+}

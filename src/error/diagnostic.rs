@@ -1,0 +1,54 @@
+//! A mistake in a file that a person wrote, drawn with its place: file, line, column and a caret.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// The text of a file, shared by all diagnostics about it.
+#[derive(Debug)]
+pub struct SourceText {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    pub source: Arc<SourceText>,
+    /// Byte range in the text.
+    pub span: Range<usize>,
+    pub message: String,
+    /// What stands under the caret.
+    pub label: String,
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    #[must_use]
+    pub fn render(&self) -> String {
+        let path = self.source.path.display().to_string();
+        let text = &self.source.text;
+        let end = self.span.end.clamp(0, text.len());
+        let span = self.span.start.min(end)..end;
+        let snippet = Snippet::source(text.as_str())
+            .path(path)
+            .annotation(AnnotationKind::Primary.span(span).label(self.label.as_str()));
+        let mut group = Level::ERROR.primary_title(self.message.as_str()).element(snippet);
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        Renderer::plain().render(&[group])
+    }
+}
+
+/// The nearest of `known` to a mistyped `name`, if one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(name.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

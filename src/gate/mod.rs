@@ -1,0 +1,11 @@
+//! The pipeline: smoke, looks, judgement; with a journal, so that nothing measured is lost.
+
+mod journal;
+mod pipeline;
+mod record;
+mod target;
+
+pub use journal::{read_record, write_results};
+pub use pipeline::{GateEvent, GateRequest, GateResult, Progress, run_gate};
+pub use record::{run_id, scenario_records};
+pub use target::TargetSpec;

@@ -1,0 +1,308 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::journal::{Entry, assemble, journal_path, write_results};
+use super::record::{environment, run_id, scenario_records, seed};
+use super::target::{Target, TargetSpec, wait_ready};
+use crate::engine::{Event, Interrupt, LoadOutcome, LoadRequest, run_load, run_smoke};
+use crate::error::{Error, Result};
+use crate::metrics::{Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, SmokeRecord, WarmupRecord};
+use crate::scenario::Scenario;
+use crate::secrets::Secrets;
+use crate::store::{Journal, read_journal};
+use crate::transport::{HttpTransport, TransportOptions};
+use crate::verdict::{Allow, Judgement, Reference, Verdict, judge};
+
+const IN_FLIGHT_CAP: usize = 10_000;
+const DRAIN: Duration = Duration::from_secs(5);
+const RESTART_READY: Duration = Duration::from_secs(60);
+
+/// One whole run.
+pub struct GateRequest {
+    pub scenarios: Vec<Scenario>,
+    pub secrets: Secrets,
+    pub target: TargetSpec,
+    /// The run's folder; must not hold another run.
+    pub out: PathBuf,
+    pub env: String,
+    pub references: Vec<Reference>,
+    pub plan: JudgementPlan,
+    pub restart_hook: Option<String>,
+    /// How long the target may take to become ready; not asked where `None`.
+    pub wait: Option<Duration>,
+    pub allow: Allow,
+    /// Functional checks before, or instead of, the load.
+    pub smoke: bool,
+    pub load: bool,
+}
+
+/// What a caller may want to show while it runs.
+pub enum GateEvent<'a> {
+    Waiting,
+    SmokeStarted,
+    SmokeDone(&'a SmokeRecord),
+    LookStarted { look: u32 },
+    Progress(Progress),
+    LookDone { look: u32, verdict: &'a Verdict, again: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    pub warming_up: bool,
+    pub elapsed_ms: u64,
+    /// To the end of the measured window, once that is known.
+    pub remaining_ms: Option<u64>,
+    /// Measured so far.
+    pub requests: u64,
+    pub errors: u64,
+    pub p95_ms: Option<f64>,
+    pub in_flight: usize,
+}
+
+pub struct GateResult {
+    pub record: RunRecord,
+    pub verdict: Verdict,
+}
+
+/// Smoke, then looks until the question is settled, then the verdict. Whatever happens, what was measured is written.
+///
+/// # Errors
+/// If loadgate itself cannot do its work; a bad target is a verdict, not an error.
+pub async fn run_gate(
+    request: GateRequest,
+    interrupt: Interrupt,
+    observe: &mut dyn FnMut(GateEvent<'_>),
+) -> Result<GateResult> {
+    let mut run = Run::new(request, interrupt)?;
+    run.go(observe).await?;
+    run.finish()
+}
+
+struct Run {
+    request: GateRequest,
+    interrupt: Interrupt,
+    journal: Journal,
+    id: String,
+    transport: TransportOptions,
+}
+
+impl Run {
+    fn new(request: GateRequest, interrupt: Interrupt) -> Result<Self> {
+        if request.out.join("run.json").exists() {
+            return Err(Error::usage_hint(
+                format!("{} already holds a run", request.out.display()),
+                "choose another --out",
+            ));
+        }
+        let id = run_id();
+        let mut journal = Journal::create(&journal_path(&request.out))?;
+        let record = RunRecord {
+            format: RECORD_FORMAT,
+            id: id.clone(),
+            loadgate_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: Timestamp::now().to_string(),
+            target: request.secrets.scrub(request.target.name()),
+            env: request.env.clone(),
+            plan: request.plan.clone(),
+            environment: environment(),
+            scenarios: if request.load { scenario_records(&request.scenarios) } else { Vec::new() },
+            smoke: None,
+            runs: Vec::new(),
+            error_examples: Vec::new(),
+            interrupted: None,
+            not_ready: None,
+        };
+        journal.append(&[Entry::Started(Box::new(record))])?;
+        let transport = TransportOptions { user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")) };
+        Ok(Self { request, interrupt, journal, id, transport })
+    }
+
+    async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
+        let loaded: Vec<Scenario> = self.request.scenarios.iter().filter(|s| s.load.is_some()).cloned().collect();
+        for look in 1.. {
+            if look > 1 {
+                self.restart().await?;
+            }
+            let target = Target::start(&self.request.target).await?;
+            if !self.ready(&target, look, observe).await? || (look == 1 && !self.smoke(&target, observe).await?) {
+                return Ok(());
+            }
+            if !self.request.load || loaded.is_empty() || self.interrupt.signal().is_some() {
+                return Ok(());
+            }
+            observe(GateEvent::LookStarted { look });
+            self.look(look, &target, &loaded, observe).await?;
+            let judgement = self.judge_so_far()?;
+            let again = self.interrupt.signal().is_none()
+                && match self.request.plan.repeat {
+                    Repeat::Auto => judgement.look_again,
+                    Repeat::Times(times) => look < times,
+                };
+            observe(GateEvent::LookDone { look, verdict: &judgement.verdict, again });
+            if !again {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn restart(&self) -> Result<()> {
+        let Some(hook) = &self.request.restart_hook else { return Ok(()) };
+        let status = tokio::process::Command::new("sh")
+            .args(["-c", hook])
+            .stdin(std::process::Stdio::null())
+            .status()
+            .await
+            .map_err(|e| Error::harness(format!("cannot run the restart hook `{hook}`: {e}")))?;
+        if status.success() { Ok(()) } else { Err(Error::harness(format!("the restart hook `{hook}` ended with {status}"))) }
+    }
+
+    async fn ready(&mut self, target: &Target, look: u32, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<bool> {
+        let restarted = look > 1 && self.request.restart_hook.is_some();
+        let Some(within) = self.request.wait.or(restarted.then_some(RESTART_READY)) else { return Ok(true) };
+        observe(GateEvent::Waiting);
+        let transport = HttpTransport::new(&self.transport)?;
+        match wait_ready(&transport, &target.url, within, self.interrupt.clone()).await {
+            Ok(()) => Ok(true),
+            Err(_) if self.interrupt.signal().is_some() => Ok(false),
+            Err(reason) => {
+                self.journal.append(&[Entry::NotReady(self.request.secrets.scrub(&reason))])?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn smoke(&mut self, target: &Target, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<bool> {
+        if !self.request.smoke {
+            return Ok(true);
+        }
+        observe(GateEvent::SmokeStarted);
+        let transport = HttpTransport::new(&self.transport)?;
+        let GateRequest { scenarios, secrets, .. } = &self.request;
+        let smoke = run_smoke(&transport, &target.url, scenarios, secrets, &self.interrupt).await;
+        observe(GateEvent::SmokeDone(&smoke));
+        let passed = smoke.passed();
+        self.journal.append(&[Entry::Smoke(smoke)])?;
+        Ok(passed)
+    }
+
+    async fn look(
+        &mut self,
+        look: u32,
+        target: &Target,
+        scenarios: &[Scenario],
+        observe: &mut dyn FnMut(GateEvent<'_>),
+    ) -> Result<()> {
+        let loads = || scenarios.iter().filter_map(|s| s.load.as_ref());
+        let mut record = LookRecord {
+            look,
+            arm: "candidate".into(),
+            instance_id: self.id.clone(),
+            seed: seed(scenarios),
+            started: Timestamp::now().to_string(),
+            window_ms: loads().map(|l| l.window_ns / 1_000_000).max().unwrap_or(0),
+            stages: scenarios
+                .iter()
+                .zip(loads())
+                .map(|(s, l)| format!("{}: {} for {} s", s.feature, l.rate, l.window_ns as f64 / 1e9))
+                .collect(),
+            stop: "crash".into(),
+            ..LookRecord::default()
+        };
+        self.journal.append(&[Entry::Look(Box::new(record.clone()))])?;
+        let load = LoadRequest {
+            scenarios: scenarios.to_vec(),
+            target: target.url.clone(),
+            seed: record.seed,
+            secrets: self.request.secrets.clone(),
+            transport: self.transport.clone(),
+            workers: crate::machine::cores(),
+            in_flight_cap: IN_FLIGHT_CAP,
+            drain: DRAIN,
+        };
+        let mut seen = Seen::default();
+        let journal = &mut self.journal;
+        let outcome = run_load(load, self.interrupt.clone(), &mut |event| match event {
+            Event::Closed(blocks) => {
+                blocks.iter().for_each(|block| seen.add(block));
+                journal.append(&blocks.into_iter().map(|b| Entry::Block(Box::new(b))).collect::<Vec<_>>())
+            }
+            Event::Progress { elapsed_ms, window_ms, in_flight } => {
+                observe(GateEvent::Progress(seen.progress(elapsed_ms, window_ms, in_flight)));
+                Ok(())
+            }
+        })
+        .await?;
+        self.describe(&mut record, &outcome);
+        let LoadOutcome { lag_p99_us, examples, .. } = outcome;
+        self.journal.append(&[Entry::LookEnded { look: Box::new(record), lag_p99_us, examples }])
+    }
+
+    /// Who answered, and how the sending went.
+    fn describe(&self, record: &mut LookRecord, outcome: &LoadOutcome) {
+        let joined = |names: &std::collections::BTreeSet<String>| {
+            (!names.is_empty()).then(|| names.iter().map(String::as_str).collect::<Vec<_>>().join("+"))
+        };
+        let restarted = self.request.plan.restarts.then(|| format!("{}-look-{}", self.id, record.look));
+        record.instance_id = joined(&outcome.instances).or(restarted).unwrap_or_else(|| self.id.clone());
+        record.build_id = joined(&outcome.builds);
+        record.stop = outcome.stop.name().to_owned();
+        record.window_ms = outcome.window_ms;
+        record.warmup =
+            WarmupRecord { length_ms: outcome.warmup_ms, unsteady: outcome.unsteady.clone(), ..WarmupRecord::default() };
+        record.generator = outcome.generator.clone();
+    }
+
+    fn assemble(&self) -> Result<RunRecord> {
+        let path = journal_path(&self.request.out);
+        let entries = read_journal(&path)?;
+        let mut record = assemble(entries).ok_or_else(|| Error::output(&path, "read back", "the journal is not whole"))?;
+        record.interrupted = self.interrupt.signal().map(str::to_owned);
+        Ok(record)
+    }
+
+    fn judge_so_far(&self) -> Result<Judgement> {
+        Ok(judge(&self.assemble()?, &self.request.references, self.request.allow))
+    }
+
+    fn finish(mut self) -> Result<GateResult> {
+        self.journal.append(&[Entry::Ended { interrupted: self.interrupt.signal().map(str::to_owned) }])?;
+        let record = self.assemble()?;
+        let verdict = judge(&record, &self.request.references, self.request.allow).verdict;
+        write_results(&self.request.out, &record, &verdict)?;
+        self.journal.remove()?;
+        Ok(GateResult { record, verdict })
+    }
+}
+
+/// Running totals for the progress line.
+#[derive(Default)]
+struct Seen {
+    requests: u64,
+    errors: u64,
+    response: Histogram,
+}
+
+impl Seen {
+    fn add(&mut self, block: &crate::metrics::Block) {
+        if !block.warmup {
+            self.requests += block.planned;
+            self.errors += block.error_count();
+            self.response.merge(&block.response);
+        }
+    }
+
+    fn progress(&self, elapsed_ms: u64, window_ms: Option<(u64, u64)>, in_flight: usize) -> Progress {
+        Progress {
+            warming_up: window_ms.is_none_or(|(from, _)| elapsed_ms < from),
+            elapsed_ms,
+            remaining_ms: window_ms.map(|(_, to)| to.saturating_sub(elapsed_ms)),
+            requests: self.requests,
+            errors: self.errors,
+            p95_ms: self.response.quantile_ms(0.95),
+            in_flight,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! loadgate decides whether a deployment may be promoted: it sends load, measures what the target did, compares that
+//! with limits and stored baselines, and answers by exit code.
+//!
+//! The way from a file to an exit code, each room importing only from rows below its own:
+//!
+//! ```text
+//! cli        flags become requests
+//! commands   one file a use case; the only place that prints
+//! report     pure rendering of what was decided
+//! gate       smoke, looks, judgement
+//! baseline   accepted runs as references
+//! engine     schedules, sends, records      verdict   statistics and rules, pure
+//! scenario   YAML to a plan                 store     atomic files, journals
+//! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
+//! units, exit_code, error, error_class, secrets, machine
+//! ```
+
+pub mod baseline;
+pub mod checks;
+pub mod cli;
+pub mod commands;
+pub mod demo;
+pub mod engine;
+pub mod error;
+pub mod error_class;
+pub mod exit_code;
+pub mod gate;
+pub mod machine;
+pub mod metrics;
+pub mod report;
+pub mod scenario;
+pub mod secrets;
+pub mod store;
+pub mod transport;
+pub mod units;
+pub mod verdict;

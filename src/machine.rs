@@ -1,0 +1,51 @@
+//! What this machine and process tell of themselves.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// CPU seconds of the calling thread.
+#[must_use]
+pub fn thread_cpu_s() -> f64 {
+    seconds(ClockId::ThreadCPUTime)
+}
+
+/// CPU seconds of this process, all threads.
+#[must_use]
+pub fn process_cpu_s() -> f64 {
+    seconds(ClockId::ProcessCPUTime)
+}
+
+fn seconds(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Share of this machine's memory that this process holds; `None` where /proc does not say.
+#[must_use]
+pub fn memory_share() -> Option<f64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: f64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total_kib: f64 = meminfo.lines().find(|l| l.starts_with("MemTotal"))?.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as f64 / 1024.0 / total_kib)
+}
+
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[must_use]
+pub fn cpu_model() -> String {
+    std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            text.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, v)| v.trim().to_owned()))
+        })
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+#[must_use]
+pub fn kernel() -> String {
+    let uname = rustix::system::uname();
+    format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy())
+}

@@ -1,0 +1,267 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::block::Block;
+use super::histogram::Histogram;
+use crate::error_class::ErrorClass;
+use crate::units::Rules;
+
+/// The version of `run.json` that this build writes. Later builds read every earlier one.
+pub const RECORD_FORMAT: u32 = 1;
+
+/// All that one invocation measured; `run.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub format: u32,
+    pub id: String,
+    pub loadgate_version: String,
+    /// UTC, RFC 3339.
+    pub started: String,
+    /// The base URL, or `demo`.
+    pub target: String,
+    /// Names the baseline set.
+    pub env: String,
+    pub plan: JudgementPlan,
+    pub environment: Environment,
+    pub scenarios: Vec<ScenarioRecord>,
+    pub smoke: Option<SmokeRecord>,
+    pub runs: Vec<LookRecord>,
+    pub error_examples: Vec<ErrorExample>,
+    /// The signal that ended it early, if any.
+    pub interrupted: Option<String>,
+    /// Why the target never became ready, if it did not.
+    pub not_ready: Option<String>,
+}
+
+/// How the run is to be judged; `compare` replays it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgementPlan {
+    /// `regression` or `safety`.
+    pub gate: String,
+    pub repeat: Repeat,
+    /// Whether the target is started afresh for each look.
+    pub restarts: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// Up to five looks, as few as settle the question.
+    Auto,
+    Times(u32),
+}
+
+/// The machine that generated the load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    pub cpu_model: String,
+    pub cores: usize,
+    pub kernel: String,
+    pub ci_run: Option<String>,
+    pub git_commit: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScenarioRecord {
+    pub file: String,
+    pub feature: String,
+    pub owner: Option<String>,
+    /// Of the whole file as it was read.
+    pub digest: String,
+    pub endpoints: Vec<EndpointPlan>,
+}
+
+/// What was to be measured of one endpoint, and by which rules it is judged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EndpointPlan {
+    /// `feature/step name`.
+    pub endpoint: String,
+    /// Equal digests mean comparable measurements.
+    pub digest: String,
+    pub request: String,
+    /// The scenario's line, for annotations.
+    pub line: usize,
+    pub rate_per_s: f64,
+    /// Requests in one look's measured window.
+    pub planned: u64,
+    pub rules: Rules,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SmokeRecord {
+    pub steps: Vec<SmokeStep>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SmokeStep {
+    pub endpoint: String,
+    /// `file:line` of the step.
+    pub place: String,
+    pub status: SmokeStatus,
+    pub elapsed_ms: f64,
+    /// What was expected and what came, or what the first try met in a near-miss.
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SmokeStatus {
+    Passed,
+    /// Passed on the second try.
+    NearMiss,
+    Failed,
+    Skipped,
+}
+
+impl SmokeRecord {
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        !self.steps.is_empty() && self.steps.iter().all(|s| matches!(s.status, SmokeStatus::Passed | SmokeStatus::NearMiss))
+    }
+}
+
+/// One measured look at one instance of the target.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LookRecord {
+    pub look: u32,
+    /// `candidate`; side-by-side runs will have `control` as well.
+    pub arm: String,
+    /// The identity header's values, else the restart's or the invocation's id.
+    pub instance_id: String,
+    pub build_id: Option<String>,
+    pub seed: u64,
+    pub started: String,
+    /// Length of the measured window.
+    pub window_ms: u64,
+    pub stages: Vec<String>,
+    /// Why the load ended: `done`, `interrupt`, or `crash` where the journal breaks off.
+    pub stop: String,
+    pub warmup: WarmupRecord,
+    pub endpoints: Vec<EndpointRecord>,
+    pub blocks: Vec<TimelineBlock>,
+    pub generator: GeneratorRecord,
+}
+
+/// Shown, never judged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WarmupRecord {
+    pub length_ms: u64,
+    pub requests: u64,
+    pub errors: u64,
+    pub p50_ms: Option<f64>,
+    /// Why the load never settled, if it did not.
+    pub unsteady: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointRecord {
+    pub endpoint: String,
+    pub requests: u64,
+    pub errors: BTreeMap<ErrorClass, u64>,
+    pub cut: u64,
+    pub censored: u64,
+    pub skipped: u64,
+    pub rate_offered: f64,
+    pub rate_achieved: f64,
+    pub response: Histogram,
+    pub service: Histogram,
+    pub error: Histogram,
+    pub lag_p99_us: Option<f64>,
+}
+
+impl EndpointRecord {
+    #[must_use]
+    pub fn error_count(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    #[must_use]
+    pub fn error_rate(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.error_count() as f64 / self.requests as f64)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimelineBlock {
+    /// Since the measured window began.
+    pub start_ms: u64,
+    pub len_ms: u64,
+    /// Index into the look's endpoints.
+    pub endpoint: usize,
+    pub planned: u64,
+    pub done: u64,
+    pub errors: u64,
+    pub histogram: Histogram,
+}
+
+/// How the load generator itself fared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorRecord {
+    pub workers: usize,
+    pub dropped_arrivals: u64,
+    pub send_lag_p99_us: Option<f64>,
+    /// CPU share of the busiest worker thread.
+    pub cpu_busy: Option<f64>,
+    /// Connections or sockets that this machine itself refused (descriptors, ports).
+    pub local_failures: u64,
+}
+
+/// A failed request, scrubbed and cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorExample {
+    pub endpoint: String,
+    pub class: ErrorClass,
+    pub message: String,
+}
+
+impl LookRecord {
+    /// Adds closed blocks, pieces of one block included, and derives the endpoints' totals from them.
+    pub fn absorb(&mut self, plans: &[EndpointPlan], blocks: impl IntoIterator<Item = Block>) {
+        let mut whole: BTreeMap<(usize, u64), Block> = BTreeMap::new();
+        let mut warm = Histogram::default();
+        for block in blocks {
+            if block.warmup {
+                self.warmup.requests += block.planned;
+                self.warmup.errors += block.error_count();
+                warm.merge(&block.response);
+                continue;
+            }
+            whole.entry((block.endpoint, block.index)).and_modify(|b| b.merge(&block)).or_insert(block);
+        }
+        self.warmup.p50_ms = warm.quantile_ms(0.5);
+        self.endpoints = plans
+            .iter()
+            .map(|plan| EndpointRecord {
+                endpoint: plan.endpoint.clone(),
+                rate_offered: plan.rate_per_s,
+                ..EndpointRecord::default()
+            })
+            .collect();
+        for block in whole.into_values() {
+            let total = &mut self.endpoints[block.endpoint];
+            total.requests += block.planned;
+            total.cut += block.cut;
+            total.censored += block.censored;
+            total.skipped += block.skipped;
+            for (class, count) in &block.errors {
+                *total.errors.entry(*class).or_default() += count;
+            }
+            total.response.merge(&block.response);
+            total.service.merge(&block.service);
+            total.error.merge(&block.error);
+            self.blocks.push(TimelineBlock {
+                start_ms: block.start_ms,
+                len_ms: block.len_ms,
+                endpoint: block.endpoint,
+                planned: block.planned,
+                done: block.done,
+                errors: block.error_count(),
+                histogram: block.response,
+            });
+        }
+        for (total, plan) in self.endpoints.iter_mut().zip(plans) {
+            total.rate_achieved = plan.rate_per_s * total.requests as f64 / plan.planned.max(1) as f64;
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Rendering only: what was decided becomes text. Nothing here judges.
+
+mod baselines;
+mod live;
+mod paint;
+mod plan;
+mod smoke;
+mod table;
+
+pub use baselines::render_baselines;
+pub use live::Live;
+pub use paint::Paint;
+pub use plan::render_plan;
+pub use smoke::render_smoke;
+pub use table::{grid, render_verdict};

@@ -1,0 +1,122 @@
+use std::fmt::Write as _;
+
+use tabled::builder::Builder;
+use tabled::settings::object::Columns;
+use tabled::settings::{Alignment, Modify, Padding, Style};
+
+use super::paint::Paint;
+use crate::metrics::{EndpointPlan, RunRecord};
+use crate::units::{Metric, format_ms};
+use crate::verdict::{Action, Comparison, EndpointSummary, Finding, Settled, Severity, Verdict};
+
+/// Rows below a header, numbers to the right of the first column (the only door to `tabled`).
+#[must_use]
+pub fn grid(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut builder = Builder::default();
+    builder.push_record(header.iter().copied());
+    rows.iter().for_each(|row| builder.push_record(row.iter().map(String::as_str)));
+    let mut table = builder.build();
+    table
+        .with(Style::blank())
+        .with(Padding::new(0, 1, 0, 0))
+        .with(Modify::new(Columns::new(1..)).with(Alignment::right()));
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The verdict for a terminal: first line, findings, endpoints, what it rests on.
+#[must_use]
+pub fn render_verdict(verdict: &Verdict, record: &RunRecord, paint: Paint) -> String {
+    let mut out = String::new();
+    let headline = match verdict.action {
+        Action::Go => paint.good(&verdict.summary),
+        Action::Hold => paint.caution(&verdict.summary),
+        Action::RollBack => paint.bad(&verdict.summary),
+    };
+    let _ = writeln!(out, "{headline}\n");
+    if !verdict.findings.is_empty() {
+        render_findings(&mut out, &verdict.findings, paint);
+    }
+    if !verdict.endpoints.is_empty() && !record.runs.is_empty() {
+        let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
+        let rows: Vec<Vec<String>> =
+            verdict.endpoints.iter().zip(plans).map(|(endpoint, plan)| endpoint_row(endpoint, plan, verdict)).collect();
+        let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "p95 change", "status"];
+        let _ = writeln!(out, "{}\n", grid(&header, &rows));
+    }
+    let _ = writeln!(out, "{}", paint.faint(&provenance(verdict, record)));
+    out
+}
+
+const MOST_SHOWN: usize = 12;
+
+fn render_findings(out: &mut String, findings: &[Finding], paint: Paint) {
+    for finding in findings.iter().take(MOST_SHOWN) {
+        let word = match finding.severity {
+            Severity::Fail => paint.bad("FAIL"),
+            Severity::Hold => paint.caution("HOLD"),
+            Severity::Warn => paint.caution("WARN"),
+            Severity::Info => paint.faint("INFO"),
+        };
+        let _ = writeln!(out, "{word}  {}", finding.reason);
+        if let Some(remedy) = &finding.remedy {
+            let _ = writeln!(out, "      → {remedy}");
+        }
+    }
+    if findings.len() > MOST_SHOWN {
+        let _ = writeln!(out, "      … and {} more in verdict.json", findings.len() - MOST_SHOWN);
+    }
+    out.push('\n');
+}
+
+fn endpoint_row(endpoint: &EndpointSummary, plan: &EndpointPlan, verdict: &Verdict) -> Vec<String> {
+    let name = format!("{}/{}", endpoint.feature, endpoint.step);
+    let of = |c: &&Comparison| c.endpoint == name;
+    let p95 = verdict.comparisons.iter().filter(of).find(|c| c.metric == Metric::P95);
+    let limit = plan.rules.limits.iter().find(|l| l.metric == Metric::P95);
+    let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
+    vec![
+        name.clone(),
+        endpoint.requests.to_string(),
+        endpoint.errors.to_string(),
+        ms(endpoint.p50_ms),
+        ms(endpoint.p95_ms),
+        ms(endpoint.p99_ms),
+        limit.map_or("–".to_owned(), |l| format!("< {}", format_ms(l.below))),
+        p95.map_or("–".to_owned(), |c| format!("{:+.1}%", c.change * 100.0)),
+        status(&name, verdict).to_owned(),
+    ]
+}
+
+fn status(endpoint: &str, verdict: &Verdict) -> &'static str {
+    let of = |f: &&Finding| f.endpoint.as_deref() == Some(endpoint);
+    let worst = verdict.findings.iter().filter(of).map(|f| f.severity).min();
+    let open = verdict.comparisons.iter().any(|c| c.endpoint == endpoint && c.settled == Settled::Open);
+    match worst {
+        Some(Severity::Fail) => "FAIL",
+        Some(Severity::Hold) => "hold",
+        Some(Severity::Warn) => "no baseline",
+        _ if open => "open",
+        _ => "ok",
+    }
+}
+
+fn provenance(verdict: &Verdict, record: &RunRecord) -> String {
+    let mut parts = vec![format!("run {}", verdict.run_id), format!("target {}", record.target)];
+    if let Some(look) = record.runs.last() {
+        let looks = if verdict.looks == 1 { "1 look".to_owned() } else { format!("{} looks", verdict.looks) };
+        parts.push(format!("{looks} of {:.0} s", look.window_ms as f64 / 1e3));
+        parts.push(format!("gate {}", verdict.gate));
+        let warmup = &look.warmup;
+        parts.push(format!("warm-up {:.1} s ({} requests) left out", warmup.length_ms as f64 / 1e3, warmup.requests));
+        if let Some(build) = &look.build_id {
+            parts.push(format!("build {build}"));
+        }
+    }
+    if let Some(compared) = verdict.comparisons.iter().find(|c| c.metric != Metric::ErrorRate) {
+        parts.push(format!("baseline of {} instances", compared.baseline_instances));
+    }
+    if let Some(lag) = verdict.generator.send_lag_p99_us {
+        parts.push(format!("sent at most {} late (p99)", format_ms(lag / 1e3)));
+    }
+    parts.join(" · ")
+}

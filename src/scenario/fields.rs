@@ -1,0 +1,172 @@
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::node::{Key, Node, NodeValue};
+use crate::error::{Diagnostic, SourceText, nearest};
+
+/// Reads nodes and collects every mistake on the way, so that one pass names them all.
+pub struct Reader {
+    source: Arc<SourceText>,
+    mistakes: RefCell<Vec<Diagnostic>>,
+}
+
+/// The entries of a mapping whose keys are all known.
+pub struct Fields<'a> {
+    entries: &'a [(Key, Node)],
+    /// Where the mapping stands, for keys that are missing.
+    pub span: Range<usize>,
+}
+
+impl<'a> Fields<'a> {
+    pub fn get(&self, name: &str) -> Option<&'a Node> {
+        self.entry(name).map(|(_, node)| node)
+    }
+
+    pub fn entry(&self, name: &str) -> Option<&'a (Key, Node)> {
+        self.entries.iter().find(|(key, _)| key.name == name)
+    }
+}
+
+impl Reader {
+    pub fn new(source: Arc<SourceText>) -> Self {
+        Self { source, mistakes: RefCell::new(Vec::new()) }
+    }
+
+    pub fn source(&self) -> &Arc<SourceText> {
+        &self.source
+    }
+
+    /// All mistakes, in the file's order.
+    pub fn into_mistakes(self) -> Vec<Diagnostic> {
+        let mut mistakes = self.mistakes.into_inner();
+        mistakes.sort_by_key(|d| d.span.start);
+        mistakes
+    }
+
+    pub fn fail(&self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: Option<String>) {
+        self.mistakes.borrow_mut().push(Diagnostic {
+            source: self.source.clone(),
+            span: span.clone(),
+            message: message.into(),
+            label: label.into(),
+            help,
+        });
+    }
+
+    /// Takes the value, or notes why there is none.
+    pub fn take<T>(&self, node: &Node, message: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|reason| self.fail(&node.span, message, reason, None)).ok()
+    }
+
+    /// Notes a name that is none of `known`, with the nearest one.
+    pub fn unknown(&self, span: &Range<usize>, what: &str, name: &str, known: &[&str]) {
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "there are none here".into(),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.fail(span, format!("unknown {what} `{name}`"), format!("no such {what}"), Some(help));
+    }
+
+    fn expected(&self, node: &Node, what: &str) {
+        self.fail(&node.span, format!("expected {what}"), format!("this is {}", node.kind()), None);
+    }
+
+    /// A mapping whose keys are all in `known`; unknown ones are noted, the rest is still read.
+    pub fn fields<'a>(&self, node: &'a Node, what: &str, known: &[&str]) -> Option<Fields<'a>> {
+        let entries = self.map(node, what)?;
+        for (key, _) in entries {
+            if !known.contains(&key.name.as_str()) {
+                self.unknown(&key.span, "key", &key.name, known);
+            }
+        }
+        Some(Fields { entries, span: node.span.clone() })
+    }
+
+    pub fn map<'a>(&self, node: &'a Node, what: &str) -> Option<&'a [(Key, Node)]> {
+        match &node.value {
+            NodeValue::Map(entries) => Some(entries),
+            _ => {
+                self.expected(node, what);
+                None
+            }
+        }
+    }
+
+    pub fn list<'a>(&self, node: &'a Node, what: &str) -> Option<&'a [Node]> {
+        match &node.value {
+            NodeValue::List(items) => Some(items),
+            _ => {
+                self.expected(node, what);
+                None
+            }
+        }
+    }
+
+    pub fn text<'a>(&self, node: &'a Node, what: &str) -> Option<&'a str> {
+        match &node.value {
+            NodeValue::Text(text) => Some(text),
+            _ => {
+                self.expected(node, what);
+                None
+            }
+        }
+    }
+
+    /// Text, or a number or flag as it was written.
+    pub fn scalar(&self, node: &Node, what: &str) -> Option<String> {
+        let text = node.scalar_text();
+        if text.is_none() {
+            self.expected(node, what);
+        }
+        text
+    }
+
+    pub fn number(&self, node: &Node, what: &str) -> Option<f64> {
+        match &node.value {
+            NodeValue::Number(number) => number.as_f64(),
+            _ => {
+                self.expected(node, what);
+                None
+            }
+        }
+    }
+
+    pub fn whole(&self, node: &Node, what: &str) -> Option<u64> {
+        let whole = match &node.value {
+            NodeValue::Number(number) => number.as_u64(),
+            _ => None,
+        };
+        if whole.is_none() {
+            self.expected(node, what);
+        }
+        whole
+    }
+
+    pub fn flag(&self, node: &Node, what: &str) -> Option<bool> {
+        match &node.value {
+            NodeValue::Bool(flag) => Some(*flag),
+            _ => {
+                self.expected(node, what);
+                None
+            }
+        }
+    }
+
+    pub fn duration(&self, node: &Node, what: &str) -> Option<u64> {
+        let text = self.scalar(node, what)?;
+        self.take(node, &format!("expected {what}"), crate::units::parse_duration_ns(&text))
+    }
+
+    /// One of a few words.
+    pub fn word<T: Copy>(&self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(node, what)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.unknown(&node.span, what, text, &known);
+        }
+        found
+    }
+}

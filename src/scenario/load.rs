@@ -1,0 +1,104 @@
+use std::path::{Path, PathBuf};
+
+use super::model::Scenario;
+use super::parse::{Parsed, parse};
+use crate::error::{Error, Result, SourceText, nearest};
+use crate::secrets::Secrets;
+
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Values for the files' `vars`; the last of a name counts.
+    pub vars: Vec<(String, String)>,
+    /// Whether a secret that is not in the environment is a mistake; `validate` does without.
+    pub require_secrets: bool,
+    /// Features to keep, with `*` as a wildcard; all where there is none.
+    pub only: Vec<String>,
+}
+
+/// Reads every scenario below `paths` (files, or folders of `.yaml` and `.yml` files).
+///
+/// # Errors
+/// All mistakes of all files; a path that is not there; no scenario at all; one feature twice.
+pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, Secrets)> {
+    let mut mistakes = Vec::new();
+    let mut scenarios: Vec<Scenario> = Vec::new();
+    let mut secrets = Vec::new();
+    let mut vars: Vec<String> = Vec::new();
+    for path in files(paths)? {
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::input(&path, "read scenario", e))?;
+        match parse(SourceText { path: path.clone(), text }, options) {
+            Ok(Parsed { scenario, secrets: found, vars: own }) => {
+                if let Some(other) = scenarios.iter().find(|s| s.feature == scenario.feature) {
+                    let message = format!("feature `{}` stands in {} too", scenario.feature, other.path.display());
+                    return Err(Error::input(&path, "use scenario", message).with_hint("one feature, one file"));
+                }
+                scenarios.push(scenario);
+                secrets.extend(found);
+                vars.extend(own);
+            }
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(Error::Invalid(mistakes));
+    }
+    if let Some((unknown, _)) = options.vars.iter().find(|(name, _)| !vars.contains(name)) {
+        let hint = nearest(unknown, vars.iter().map(String::as_str))
+            .map_or_else(|| "a `vars:` entry must exist to be set".to_owned(), |near| format!("did you mean `{near}`?"));
+        return Err(Error::usage_hint(format!("--var {unknown}: no scenario has such a variable"), hint));
+    }
+    for pattern in &options.only {
+        if !scenarios.iter().any(|s| matches(pattern, &s.feature)) {
+            let known: Vec<&str> = scenarios.iter().map(|s| s.feature.as_str()).collect();
+            return Err(Error::usage_hint(format!("--only {pattern} matches no feature"), format!("there are {}", known.join(", "))));
+        }
+    }
+    scenarios.retain(|s| options.only.is_empty() || options.only.iter().any(|pattern| matches(pattern, &s.feature)));
+    Ok((scenarios, Secrets::new(secrets)))
+}
+
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, "list", e))?;
+        let mut found: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_scenario(p)).collect();
+        if found.is_empty() {
+            return Err(Error::input(path, "find scenarios in", "no .yaml or .yml file there"));
+        }
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+fn is_scenario(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|e| e == "yaml" || e == "yml")
+}
+
+/// `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, tail)) => name
+            .strip_prefix(head)
+            .is_some_and(|rest| (0..=rest.len()).filter(|i| rest.is_char_boundary(*i)).any(|i| matches(tail, &rest[i..]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name, expected) in
+            [("a", "a", true), ("a*", "abc", true), ("*c", "abc", true), ("a*c*", "abc", true), ("b*", "abc", false), ("a", "ab", false)]
+        {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

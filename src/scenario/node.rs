@@ -1,0 +1,159 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use crate::error::{Diagnostic, SourceText};
+
+/// A YAML value with its place in the file (the only door to `serde_saphyr`).
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub value: NodeValue,
+    /// Byte range in the file.
+    pub span: Range<usize>,
+    pub line: usize,
+}
+
+#[derive(Clone, Debug)]
+pub enum NodeValue {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(String),
+    List(Vec<Node>),
+    /// In the file's order.
+    Map(Vec<(Key, Node)>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub name: String,
+    pub span: Range<usize>,
+}
+
+impl Node {
+    /// # Errors
+    /// The first place where the text is not YAML.
+    pub fn parse(source: &Arc<SourceText>) -> Result<Self, Diagnostic> {
+        let options = serde_saphyr::options! {
+            strict_indentation: true,
+            strict_booleans: true,
+            with_snippet: false,
+        };
+        serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options).map(located).map_err(|error| {
+            let location = error.location();
+            let span = location.map_or(0..0, |l| {
+                let start = l.span().byte_offset().unwrap_or(0) as usize;
+                start..start + 1
+            });
+            let text = error.to_string();
+            let message = text.split(" at line ").next().unwrap_or(&text);
+            Diagnostic {
+                source: source.clone(),
+                span,
+                message: "this is not valid YAML".into(),
+                label: message.trim_start_matches("error: ").to_owned(),
+                help: None,
+            }
+        })
+    }
+
+    /// What kind of value stands here, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self.value {
+            NodeValue::Null => "nothing",
+            NodeValue::Bool(_) => "true or false",
+            NodeValue::Number(_) => "a number",
+            NodeValue::Text(_) => "text",
+            NodeValue::List(_) => "a list",
+            NodeValue::Map(_) => "a mapping",
+        }
+    }
+
+    /// A scalar as it would be written in a template; `None` for lists and mappings.
+    pub fn scalar_text(&self) -> Option<String> {
+        match &self.value {
+            NodeValue::Text(text) => Some(text.clone()),
+            NodeValue::Number(number) => Some(number.to_string()),
+            NodeValue::Bool(flag) => Some(flag.to_string()),
+            _ => None,
+        }
+    }
+}
+
+fn located(spanned: Spanned<Raw>) -> Node {
+    let (span, line) = place(&spanned);
+    Node { value: spanned.value.0, span, line }
+}
+
+fn place<T>(spanned: &Spanned<T>) -> (Range<usize>, usize) {
+    let span = spanned.referenced.span();
+    let start = span.byte_offset().unwrap_or(0) as usize;
+    let length = span.byte_len().unwrap_or(1).max(1) as usize;
+    (start..start + length, spanned.referenced.line() as usize)
+}
+
+struct Raw(NodeValue);
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor).map(Self)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = NodeValue;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<NodeValue, E> {
+        Ok(NodeValue::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<NodeValue, E> {
+        Ok(NodeValue::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<NodeValue, E> {
+        Ok(NodeValue::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<NodeValue, E> {
+        Ok(NodeValue::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<NodeValue, E> {
+        Ok(NodeValue::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<NodeValue, E> {
+        serde_json::Number::from_f64(value).map(NodeValue::Number).ok_or_else(|| E::custom("numbers must be finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<NodeValue, E> {
+        Ok(NodeValue::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<NodeValue, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element::<Spanned<Raw>>()? {
+            items.push(located(item));
+        }
+        Ok(NodeValue::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NodeValue, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            let (span, _) = place(&key);
+            entries.push((Key { name: key.value, span }, located(map.next_value()?)));
+        }
+        Ok(NodeValue::Map(entries))
+    }
+}

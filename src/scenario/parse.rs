@@ -1,0 +1,314 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::data::{self, ColumnType, DataSource, HexDigest, Pick};
+use super::fields::{Fields, Reader};
+use super::load::LoadOptions;
+use super::model::{Identity, LoadPlan, Scenario, Warmup};
+use super::node::Node;
+use super::step::{self, StepDefaults};
+use super::template::{Meaning, Template};
+use crate::error::{Diagnostic, SourceText};
+use crate::units::{Limit, Metric, RegressionRule, Rules, parse_limit, parse_rate, parse_tolerance};
+
+const KEYS: [&str; 10] =
+    ["feature", "owner", "identity", "vars", "data", "headers", "steps", "load", "limits", "regression"];
+const DEFAULT_WARMUP_MAX_NS: u64 = 60_000_000_000;
+const DEFAULT_ERROR_LIMIT: Limit = Limit { metric: Metric::ErrorRate, below: 0.01 };
+
+/// The names that templates of one file may use.
+pub struct Scope<'a> {
+    pub options: &'a LoadOptions,
+    pub vars: Vec<(String, Template)>,
+    pub data: Vec<DataSource>,
+    pub captures: Vec<CaptureName>,
+}
+
+pub struct CaptureName {
+    pub name: String,
+    pub slot: usize,
+    pub in_smoke: bool,
+    pub in_load: bool,
+}
+
+impl Scope<'_> {
+    /// Compiles a template; an unknown name is noted at its place.
+    pub fn template(&self, reader: &Reader, node: &Node, text: &str, step: (bool, bool)) -> Option<Template> {
+        Template::compile(text, &|name| self.meaning(name, step))
+            .map_err(|error| {
+                let place = text.get(error.at).unwrap_or(text);
+                let within = reader.source().text.get(node.span.clone()).and_then(|t| t.find(place)).unwrap_or(0);
+                let start = node.span.start + within;
+                let span = start..start + place.len();
+                if let Some(secret) = error.name.strip_prefix("secret.") {
+                    let label = format!("the environment variable {secret} is not set");
+                    reader.fail(&span, "a secret is missing", label, None);
+                } else if !place.ends_with('}') {
+                    reader.fail(&span, "`${` is never closed", "expected `}`", Some("`$${` stands for a plain `${`".into()));
+                } else if let Some(capture) = self.captures.iter().find(|c| c.name == error.name) {
+                    let phase = if capture.in_load { "load" } else { "smoke" };
+                    let label = format!("captured only under {phase}, but this step runs without it too");
+                    let help = format!("add `only: {phase}` to this step, or take it away from the capturing one");
+                    reader.fail(&span, format!("`{}` is not always captured", error.name), label, Some(help));
+                } else {
+                    let known = self.names();
+                    reader.unknown(&span, "variable", &error.name, &known.iter().map(String::as_str).collect::<Vec<_>>());
+                }
+            })
+            .ok()
+    }
+
+    fn meaning(&self, name: &str, (in_smoke, in_load): (bool, bool)) -> Option<Meaning> {
+        if let Some(secret) = name.strip_prefix("secret.") {
+            let value = std::env::var(secret).ok();
+            let value = if self.options.require_secrets { value? } else { value.unwrap_or_default() };
+            return Some(Meaning::Secret { name: secret.to_owned(), value });
+        }
+        if let Some(capture) = self.captures.iter().rev().find(|c| c.name == name) {
+            let available = (!in_smoke || capture.in_smoke) && (!in_load || capture.in_load);
+            return available.then_some(Meaning::Capture { slot: capture.slot });
+        }
+        if let Some((source, column)) = name.split_once('.') {
+            let index = self.data.iter().position(|d| d.name == source)?;
+            let column = self.data[index].columns.iter().position(|c| c == column)?;
+            return Some(Meaning::Data { source: index, column });
+        }
+        self.vars.iter().find(|(var, _)| var == name).map(|(_, template)| Meaning::Nested(template.clone()))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let columns = self.data.iter().flat_map(|d| d.columns.iter().map(move |c| format!("{}.{c}", d.name)));
+        let captures = self.captures.iter().map(|c| c.name.clone());
+        self.vars.iter().map(|(name, _)| name.clone()).chain(columns).chain(captures).collect()
+    }
+}
+
+/// A scenario and the secrets it uses.
+pub struct Parsed {
+    pub scenario: Scenario,
+    pub secrets: Vec<(String, String)>,
+    /// The variables that the file defines, for `--var`.
+    pub vars: Vec<String>,
+}
+
+/// Reads one file's text.
+///
+/// # Errors
+/// All mistakes found, in the file's order.
+pub fn parse(source: SourceText, options: &LoadOptions) -> Result<Parsed, Vec<Diagnostic>> {
+    let source = Arc::new(source);
+    let root = Node::parse(&source).map_err(|d| vec![d])?;
+    let reader = Reader::new(source.clone());
+    let mut scope =
+        Scope { options, vars: Vec::new(), data: Vec::new(), captures: Vec::new() };
+    let scenario = read_scenario(&reader, &root, &mut scope);
+    let vars = scope.vars.into_iter().map(|(name, _)| name).collect();
+    let mistakes = reader.into_mistakes();
+    match scenario {
+        Some(scenario) if mistakes.is_empty() => {
+            let secrets = collect_secrets(&source.text);
+            Ok(Parsed { scenario, secrets, vars })
+        }
+        _ => Err(mistakes),
+    }
+}
+
+/// Every environment variable that the text names as a secret.
+fn collect_secrets(text: &str) -> Vec<(String, String)> {
+    text.match_indices("${secret.")
+        .filter_map(|(at, start)| {
+            let rest = &text[at + start.len()..];
+            let name = rest[..rest.find('}')?].trim();
+            Some((name.to_owned(), std::env::var(name).ok()?))
+        })
+        .collect()
+}
+
+fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<Scenario> {
+    let fields = reader.fields(root, "a scenario: `feature`, `steps` and what belongs to them", &KEYS)?;
+    let feature = required(reader, &fields, "feature", "the name of the feature").and_then(|n| reader.text(n, "a name"));
+    let folder = reader.source().path.parent().unwrap_or(Path::new("")).to_owned();
+    read_vars(reader, &fields, scope);
+    read_data(reader, &fields, scope, &folder);
+    let identity = read_identity(reader, &fields);
+    let headers = fields.get("headers").map(|n| step::headers(reader, n, scope, (true, true))).unwrap_or_default();
+    let load = fields.get("load").and_then(|node| read_load(reader, node));
+    let rules = read_rules(reader, &fields);
+    let defaults = StepDefaults {
+        feature: feature.unwrap_or_default(),
+        headers,
+        rules,
+        stage: load.as_ref().map(|l| format!("{} for {} ns", l.rate, l.window_ns)),
+    };
+    let list = required(reader, &fields, "steps", "a list of steps").and_then(|n| reader.list(n, "a list of steps"))?;
+    if list.is_empty() {
+        reader.fail(&fields.entry("steps")?.0.span, "a scenario needs at least one step", "empty", None);
+    }
+    let steps = step::read_steps(reader, list, scope, &defaults);
+    if let (None, Some((key, _))) = (fields.get("load"), fields.entry("limits").or_else(|| fields.entry("regression"))) {
+        let help = Some("add `load:`, or take the rule away".to_owned());
+        reader.fail(&key.span, format!("`{}` can match nothing", key.name), "there is no `load:` to measure", help);
+    }
+    if let Some((key, _)) = fields.entry("load")
+        && !steps.is_empty()
+        && steps.iter().all(|s| !s.in_load())
+    {
+        reader.fail(&key.span, "`load:` has nothing to send", "every step is `only: smoke`", None);
+    }
+    if let Some(load) = &load
+        && let Some(source) =
+            scope.data.iter().find(|d| d.pick == Pick::Unique && (d.rows.len() as u64) < needed_rows(load))
+    {
+        let message = format!("`{}` has {} rows, the load takes {}", source.name, source.rows.len(), needed_rows(load));
+        let help = Some("use `pick: sequential` or `random`, or add rows".to_owned());
+        reader.fail(&fields.entry("data")?.0.span, message, "`unique` rows cannot last", help);
+    }
+    Some(Scenario {
+        path: reader.source().path.clone(),
+        feature: feature?.to_owned(),
+        owner: fields.get("owner").and_then(|n| reader.text(n, "a name")).map(str::to_owned),
+        identity,
+        data: std::mem::take(&mut scope.data),
+        slots: scope.captures.len(),
+        steps,
+        load,
+        digest: format!("{:x}", HexDigest(reader.source().text.as_bytes())),
+    })
+}
+
+fn needed_rows(load: &LoadPlan) -> u64 {
+    let warmup_ns = match load.warmup {
+        Warmup::Fixed { ns } => ns,
+        Warmup::Auto { max_ns } => max_ns,
+    };
+    load.rate.arrivals_within(load.window_ns + warmup_ns)
+}
+
+pub fn required<'a>(reader: &Reader, fields: &Fields<'a>, key: &str, what: &str) -> Option<&'a Node> {
+    let node = fields.get(key);
+    if node.is_none() {
+        let start = fields.span.start;
+        reader.fail(&(start..start + 1), format!("`{key}` is missing"), format!("expected `{key}:` with {what}"), None);
+    }
+    node
+}
+
+fn read_vars(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>) {
+    for (key, node) in fields.get("vars").and_then(|n| reader.map(n, "names and values")).unwrap_or_default() {
+        let Some(own) = reader.scalar(node, "text, a number or a flag") else { continue };
+        let given = scope.options.vars.iter().rev().find(|(name, _)| *name == key.name).map(|(_, value)| value.clone());
+        if let Some(template) = scope.template(reader, node, given.as_deref().unwrap_or(&own), (true, true)) {
+            scope.vars.push((key.name.clone(), template));
+        }
+    }
+}
+
+fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, folder: &Path) {
+    let picks = [("random", Pick::Random), ("sequential", Pick::Sequential), ("unique", Pick::Unique)];
+    for (key, node) in fields.get("data").and_then(|n| reader.map(n, "names and their data files")).unwrap_or_default() {
+        let Some(spec) = reader.fields(node, "a data source such as `{ csv: file.csv }`", &["csv", "pick", "types"]) else {
+            continue;
+        };
+        let pick = spec.get("pick").map_or(Some(Pick::Random), |n| reader.word(n, "pick", &picks));
+        let types: Vec<(String, ColumnType)> = spec
+            .get("types")
+            .and_then(|n| reader.map(n, "columns and their types"))
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|(column, n)| Some((column.name.clone(), reader.word(n, "type", &ColumnType::WORDS)?)))
+            .collect();
+        let Some(file) = required(reader, &spec, "csv", "a file") else { continue };
+        let (Some(path), Some(pick)) = (reader.text(file, "a path"), pick) else { continue };
+        let read = data::read_csv(&folder.join(path), &key.name, pick, &types);
+        scope.data.extend(reader.take(file, "this data file cannot be used", read));
+    }
+}
+
+fn read_identity(reader: &Reader, fields: &Fields<'_>) -> Identity {
+    let Some(node) = fields.get("identity") else { return Identity::default() };
+    let Some(spec) = reader.fields(node, "`build` and `instance` with header names", &["build", "instance"]) else {
+        return Identity::default();
+    };
+    let header = |name| spec.get(name).and_then(|n| header_name(reader, n, reader.text(n, "a header name")?));
+    Identity { build: header("build"), instance: header("instance") }
+}
+
+pub fn header_name(reader: &Reader, node: &Node, text: &str) -> Option<HeaderName> {
+    let parsed = HeaderName::try_from(text).map_err(|_| format!("`{text}` is not a header name"));
+    reader.take(node, "expected a header name", parsed)
+}
+
+fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
+    let fields = reader.fields(node, "`stages` and `warmup`", &["warmup", "warmup_max", "stages"])?;
+    let max_ns = fields
+        .get("warmup_max")
+        .map_or(Some(DEFAULT_WARMUP_MAX_NS), |n| reader.duration(n, "a duration such as 60s"))?;
+    let warmup = match fields.get("warmup") {
+        None => Warmup::Auto { max_ns },
+        Some(n) if reader.text(n, "`auto` or a duration")? == "auto" => Warmup::Auto { max_ns },
+        Some(n) => Warmup::Fixed { ns: reader.duration(n, "`auto` or a duration such as 5s")? },
+    };
+    let stages = required(reader, &fields, "stages", "a list such as `[ { rate: 100/s, for: 30s } ]`")?;
+    let list = reader.list(stages, "a list of stages")?;
+    let [stage] = list else {
+        let label = format!("{} stages", list.len());
+        reader.fail(&stages.span, "this version runs exactly one stage at a constant rate", label, None);
+        return None;
+    };
+    let stage_fields = reader.fields(stage, "a stage such as `{ rate: 100/s, for: 30s }`", &["rate", "for"])?;
+    let rate = required(reader, &stage_fields, "rate", "arrivals such as 100/s");
+    let length = required(reader, &stage_fields, "for", "a duration such as 30s");
+    let (rate, length) = (rate?, length?);
+    let parsed = parse_rate(&reader.scalar(rate, "a rate such as 100/s")?);
+    let rate_value = reader.take(rate, "expected a rate", parsed);
+    let window_ns = reader.duration(length, "a duration such as 30s")?;
+    if window_ns < 1_000_000_000 {
+        reader.fail(&length.span, "a stage needs at least one second", "too short to measure", None);
+        return None;
+    }
+    Some(LoadPlan { warmup, rate: rate_value?, window_ns })
+}
+
+fn read_rules(reader: &Reader, fields: &Fields<'_>) -> Rules {
+    let mut limits = fields.get("limits").map(|n| read_limits(reader, n)).unwrap_or_default();
+    if !limits.iter().any(|l| l.metric == Metric::ErrorRate) {
+        limits.push(DEFAULT_ERROR_LIMIT);
+    }
+    let mut rules = Rules { limits, regression: Vec::new(), ignore: None };
+    let Some(node) = fields.get("regression") else { return rules };
+    if matches!(&node.value, super::node::NodeValue::Text(text) if text == "default") {
+        rules.regression = Rules::default_regression();
+        return rules;
+    }
+    for (key, value) in reader.map(node, "`default`, or metrics and their tolerances").unwrap_or_default() {
+        let Some(text) = reader.text(value, "a tolerance such as `10% and 5ms`") else { continue };
+        if key.name == "ignore" {
+            rules.ignore = reader.take(value, "expected a tolerance", parse_tolerance(Metric::P50, text));
+            continue;
+        }
+        let judged = ["p50", "p95", "p99", "error_rate", "ignore"];
+        if !judged.contains(&key.name.as_str()) {
+            reader.unknown(&key.span, "regression metric", &key.name, &judged);
+            continue;
+        }
+        let Ok(metric) = key.name.parse::<Metric>() else { continue };
+        let delta = reader.take(value, "expected a tolerance", parse_tolerance(metric, text));
+        rules.regression.extend(delta.map(|delta| RegressionRule { metric, delta, explicit: true }));
+    }
+    rules
+}
+
+pub fn read_limits(reader: &Reader, node: &Node) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    for (key, value) in reader.map(node, "metrics and their limits, such as `{ p95: < 400ms }`").unwrap_or_default() {
+        let Ok(metric) = key.name.parse::<Metric>() else {
+            reader.unknown(&key.span, "metric", &key.name, &Metric::NAMES);
+            continue;
+        };
+        let Some(text) = reader.text(value, "a limit such as `< 400ms`") else { continue };
+        limits.extend(reader.take(value, "expected a limit", parse_limit(metric, text)));
+    }
+    limits
+}

@@ -1,0 +1,251 @@
+use serde_json::Value;
+
+/// Text with `${name}` in it, compiled to segments: names are looked up once, before anything is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Segment {
+    Literal(String),
+    /// Known at load time, hidden from everything that is stored.
+    Secret { name: String, value: String },
+    Data { source: usize, column: usize, name: String },
+    Capture { slot: usize, name: String },
+}
+
+/// What a name in a template stands for.
+#[derive(Clone, Debug)]
+pub enum Meaning {
+    Text(String),
+    Secret { name: String, value: String },
+    Data { source: usize, column: usize },
+    Capture { slot: usize },
+    /// Another template, such as a variable that holds one.
+    Nested(Template),
+}
+
+/// The values of one iteration.
+pub struct Context<'a> {
+    /// A row for each data source.
+    pub rows: &'a [&'a [Value]],
+    pub captures: &'a [Option<Value>],
+}
+
+/// A mistake in a template, with the byte range of the name that is at fault.
+#[derive(Debug, PartialEq)]
+pub struct TemplateError {
+    pub at: std::ops::Range<usize>,
+    pub name: String,
+}
+
+impl Template {
+    #[must_use]
+    pub fn literal(text: impl Into<String>) -> Self {
+        Self { segments: vec![Segment::Literal(text.into())] }
+    }
+
+    /// Compiles `text`; `$${` stands for a literal `${`.
+    ///
+    /// # Errors
+    /// The first name for which `lookup` has no meaning; an unclosed `${` counts as one.
+    pub fn compile(text: &str, lookup: &dyn Fn(&str) -> Option<Meaning>) -> Result<Self, TemplateError> {
+        let mut segments = Vec::new();
+        let mut literal = String::new();
+        let mut at = 0;
+        while let Some(found) = text[at..].find("${").map(|i| at + i) {
+            if found > at && text.as_bytes()[found - 1] == b'$' {
+                literal.push_str(&text[at..found]);
+                literal.push('{');
+                at = found + 2;
+                continue;
+            }
+            literal.push_str(&text[at..found]);
+            let close = text[found..].find('}').map(|i| found + i);
+            let name = text[found + 2..close.unwrap_or(text.len())].trim().to_owned();
+            let end = close.map_or(text.len(), |close| close + 1);
+            let meaning = close.and_then(|_| lookup(&name)).ok_or_else(|| TemplateError { at: found..end, name: name.clone() })?;
+            if !literal.is_empty() {
+                segments.push(Segment::Literal(std::mem::take(&mut literal)));
+            }
+            match meaning {
+                Meaning::Text(text) => segments.push(Segment::Literal(text)),
+                Meaning::Secret { name, value } => segments.push(Segment::Secret { name, value }),
+                Meaning::Data { source, column } => segments.push(Segment::Data { source, column, name }),
+                Meaning::Capture { slot } => segments.push(Segment::Capture { slot, name }),
+                Meaning::Nested(template) => segments.extend(template.segments),
+            }
+            at = end;
+        }
+        literal.push_str(&text[at..]);
+        if !literal.is_empty() || segments.is_empty() {
+            segments.push(Segment::Literal(literal));
+        }
+        Ok(Self { segments })
+    }
+
+    /// The text where nothing in it depends on the iteration.
+    #[must_use]
+    pub fn constant(&self) -> Option<String> {
+        self.segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(text) | Segment::Secret { value: text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[must_use]
+    pub fn render(&self, context: &Context<'_>) -> String {
+        self.render_with(context, |out, value, _| push_plain(out, value))
+    }
+
+    /// As a URL: values from data and captures are percent-encoded, except where one is the whole template's start,
+    /// as in `${next_page}`.
+    #[must_use]
+    pub fn render_url(&self, context: &Context<'_>) -> String {
+        self.render_with(context, |out, value, first| {
+            if first {
+                push_plain(out, value);
+            } else {
+                let mut plain = String::new();
+                push_plain(&mut plain, value);
+                push_encoded(out, &plain);
+            }
+        })
+    }
+
+    fn render_with(&self, context: &Context<'_>, push: impl Fn(&mut String, &Value, bool)) -> String {
+        let mut out = String::new();
+        for (i, segment) in self.segments.iter().enumerate() {
+            match segment {
+                Segment::Literal(text) | Segment::Secret { value: text, .. } => out.push_str(text),
+                Segment::Data { source, column, .. } => push(&mut out, &context.rows[*source][*column], i == 0),
+                Segment::Capture { slot, .. } => {
+                    push(&mut out, context.captures[*slot].as_ref().unwrap_or(&Value::Null), i == 0);
+                }
+            }
+        }
+        out
+    }
+
+    /// A lone `${x}` keeps its type; anything else is text.
+    #[must_use]
+    pub fn value(&self, context: &Context<'_>) -> Value {
+        match self.segments.as_slice() {
+            [Segment::Data { source, column, .. }] => context.rows[*source][*column].clone(),
+            [Segment::Capture { slot, .. }] => context.captures[*slot].clone().unwrap_or(Value::Null),
+            _ => Value::String(self.render(context)),
+        }
+    }
+
+    /// The form for digests and reports: secrets by name, data and captures as written.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        self.segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(text) => text.clone(),
+                Segment::Secret { name, .. } => format!("${{secret.{name}}}"),
+                Segment::Data { name, .. } | Segment::Capture { name, .. } => format!("${{{name}}}"),
+            })
+            .collect()
+    }
+}
+
+fn push_plain(out: &mut String, value: &Value) {
+    match value {
+        Value::String(text) => out.push_str(text),
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// RFC 3986: everything but unreserved characters is encoded.
+fn push_encoded(out: &mut String, text: &str) {
+    use std::fmt::Write as _;
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+/// A JSON value with templates at its leaves.
+#[derive(Clone, Debug)]
+pub enum JsonTemplate {
+    Literal(Value),
+    Text(Template),
+    List(Vec<JsonTemplate>),
+    Map(Vec<(String, JsonTemplate)>),
+}
+
+impl JsonTemplate {
+    #[must_use]
+    pub fn render(&self, context: &Context<'_>) -> Value {
+        match self {
+            Self::Literal(value) => value.clone(),
+            Self::Text(template) => template.value(context),
+            Self::List(items) => items.iter().map(|item| item.render(context)).collect(),
+            Self::Map(entries) => entries.iter().map(|(k, v)| (k.clone(), v.render(context))).collect(),
+        }
+    }
+
+    /// See [`Template::canonical`].
+    #[must_use]
+    pub fn canonical(&self) -> Value {
+        match self {
+            Self::Literal(value) => value.clone(),
+            Self::Text(template) => Value::String(template.canonical()),
+            Self::List(items) => items.iter().map(Self::canonical).collect(),
+            Self::Map(entries) => entries.iter().map(|(k, v)| (k.clone(), v.canonical())).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lookup(name: &str) -> Option<Meaning> {
+        match name {
+            "api" => Some(Meaning::Text("/v1".into())),
+            "secret.T" => Some(Meaning::Secret { name: "T".into(), value: "hush".into() }),
+            "t.id" => Some(Meaning::Data { source: 0, column: 0 }),
+            "got" => Some(Meaning::Capture { slot: 0 }),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn names_are_replaced_types_kept_and_secrets_hidden() {
+        let row = [json!(42)];
+        let context = Context { rows: &[&row], captures: &[Some(json!("a b/c"))] };
+        for (text, rendered, url, canonical) in [
+            ("${api}/x/${t.id}", "/v1/x/42", "/v1/x/42", "/v1/x/${t.id}"),
+            ("/q?n=${got}", "/q?n=a b/c", "/q?n=a%20b%2Fc", "/q?n=${got}"),
+            ("${got}", "a b/c", "a b/c", "${got}"),
+            ("Bearer ${secret.T}", "Bearer hush", "Bearer hush", "Bearer ${secret.T}"),
+            ("costs $${5}", "costs ${5}", "costs ${5}", "costs ${5}"),
+            ("", "", "", ""),
+        ] {
+            let template = Template::compile(text, &lookup).unwrap();
+            assert_eq!(template.render(&context), rendered);
+            assert_eq!(template.render_url(&context), url);
+            assert_eq!(template.canonical(), canonical);
+        }
+        assert_eq!(Template::compile("${t.id}", &lookup).unwrap().value(&context), json!(42));
+        assert_eq!(Template::compile("n${t.id}", &lookup).unwrap().value(&context), json!("n42"));
+    }
+
+    #[test]
+    fn an_unknown_or_unclosed_name_is_placed() {
+        assert_eq!(Template::compile("a${nope}b", &lookup), Err(TemplateError { at: 1..8, name: "nope".into() }));
+        assert_eq!(Template::compile("a${api", &lookup).unwrap_err().at, 1..6);
+    }
+}

@@ -1,0 +1,34 @@
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, Result};
+
+/// Writes `bytes` so that `path` holds either its old content or the new, never a part.
+///
+/// # Errors
+/// With the path and the step that failed.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|e| Error::output(folder, "create folder", e))?;
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(|e| {
+        // What is left of the attempt helps nobody.
+        let _ = fs::remove_file(&temporary);
+        Error::output(path, "write", e).with_hint("is the disk full, or the folder read-only?")
+    })?;
+    File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| Error::output(folder, "sync folder", e))
+}
+
+/// SHA-256 in hexadecimal.
+#[must_use]
+pub fn digest_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

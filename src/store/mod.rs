@@ -1,0 +1,7 @@
+//! Files that are whole or not there: atomic writes, and a journal that survives `kill -9`.
+
+mod atomic;
+mod journal;
+
+pub use atomic::{digest_hex, write_atomic};
+pub use journal::{Journal, read_journal};

@@ -1,0 +1,13 @@
+//! Quantities as people write them: durations, rates, percentages, limits and tolerances.
+//! Text is parsed here once; everything above works in nanoseconds and fractions.
+
+mod duration;
+mod metric;
+mod rule;
+
+pub use duration::{Rate, format_ms, format_ns, parse_duration_ns, parse_rate, parse_share};
+pub use metric::Metric;
+pub use rule::{Limit, RegressionRule, Rules, Tolerance, parse_limit, parse_tolerance};
+
+pub const NS_PER_MS: f64 = 1e6;
+pub const NS_PER_S: u64 = 1_000_000_000;

@@ -1,0 +1,361 @@
+use super::errors::{self, ErrorSeries};
+use super::limits::{self, QuantileEvidence};
+use super::model::{
+    Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled, Severity,
+    VERDICT_FORMAT, Verdict,
+};
+use super::quantiles::{LEAST_TAIL_COMPARED, estimate, missing_requests};
+use super::reference::Reference;
+use super::statistics::{benjamini_hochberg, holm};
+use super::stored::{self, Levels, MOST_LOOKS, Series};
+use super::{summary, validity};
+use crate::exit_code::ExitCode;
+use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus};
+use crate::units::{Metric, RegressionRule};
+
+/// What the caller accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// A missing baseline passes.
+    pub no_baseline: bool,
+    /// An unsettled comparison passes.
+    pub unresolved: bool,
+}
+
+/// The verdict, and whether another look would help.
+pub struct Judgement {
+    pub verdict: Verdict,
+    pub look_again: bool,
+}
+
+/// Everything that the comparison with stored runs came to.
+#[derive(Default)]
+struct Regression {
+    findings: Vec<Finding>,
+    comparisons: Vec<Comparison>,
+    /// Endpoints without anything to compare with.
+    without_baseline: usize,
+    unresolved: bool,
+    /// A change of at least δ is seen and one of Δ not excluded.
+    suspect: bool,
+}
+
+/// Judges a record against references by the record's own rules and plan.
+#[must_use]
+pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judgement {
+    let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
+    let mut findings = smoke_findings(record);
+    let generator = validity::generator(record, &plans);
+    let mut regression = Regression::default();
+    if let Some(reason) = &record.not_ready {
+        let text = format!("The target never became ready: {reason}.");
+        findings.push(
+            Finding::new(FindingKind::Validity, Severity::Hold, None, text)
+                .remedy("start it, or give it longer with --wait"),
+        );
+    } else if !record.runs.is_empty() {
+        let unsound = validity::judge(record, &plans);
+        let trusted = unsound.is_empty() && generator.healthy;
+        for reason in &generator.reasons {
+            let text = format!("This machine could not measure properly: {reason}.");
+            findings.push(
+                Finding::new(FindingKind::Validity, Severity::Hold, None, text)
+                    .remedy("use a bigger or quieter machine, or a lower rate"),
+            );
+        }
+        findings.extend(unsound);
+        findings.extend(judge_limits(record, &plans, trusted));
+        regression = judge_regression(record, &plans, references, trusted);
+        findings.append(&mut regression.findings);
+    }
+    findings.sort_by_key(|f| f.severity);
+    settle(record, &plans, findings, regression, generator, allow)
+}
+
+fn smoke_findings(record: &RunRecord) -> Vec<Finding> {
+    let steps = record.smoke.iter().flat_map(|smoke| &smoke.steps);
+    steps
+        .filter_map(|step| {
+            let message = step.message.as_deref().unwrap_or_default();
+            match step.status {
+                SmokeStatus::Failed => {
+                    let text = format!("Broken: {} failed its functional check. {message} ({})", step.endpoint, step.place);
+                    Some(Finding::new(FindingKind::Check, Severity::Fail, Some(&step.endpoint), text))
+                }
+                SmokeStatus::NearMiss => {
+                    let text = format!("Near-miss: {} passed only on its second try; {message}", step.endpoint);
+                    Some(Finding::new(FindingKind::Check, Severity::Info, Some(&step.endpoint), text))
+                }
+                SmokeStatus::Passed | SmokeStatus::Skipped => None,
+            }
+        })
+        .collect()
+}
+
+fn looks_of(record: &RunRecord, index: usize) -> Vec<&EndpointRecord> {
+    record.runs.iter().filter_map(|look| look.endpoints.get(index)).collect()
+}
+
+fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (i, plan) in plans.iter().enumerate() {
+        let looks = looks_of(record, i);
+        for limit in &plan.rules.limits {
+            let found = if limit.metric == Metric::ErrorRate {
+                let requests = looks.iter().map(|e| e.requests).sum();
+                let errors = looks.iter().map(|e| e.error_count()).sum();
+                limits::judge_errors(&plan.endpoint, limit, errors, requests, &classes(&looks))
+            } else {
+                let estimates = record.runs.iter().filter_map(|look| estimate(look, i, limit.metric)).collect();
+                let samples = looks.iter().map(|e| e.response.count()).sum();
+                limits::judge_quantile(&plan.endpoint, limit, &QuantileEvidence { estimates, samples }, plan.rate_per_s)
+            };
+            findings.extend(found.map(|mut finding| {
+                // A measurement that is not trusted proves no latency.
+                if !trusted && finding.severity == Severity::Fail && limit.metric != Metric::ErrorRate {
+                    finding.severity = Severity::Hold;
+                }
+                finding
+            }));
+        }
+    }
+    findings
+}
+
+fn classes(looks: &[&EndpointRecord]) -> String {
+    let mut counts = std::collections::BTreeMap::new();
+    for (class, count) in looks.iter().flat_map(|e| &e.errors) {
+        *counts.entry(class.name()).or_insert(0) += count;
+    }
+    counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+fn judge_regression(record: &RunRecord, plans: &[&EndpointPlan], references: &[Reference], trusted: bool) -> Regression {
+    let mut result = Regression::default();
+    let mut quantiles: Vec<Series> = Vec::new();
+    let mut rates: Vec<ErrorSeries> = Vec::new();
+    for (i, plan) in plans.iter().enumerate().filter(|(_, plan)| !plan.rules.regression.is_empty()) {
+        let known = references.iter().find(|r| r.endpoint == plan.endpoint);
+        let Some(reference) = known.filter(|r| r.digest == plan.digest && !r.runs.is_empty()) else {
+            result.without_baseline += 1;
+            let reason = match known {
+                Some(r) if !r.runs.is_empty() => format!(
+                    "No baseline for {}: the stored one is of another request or stage, so it cannot be compared.",
+                    plan.endpoint
+                ),
+                _ => format!("No baseline for {}.", plan.endpoint),
+            };
+            result.findings.push(
+                Finding::new(FindingKind::Baseline, Severity::Warn, Some(&plan.endpoint), reason)
+                    .remedy("record one from a build that is known to be good: `loadgate baseline record`"),
+            );
+            continue;
+        };
+        for rule in &plan.rules.regression {
+            if rule.metric == Metric::ErrorRate {
+                rates.push(error_series(record, i, plan, rule, reference));
+            } else {
+                match quantile_series(record, i, plan, rule, reference) {
+                    Ok(series) => quantiles.push(series),
+                    Err(Some(finding)) => result.findings.push(finding),
+                    Err(None) => {}
+                }
+            }
+        }
+    }
+    let sequential = record.plan.repeat == Repeat::Auto && record.plan.restarts;
+    let least_instances = quantiles.iter().map(|s| s.baseline.len()).min().unwrap_or(usize::MAX);
+    let levels = Levels::at(sequential, record.runs.len(), least_instances);
+    let compared = stored::compare(&quantiles, levels);
+    result.suspect = compared.iter().any(|c| c.theta >= c.ignore_ln && c.upper >= c.delta_ln);
+    result.comparisons = compared.into_iter().map(|c| c.comparison).collect();
+    let phi = errors::overdispersion(&rates);
+    let error_comparisons: Vec<Comparison> = rates.iter().map(|series| errors::compare(series, phi, levels)).collect();
+    result.suspect |= error_comparisons.iter().any(|c| c.change > 0.0 && c.settled == Settled::Open);
+    result.comparisons.extend(error_comparisons);
+    decide(&mut result, levels, trusted);
+    result
+}
+
+/// Pass before fail: a real change far below Δ is no regression.
+fn decide(result: &mut Regression, levels: Levels, trusted: bool) {
+    let open = result.comparisons.iter().any(|c| c.settled != Settled::Within);
+    if !open {
+        return;
+    }
+    // What an untrusted measurement says of latencies proves nothing; its errors still count.
+    let p: Vec<f64> = result
+        .comparisons
+        .iter()
+        .map(|c| if trusted || c.metric == Metric::ErrorRate { c.p } else { 1.0 })
+        .collect();
+    let (set, confirmed) = if levels.judges {
+        (benjamini_hochberg(&p, levels.alpha), holm(&p, levels.alpha))
+    } else {
+        (vec![false; p.len()], vec![false; p.len()])
+    };
+    for ((comparison, worse), confirmed) in result.comparisons.iter_mut().zip(set).zip(confirmed) {
+        if worse {
+            comparison.settled = Settled::Worse;
+            result.findings.push(summary::regression_finding(comparison, confirmed));
+        }
+    }
+    result.unresolved = result.comparisons.iter().any(|c| c.settled == Settled::Open);
+}
+
+fn error_series(record: &RunRecord, i: usize, plan: &EndpointPlan, rule: &RegressionRule, reference: &Reference) -> ErrorSeries {
+    let looks = looks_of(record, i);
+    let mut instances = std::collections::BTreeMap::<&str, (u64, u64)>::new();
+    for run in &reference.runs {
+        let sum = instances.entry(run.instance_id.as_str()).or_default();
+        *sum = (sum.0 + run.errors, sum.1 + run.requests);
+    }
+    ErrorSeries {
+        endpoint: plan.endpoint.clone(),
+        rule: *rule,
+        baseline: instances.into_values().collect(),
+        candidate: looks.iter().fold((0, 0), |(x, n), e| (x + e.error_count(), n + e.requests)),
+        candidate_instances: record.runs.len(),
+    }
+}
+
+/// `Err(None)`: a default rule without the samples for it; only shown.
+fn quantile_series(
+    record: &RunRecord,
+    i: usize,
+    plan: &EndpointPlan,
+    rule: &RegressionRule,
+    reference: &Reference,
+) -> Result<Series, Option<Finding>> {
+    let metric = rule.metric;
+    let q = metric.quantile().ok_or(None)?;
+    let fewest = looks_of(record, i).iter().map(|e| e.response.count()).min().unwrap_or(0);
+    let missing = missing_requests(fewest, q, LEAST_TAIL_COMPARED);
+    if missing > 0 {
+        let needed = fewest + missing;
+        let reason = format!(
+            "Too few requests to compare {metric} of {} with its baseline: {fewest} of {needed}, {missing} missing.",
+            plan.endpoint
+        );
+        let remedy = format!("use `for: {:.0}s` or a higher rate", (needed as f64 / plan.rate_per_s).ceil());
+        let finding = Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason).remedy(remedy);
+        return Err(rule.explicit.then_some(finding));
+    }
+    let (baseline, baseline_w2) = stored::baseline_instances(reference, metric);
+    if baseline.is_empty() {
+        let reason = format!("The baseline of {} has too few requests to compare {metric} with.", plan.endpoint);
+        let finding = Finding::new(FindingKind::Baseline, Severity::Hold, Some(&plan.endpoint), reason)
+            .remedy("record it anew with a longer stage");
+        return Err(rule.explicit.then_some(finding));
+    }
+    let estimates = record.runs.iter().filter_map(|look| Some((look.instance_id.as_str(), estimate(look, i, metric)?)));
+    let (candidate, candidate_w2) = stored::candidate_instances(estimates);
+    let w2: Vec<f64> = baseline_w2.into_iter().chain(candidate_w2).collect();
+    Ok(Series {
+        endpoint: plan.endpoint.clone(),
+        rule: *rule,
+        ignore: plan.rules.ignore(),
+        baseline,
+        candidate,
+        w2: super::statistics::mean(&w2),
+    })
+}
+
+/// Puts everything together by precedence: interrupted, then proven fail > hold > no baseline > pass.
+fn settle(
+    record: &RunRecord,
+    plans: &[&EndpointPlan],
+    findings: Vec<Finding>,
+    regression: Regression,
+    generator: GeneratorSummary,
+    allow: Allow,
+) -> Judgement {
+    let safety = record.plan.gate == "safety";
+    let failed = findings.iter().any(|f| f.severity == Severity::Fail);
+    let invalid = findings.iter().any(|f| f.kind == FindingKind::Validity && f.severity == Severity::Hold);
+    let held = findings.iter().any(|f| f.severity == Severity::Hold);
+    let unresolved = regression.unresolved && !failed;
+    let at_limit = findings.iter().any(|f| f.kind == FindingKind::Limit && f.severity == Severity::Hold);
+    let sequential = record.plan.repeat == Repeat::Auto && record.plan.restarts;
+    let look_again = sequential
+        && record.runs.len() < MOST_LOOKS
+        && record.interrupted.is_none()
+        && !failed
+        && !invalid
+        && unresolved
+        && (safety || regression.suspect);
+    let holds_unresolved = unresolved && safety && !allow.unresolved;
+    let (outcome, cause, action, code) = match record.interrupted.as_deref() {
+        Some("SIGTERM") => (Outcome::Interrupted, None, Action::Hold, ExitCode::Terminated),
+        Some("crash") => (Outcome::Interrupted, None, Action::Hold, ExitCode::Harness),
+        Some(_) => (Outcome::Interrupted, None, Action::Hold, ExitCode::Interrupted),
+        None if failed => (Outcome::Fail, None, Action::RollBack, ExitCode::Fail),
+        None if invalid => (Outcome::Inconclusive, Some(Cause::Invalid), Action::Hold, ExitCode::Hold),
+        None if at_limit || (held && !allow.unresolved) || holds_unresolved => {
+            (Outcome::Inconclusive, Some(Cause::Unresolved), Action::Hold, ExitCode::Hold)
+        }
+        None if regression.without_baseline > 0 && !allow.no_baseline => {
+            (Outcome::NoBaseline, None, Action::Hold, ExitCode::NoBaseline)
+        }
+        None => (Outcome::Pass, None, Action::Go, ExitCode::Pass),
+    };
+    let mut verdict = Verdict {
+        format: VERDICT_FORMAT,
+        run_id: record.id.clone(),
+        started: record.started.clone(),
+        outcome,
+        cause,
+        action,
+        exit_code: code.code(),
+        gate: record.plan.gate.clone(),
+        summary: String::new(),
+        looks: record.runs.len(),
+        findings,
+        endpoints: plans.iter().enumerate().map(|(i, plan)| summarise(record, i, plan)).collect(),
+        comparisons: regression.comparisons,
+        generator,
+    };
+    if unresolved {
+        verdict.findings.extend(summary::open_findings(&verdict.comparisons, safety && !allow.unresolved));
+        verdict.findings.sort_by_key(|f| f.severity);
+    }
+    verdict.summary = summary::first_line(&verdict, record, regression.without_baseline);
+    Judgement { verdict, look_again }
+}
+
+fn summarise(record: &RunRecord, index: usize, plan: &EndpointPlan) -> EndpointSummary {
+    let mut all = EndpointRecord::default();
+    let looks = looks_of(record, index);
+    for look in &looks {
+        all.requests += look.requests;
+        all.cut += look.cut;
+        all.skipped += look.skipped;
+        for (class, count) in &look.errors {
+            *all.errors.entry(*class).or_default() += count;
+        }
+        all.response.merge(&look.response);
+        all.service.merge(&look.service);
+        all.rate_achieved += look.rate_achieved / looks.len() as f64;
+    }
+    let (feature, step) = plan.endpoint.split_once('/').unwrap_or(("", &plan.endpoint));
+    let quantile = |q| all.response.quantile_ms(q);
+    EndpointSummary {
+        feature: feature.to_owned(),
+        step: step.to_owned(),
+        requests: all.requests,
+        errors: all.error_count(),
+        error_rate: all.error_rate(),
+        cut: all.cut,
+        skipped: all.skipped,
+        mean_ms: all.response.mean_ms(),
+        p50_ms: quantile(0.5),
+        p90_ms: quantile(0.9),
+        p95_ms: quantile(0.95),
+        p99_ms: quantile(0.99),
+        p999_ms: quantile(0.999),
+        max_ms: all.response.max_ms(),
+        service_p95_ms: all.service.quantile_ms(0.95),
+        rate_offered: plan.rate_per_s,
+        rate_achieved: all.rate_achieved,
+    }
+}

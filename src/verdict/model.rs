@@ -1,0 +1,195 @@
+use serde::{Deserialize, Serialize};
+
+use crate::units::Metric;
+
+pub const VERDICT_FORMAT: u32 = 1;
+
+/// The answer, as `verdict.json` has it. Latencies in ms, rates, changes and intervals as fractions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    pub format: u32,
+    pub run_id: String,
+    pub started: String,
+    pub outcome: Outcome,
+    pub cause: Option<Cause>,
+    pub action: Action,
+    pub exit_code: u8,
+    pub gate: String,
+    pub summary: String,
+    pub looks: usize,
+    pub findings: Vec<Finding>,
+    pub endpoints: Vec<EndpointSummary>,
+    pub comparisons: Vec<Comparison>,
+    pub generator: GeneratorSummary,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Pass,
+    Fail,
+    Inconclusive,
+    NoBaseline,
+    Interrupted,
+}
+
+/// Why an outcome is inconclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The measurement cannot be trusted.
+    Invalid,
+    /// It can, but does not settle the question.
+    Unresolved,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Go,
+    Hold,
+    RollBack,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    Check,
+    Limit,
+    Regression,
+    Errors,
+    Validity,
+    Baseline,
+    Creep,
+    Probe,
+    Alert,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Fail,
+    Hold,
+    Warn,
+    Info,
+}
+
+/// One thing worth saying, in plain words first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    pub kind: FindingKind,
+    pub severity: Severity,
+    /// Holds on its own, not only as one of a set.
+    pub confirmed: bool,
+    pub endpoint: Option<String>,
+    pub metric: Option<Metric>,
+    /// Milliseconds or a fraction.
+    pub observed: Option<f64>,
+    /// The limit or the baseline's level, in the same unit.
+    pub reference: Option<f64>,
+    /// Relative for latencies, a difference for error rates.
+    pub change: Option<f64>,
+    pub interval: Option<[f64; 2]>,
+    /// Confidence of the interval.
+    pub level: Option<f64>,
+    pub reason: String,
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    #[must_use]
+    pub fn new(kind: FindingKind, severity: Severity, endpoint: Option<&str>, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            severity,
+            confirmed: true,
+            endpoint: endpoint.map(str::to_owned),
+            metric: None,
+            observed: None,
+            reference: None,
+            change: None,
+            interval: None,
+            level: None,
+            reason: reason.into(),
+            remedy: None,
+        }
+    }
+
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    #[must_use]
+    pub fn measured(mut self, metric: Metric, observed: f64, reference: f64) -> Self {
+        (self.metric, self.observed, self.reference) = (Some(metric), Some(observed), Some(reference));
+        self
+    }
+}
+
+/// All looks of an endpoint together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EndpointSummary {
+    pub feature: String,
+    pub step: String,
+    pub requests: u64,
+    pub errors: u64,
+    pub error_rate: Option<f64>,
+    pub cut: u64,
+    pub skipped: u64,
+    pub mean_ms: Option<f64>,
+    pub p50_ms: Option<f64>,
+    pub p90_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub p999_ms: Option<f64>,
+    pub max_ms: Option<f64>,
+    pub service_p95_ms: Option<f64>,
+    pub rate_offered: f64,
+    pub rate_achieved: f64,
+}
+
+/// One metric of one endpoint against its baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub endpoint: String,
+    pub metric: Metric,
+    /// Milliseconds or a fraction; the geometric mean of the instances for a latency.
+    pub observed: f64,
+    pub reference: f64,
+    pub change: f64,
+    pub interval: [f64; 2],
+    pub level: f64,
+    /// Δ here: the change that must be caught, its floor taken into account.
+    pub delta: f64,
+    /// Run-to-run noise, relative; 0 for error rates.
+    pub noise: f64,
+    /// Of "no worse than the baseline".
+    pub p: f64,
+    pub baseline_instances: usize,
+    pub candidate_instances: usize,
+    pub settled: Settled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settled {
+    /// A change of Δ is excluded.
+    Within,
+    /// Proven worse.
+    Worse,
+    /// Neither.
+    Open,
+    /// Too few samples; by a default rule, so only shown.
+    Shown,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorSummary {
+    pub healthy: bool,
+    pub send_lag_p99_us: Option<f64>,
+    pub cpu_busy: Option<f64>,
+    pub dropped_arrivals: u64,
+    pub reasons: Vec<String>,
+}

@@ -1,0 +1,121 @@
+//! Distributions and tests, each with its source. Special functions come from statrs.
+
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
+use statrs::function::beta::{beta_reg, inv_beta_reg};
+
+/// P(T ≥ t) for Student's t with `nu` degrees of freedom.
+pub fn t_upper_tail(t: f64, nu: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, nu).map_or(1.0, |distribution| distribution.sf(t))
+}
+
+/// The `q` quantile of Student's t with `nu` degrees of freedom.
+pub fn t_quantile(q: f64, nu: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, nu).map_or(f64::INFINITY, |distribution| distribution.inverse_cdf(q))
+}
+
+/// Upper `level` bound of a proportion, `x` of `n` (Clopper & Pearson 1934; effective counts may be fractions).
+pub fn proportion_upper(x: f64, n: f64, level: f64) -> f64 {
+    if n <= 0.0 || x >= n { 1.0 } else { inv_beta_reg(x + 1.0, n - x, level) }
+}
+
+/// Lower `level` bound of a proportion, `x` of `n` (Clopper & Pearson 1934).
+pub fn proportion_lower(x: f64, n: f64, level: f64) -> f64 {
+    if x <= 0.0 || n <= 0.0 { 0.0 } else { inv_beta_reg(x, n - x + 1.0, 1.0 - level) }
+}
+
+/// P(X ≥ a) where `a` of `a + b` events fell to an arm that had the share `pi` of all trials: the conditional binomial
+/// test of two Poisson or rare binomial rates (Przyborowski & Wilenski 1940), I_π(a, b+1).
+pub fn conditional_binomial(a: f64, b: f64, pi: f64) -> f64 {
+    if a <= 0.0 { 1.0 } else { beta_reg(a, b + 1.0, pi) }
+}
+
+/// Which of the hypotheses are rejected together at `alpha` (Benjamini & Hochberg 1995; the global test is Simes 1986).
+pub fn benjamini_hochberg(p: &[f64], alpha: f64) -> Vec<bool> {
+    let order = ascending(p);
+    let count = p.len() as f64;
+    let last = order.iter().enumerate().filter(|(i, at)| p[**at] <= (*i as f64 + 1.0) * alpha / count).map(|(i, _)| i).max();
+    let mut rejected = vec![false; p.len()];
+    if let Some(last) = last {
+        order[..=last].iter().for_each(|at| rejected[*at] = true);
+    }
+    rejected
+}
+
+/// Which hypotheses are rejected one by one with the family-wise error at `alpha` (Holm 1979).
+pub fn holm(p: &[f64], alpha: f64) -> Vec<bool> {
+    let mut rejected = vec![false; p.len()];
+    for (i, at) in ascending(p).into_iter().enumerate() {
+        if p[at] > alpha / (p.len() - i) as f64 {
+            break;
+        }
+        rejected[at] = true;
+    }
+    rejected
+}
+
+fn ascending(p: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));
+    order
+}
+
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 0 => f64::midpoint(values[middle - 1], values[middle]),
+        _ => values[middle],
+    }
+}
+
+/// Sum of squared deviations from the mean.
+pub fn squared_deviations(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    values.iter().map(|v| (v - mean).powi(2)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-9 + b.abs() * 1e-7
+    }
+
+    /// Reference figures from scipy; `tests/fixtures/statistics.py` prints them.
+    #[test]
+    fn known_answers() {
+        for (got, scipy) in [
+            (t_upper_tail(2.5, 4.0), 0.033_383_272_406),
+            (t_upper_tail(10.0, 8.0), 4.244_090_763_8e-06),
+            (t_quantile(0.99, 8.0), 2.896_459_447_7),
+            (t_quantile(0.95, 2.0), 2.919_985_580_4),
+            (proportion_upper(0.0, 920.0, 0.99), 0.004_993_112_530),
+            (proportion_upper(3.0, 1000.0, 0.99), 0.010_009_791_992),
+            (proportion_lower(20.0, 1000.0, 0.99), 0.011_126_349_458),
+            (conditional_binomial(8.0, 3.0, 0.25), 0.001_188_278_198),
+        ] {
+            assert!((got / scipy - 1.0).abs() < 1e-6, "{got} is not {scipy}");
+        }
+        assert_eq!(conditional_binomial(0.0, 5.0, 0.2), 1.0);
+        assert_eq!(proportion_lower(0.0, 100.0, 0.99), 0.0);
+        assert_eq!(proportion_upper(5.0, 5.0, 0.99), 1.0);
+    }
+
+    #[test]
+    fn the_set_and_the_names() {
+        let p = [0.001, 0.2, 0.012, 0.9];
+        assert_eq!(benjamini_hochberg(&p, 0.05), [true, false, true, false]);
+        assert_eq!(holm(&p, 0.05), [true, false, true, false]);
+        let near = [0.02, 0.02, 0.02];
+        assert_eq!(benjamini_hochberg(&near, 0.05), [true, true, true]);
+        assert_eq!(holm(&near, 0.05), [false, false, false]);
+        assert!(benjamini_hochberg(&[], 0.05).is_empty());
+        assert!(close(median(&mut [3.0, 1.0, 2.0, 10.0]), 2.5));
+    }
+}

@@ -1,0 +1,174 @@
+//! Plain words first, then the statistics.
+
+use super::limits::percent;
+use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
+use crate::metrics::RunRecord;
+use crate::units::{Metric, format_ms};
+
+/// `+11.2%`, or points for an error rate.
+fn change(comparison: &Comparison, value: f64) -> String {
+    if comparison.metric == Metric::ErrorRate { format!("{:+.2}", value * 100.0) } else { format!("{:+.1}", value * 100.0) }
+}
+
+fn with_interval(comparison: &Comparison) -> String {
+    let unit = if comparison.metric == Metric::ErrorRate { " points" } else { "%" };
+    let [low, high] = comparison.interval;
+    format!(
+        "{}{unit} [{}, {}]",
+        change(comparison, comparison.change),
+        change(comparison, low),
+        change(comparison, high)
+    )
+}
+
+fn instances(count: usize) -> String {
+    format!("{count} instance{}", if count == 1 { "" } else { "s" })
+}
+
+/// A proven regression, in two lines' worth of words.
+pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
+    let (observed, reference) = (comparison.observed, comparison.reference);
+    let against = format!("{} against {}", instances(comparison.candidate_instances), comparison.baseline_instances);
+    let (kind, text) = match comparison.metric.quantile() {
+        Some(q) => {
+            let who = if q == 0.5 { "half of all users wait".to_owned() } else { format!("1 in {:.0} users waits", 1.0 / (1.0 - q)) };
+            let words = format!(
+                "Slower: {who} over {}, was {}. REGRESSION {} {} {}, {against}, run noise ±{:.1}%",
+                format_ms(observed),
+                format_ms(reference),
+                comparison.endpoint,
+                comparison.metric,
+                with_interval(comparison),
+                comparison.noise * 100.0
+            );
+            (FindingKind::Regression, words)
+        }
+        None => {
+            let words = format!(
+                "More errors: {} of all requests fail, were {}. REGRESSION {} error_rate {}, {against}",
+                percent(observed),
+                percent(reference),
+                comparison.endpoint,
+                with_interval(comparison)
+            );
+            (FindingKind::Errors, words)
+        }
+    };
+    let mut finding = Finding::new(kind, Severity::Fail, Some(&comparison.endpoint), text);
+    finding.confirmed = confirmed;
+    carried(finding, comparison)
+}
+
+fn carried(finding: Finding, comparison: &Comparison) -> Finding {
+    let mut finding = finding.measured(comparison.metric, comparison.observed, comparison.reference);
+    finding.change = Some(comparison.change);
+    finding.interval = Some(comparison.interval);
+    finding.level = Some(comparison.level);
+    finding
+}
+
+fn allowed(comparison: &Comparison) -> String {
+    if comparison.metric == Metric::ErrorRate {
+        format!("+{:.2} points", comparison.delta * 100.0)
+    } else {
+        format!("+{:.0}%", comparison.delta * 100.0)
+    }
+}
+
+/// One finding for each comparison that is not settled.
+pub fn open_findings(comparisons: &[Comparison], hold: bool) -> Vec<Finding> {
+    let severity = if hold { Severity::Hold } else { Severity::Info };
+    let open = comparisons.iter().filter(|c| c.settled == Settled::Open);
+    open.map(|comparison| {
+        let text = format!(
+            "Not shown safe, not shown bad: {} {} {}, allowed {}.",
+            comparison.endpoint,
+            comparison.metric,
+            with_interval(comparison),
+            allowed(comparison)
+        );
+        let kind = if comparison.metric == Metric::ErrorRate { FindingKind::Errors } else { FindingKind::Regression };
+        let finding = Finding::new(kind, severity, Some(&comparison.endpoint), text).remedy(
+            "more looks at restarted instances (--restart-hook), or a longer history of baselines, would settle it",
+        );
+        carried(finding, comparison)
+    })
+    .collect()
+}
+
+/// Action, ground, number.
+pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> String {
+    let action = match verdict.action {
+        Action::Go => "GO",
+        Action::Hold => "HOLD",
+        Action::RollBack => "ROLL BACK",
+    };
+    let ground = match (verdict.outcome, verdict.cause) {
+        (Outcome::Interrupted, _) => {
+            let why = record.interrupted.as_deref().unwrap_or("a signal");
+            format!("Interrupted by {why}: what was measured until then is kept, and is no pass.{}", proven(verdict))
+        }
+        (Outcome::Fail, _) => leading(verdict, Severity::Fail),
+        (Outcome::Inconclusive, Some(Cause::Invalid)) => {
+            format!("The measurement cannot be trusted. {}", leading_of(verdict, Severity::Hold, FindingKind::Validity))
+        }
+        (Outcome::Inconclusive, _) => leading(verdict, Severity::Hold),
+        (Outcome::NoBaseline, _) => format!(
+            "No baseline for {without_baseline} of {} endpoints; everything else passed.",
+            verdict.endpoints.len()
+        ),
+        (Outcome::Pass, _) => passed(verdict, record, without_baseline),
+    };
+    format!("{action}. {ground}")
+}
+
+fn proven(verdict: &Verdict) -> String {
+    let fails = verdict.findings.iter().filter(|f| f.severity == Severity::Fail).count();
+    if fails == 0 { String::new() } else { format!(" Proven before that: {}", leading(verdict, Severity::Fail)) }
+}
+
+/// The first finding of a severity, and how many more there are.
+fn leading(verdict: &Verdict, severity: Severity) -> String {
+    words(verdict.findings.iter().filter(|f| f.severity == severity))
+}
+
+fn leading_of(verdict: &Verdict, severity: Severity, kind: FindingKind) -> String {
+    words(verdict.findings.iter().filter(|f| f.severity == severity && f.kind == kind))
+}
+
+fn words<'a>(mut findings: impl Iterator<Item = &'a Finding>) -> String {
+    let Some(first) = findings.next() else { return String::new() };
+    match findings.count() {
+        0 => first.reason.clone(),
+        more => format!("{} (and {more} more)", first.reason),
+    }
+}
+
+fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> String {
+    if record.runs.is_empty() {
+        let steps = record.smoke.as_ref().map_or(0, |smoke| smoke.steps.len());
+        return format!("All {steps} functional steps passed; no load was sent.");
+    }
+    let endpoints = verdict.endpoints.len();
+    let latencies = || verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate);
+    let widest = verdict.comparisons.iter().filter(|c| c.settled == Settled::Open).max_by(|a, b| {
+        (a.interval[1] / a.delta).total_cmp(&(b.interval[1] / b.delta))
+    });
+    let unpaired = match without_baseline {
+        0 => String::new(),
+        n => format!(" {n} of them have no baseline, which was allowed."),
+    };
+    if let Some(open) = widest {
+        let unit = if open.metric == Metric::ErrorRate { " points" } else { "%" };
+        let (most, endpoint) = (change(open, open.interval[1]), &open.endpoint);
+        return format!("PASS: no regression found; up to {most}{unit} not excluded ({endpoint} {}).{unpaired}", open.metric);
+    }
+    match latencies().map(|c| c.interval[1] / c.delta).max_by(f64::total_cmp) {
+        None => format!("PASS: {endpoints} endpoints are within their limits.{unpaired}"),
+        Some(_) => {
+            let worst = latencies().max_by(|a, b| a.interval[1].total_cmp(&b.interval[1]));
+            let worst = worst.map(|c| format!("{} {} {}", c.endpoint, c.metric, with_interval(c))).unwrap_or_default();
+            format!("PASS: {endpoints} endpoints are within their limits and no slower than allowed; closest is {worst}.{unpaired}")
+        }
+    }
+}
