@@ -218,8 +218,17 @@ async fn broken(response: Response) -> Response {
     let (mut parts, bytes) = taken_apart(response).await;
     parts.headers.insert("content-length", HeaderValue::from(bytes.len().max(2)));
     let half = bytes.slice(..bytes.len() / 2);
-    let pieces = [Ok(half), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
-    Response::from_parts(parts, Body::from_stream(futures_util::stream::iter(pieces)))
+    let pieces = futures_util::stream::unfold(Some(half), |rest| async move {
+        match rest {
+            Some(half) => Some((Ok(half), None)),
+            None => {
+                // What was sent so far must leave before the connection is dropped.
+                tokio::time::sleep(DRIP).await;
+                Some((Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)), None))
+            }
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
 }
 
 async fn dripping(response: Response) -> Response {

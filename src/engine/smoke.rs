@@ -54,7 +54,11 @@ async fn pass<T: Transport>(
                         record.message = tried_twice;
                     }
                     Some(failure) => {
-                        let message = secrets.scrub(&format!("{}: {}", failure.class.name(), failure.message));
+                        let message = match failure.class {
+                            ErrorClass::Status | ErrorClass::Check => failure.message,
+                            class => format!("{}: {}", class.name(), failure.message),
+                        };
+                        let message = secrets.scrub(&message);
                         let passing = failure.class != ErrorClass::Check && result.status.is_none_or(|s| s >= 500);
                         if tried_twice.is_none() && passing && retryable(&step.action) {
                             tried_twice = Some(format!("first try: {message}"));

@@ -34,7 +34,7 @@ pub fn render_verdict(verdict: &Verdict, record: &RunRecord, paint: Paint) -> St
     };
     let _ = writeln!(out, "{headline}\n");
     if !verdict.findings.is_empty() {
-        render_findings(&mut out, &verdict.findings, paint);
+        render_findings(&mut out, verdict, paint);
     }
     if !verdict.endpoints.is_empty() && !record.runs.is_empty() {
         let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
@@ -49,16 +49,21 @@ pub fn render_verdict(verdict: &Verdict, record: &RunRecord, paint: Paint) -> St
 
 const MOST_SHOWN: usize = 12;
 
-fn render_findings(out: &mut String, findings: &[Finding], paint: Paint) {
-    for finding in findings.iter().take(MOST_SHOWN) {
+/// A finding that the first line tells in full is not told twice; a remedy that several share stands below the last.
+fn render_findings(out: &mut String, verdict: &Verdict, paint: Paint) {
+    let findings: Vec<&Finding> = verdict.findings.iter().collect();
+    for (i, finding) in findings.iter().take(MOST_SHOWN).enumerate() {
         let word = match finding.severity {
             Severity::Fail => paint.bad("FAIL"),
             Severity::Hold => paint.caution("HOLD"),
             Severity::Warn => paint.caution("WARN"),
             Severity::Info => paint.faint("INFO"),
         };
-        let _ = writeln!(out, "{word}  {}", finding.reason);
-        if let Some(remedy) = &finding.remedy {
+        if findings.len() > 1 || !verdict.summary.contains(&finding.reason) {
+            let _ = writeln!(out, "{word}  {}", finding.reason);
+        }
+        let shared = findings.get(i + 1).filter(|_| i + 1 < MOST_SHOWN).is_some_and(|next| next.remedy == finding.remedy);
+        if let Some(remedy) = finding.remedy.as_ref().filter(|_| !shared) {
             let _ = writeln!(out, "      → {remedy}");
         }
     }

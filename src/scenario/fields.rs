@@ -14,6 +14,8 @@ pub struct Reader {
 /// The entries of a mapping whose keys are all known.
 pub struct Fields<'a> {
     entries: &'a [(Key, Node)],
+    /// A key is mistyped, so that what seems to be missing may be meant by it.
+    pub mistyped: bool,
     /// Where the mapping stands, for keys that are missing.
     pub span: Range<usize>,
 }
@@ -35,6 +37,10 @@ impl Reader {
 
     pub fn source(&self) -> &Arc<SourceText> {
         &self.source
+    }
+
+    pub fn found_any(&self) -> bool {
+        !self.mistakes.borrow().is_empty()
     }
 
     /// All mistakes, in the file's order.
@@ -76,12 +82,14 @@ impl Reader {
     /// A mapping whose keys are all in `known`; unknown ones are noted, the rest is still read.
     pub fn fields<'a>(&self, node: &'a Node, what: &str, known: &[&str]) -> Option<Fields<'a>> {
         let entries = self.map(node, what)?;
+        let mut mistyped = false;
         for (key, _) in entries {
             if !known.contains(&key.name.as_str()) {
                 self.unknown(&key.span, "key", &key.name, known);
+                mistyped = true;
             }
         }
-        Some(Fields { entries, span: node.span.clone() })
+        Some(Fields { entries, mistyped, span: node.span.clone() })
     }
 
     pub fn map<'a>(&self, node: &'a Node, what: &str) -> Option<&'a [(Key, Node)]> {

@@ -44,10 +44,8 @@ impl Node {
         };
         serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options).map(located).map_err(|error| {
             let location = error.location();
-            let span = location.map_or(0..0, |l| {
-                let start = l.span().byte_offset().unwrap_or(0) as usize;
-                start..start + 1
-            });
+            let start = location.map_or(0, |l| offset_of(&source.text, l.line() as usize, l.column() as usize));
+            let span = start..start + 1;
             let text = error.to_string();
             let message = text.split(" at line ").next().unwrap_or(&text);
             Diagnostic {
@@ -81,6 +79,13 @@ impl Node {
             _ => None,
         }
     }
+}
+
+/// The byte offset of a line and column, both counted from 1.
+fn offset_of(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let within = text[before..].char_indices().nth(column.saturating_sub(1)).map_or(0, |(at, _)| at);
+    (before + within).min(text.len().saturating_sub(1))
 }
 
 fn located(spanned: Spanned<Raw>) -> Node {

@@ -147,6 +147,9 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         reader.fail(&fields.entry("steps")?.0.span, "a scenario needs at least one step", "empty", None);
     }
     let steps = step::read_steps(reader, list, scope, &defaults);
+    if reader.found_any() {
+        return None;
+    }
     if let (None, Some((key, _))) = (fields.get("load"), fields.entry("limits").or_else(|| fields.entry("regression"))) {
         let help = Some("add `load:`, or take the rule away".to_owned());
         reader.fail(&key.span, format!("`{}` can match nothing", key.name), "there is no `load:` to measure", help);
@@ -188,7 +191,7 @@ fn needed_rows(load: &LoadPlan) -> u64 {
 
 pub fn required<'a>(reader: &Reader, fields: &Fields<'a>, key: &str, what: &str) -> Option<&'a Node> {
     let node = fields.get(key);
-    if node.is_none() {
+    if node.is_none() && !fields.mistyped {
         let start = fields.span.start;
         reader.fail(&(start..start + 1), format!("`{key}` is missing"), format!("expected `{key}:` with {what}"), None);
     }

@@ -142,7 +142,7 @@ fn read_jsonpath(reader: &Reader, node: &Node) -> Option<Query> {
         Err(error) => {
             let written = reader.source().text.get(node.span.clone()).unwrap_or_default();
             let start = node.span.start + written.find(text).unwrap_or(0) + error.position();
-            reader.fail(&(start..start + 1), "this is not a JSONPath", error.message().to_owned(), None);
+            reader.fail(&(start..start + 1), "this is not a JSONPath", "not understood from here on", None);
             None
         }
     }
@@ -187,6 +187,9 @@ impl ChecksBuilder<'_, '_, '_> {
     ) -> Option<RequestTemplate> {
         let reader = self.reader;
         let found: Vec<&str> = METHODS.into_iter().filter(|m| verbs.get(m).is_some()).collect();
+        if found.is_empty() && verbs.mistyped {
+            return None;
+        }
         let [verb] = found.as_slice() else {
             let label = if found.is_empty() { "none here".into() } else { format!("here are {}", found.join(" and ")) };
             let start = node.span.start;
@@ -240,6 +243,9 @@ impl ChecksBuilder<'_, '_, '_> {
         let reader = self.reader;
         let fields = reader.fields(node, "a check such as `status: 200`", &CHECK_KEYS)?;
         let queries: Vec<&str> = QUERIES.into_iter().filter(|k| fields.get(k).is_some()).collect();
+        if queries.is_empty() && fields.mistyped {
+            return None;
+        }
         let [query] = queries.as_slice() else {
             let label = if queries.is_empty() { "none here".into() } else { format!("here are {}", queries.join(" and ")) };
             reader.fail(&node.span, format!("a check has exactly one of {}", QUERIES.join(", ")), label, None);
@@ -274,6 +280,9 @@ impl ChecksBuilder<'_, '_, '_> {
     fn predicate(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Predicate> {
         let reader = self.reader;
         let found: Vec<&str> = PREDICATES.into_iter().filter(|k| fields.get(k).is_some()).collect();
+        if found.is_empty() && fields.mistyped {
+            return None;
+        }
         let [name] = found.as_slice() else {
             let label = if found.is_empty() { "none here".into() } else { format!("here are {}", found.join(" and ")) };
             reader.fail(&node.span, format!("expected exactly one of {}", PREDICATES.join(", ")), label, None);

@@ -1,6 +1,6 @@
 use super::limits::percent;
 use super::model::{Finding, FindingKind, GeneratorSummary, Severity};
-use super::quantiles::{QuantileEstimate, estimate};
+use super::quantiles::{LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests};
 use crate::metrics::{EndpointPlan, LookRecord, RunRecord};
 use crate::units::{Metric, format_ns};
 
@@ -38,8 +38,12 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
         let reason = format!("{} of the requests to {} were cut before they were answered.", percent(cut), plan.endpoint);
         findings.push(invalid(name, reason, "the target answers too late at this rate; lower it or give it more time"));
     }
-    let judges_quantiles = plan.rules.limits.iter().any(|l| l.metric.quantile().is_some())
-        || plan.rules.regression.iter().any(|r| r.explicit && r.metric.quantile().is_some());
+    let enough = |metric: Metric, least| {
+        metric.quantile().is_some_and(|q| missing_requests(endpoint.response.count(), q, least) == 0)
+    };
+    // A rule without its samples is named elsewhere; more blocks alone would not help it.
+    let judges_quantiles = plan.rules.limits.iter().any(|l| enough(l.metric, LEAST_TAIL_LIMIT))
+        || plan.rules.regression.iter().any(|r| r.explicit && enough(r.metric, LEAST_TAIL_COMPARED));
     if !judges_quantiles || endpoint.requests == 0 || look.stop == "interrupt" {
         return findings;
     }

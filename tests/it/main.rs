@@ -1,0 +1,18 @@
+//! Whole behaviour through the binary, against real servers.
+//!
+//! - `authoring`    mistakes in scenario files and flags: place, caret, nearest name, exit code 2, nothing sent
+//! - `demo`         the embedded target keeps its promises
+//! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
+//! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
+//! - `quick`        one URL from flags
+//! - `nginx`        a server that nobody here wrote
+//! - `layers`       the import direction of the source
+
+mod authoring;
+mod demo;
+mod endings;
+mod layers;
+mod nginx;
+mod quick;
+mod support;
+mod verdicts;

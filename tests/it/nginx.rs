@@ -1,0 +1,99 @@
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{fixture, http, json, loadgate, named, results, run};
+
+/// Debian's nginx serving `tests/fixtures/nginx/www`, with an access log to count by.
+struct Nginx {
+    child: Child,
+    address: String,
+    log: std::path::PathBuf,
+}
+
+impl Nginx {
+    fn start(folder: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (log, at) = (folder.join("access.log"), folder.display());
+        let conf = format!(
+            "daemon off; master_process off; pid {at}/pid; error_log stderr;\n\
+             events {{}}\n\
+             http {{ types {{ application/json json; }} access_log {};\n\
+             client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
+             keepalive_requests 1000000;\n\
+             server {{ listen 127.0.0.1:{port}; root {}; }} }}\n",
+            log.display(),
+            fixture("nginx/www")
+        );
+        std::fs::write(folder.join("nginx.conf"), conf).unwrap();
+        let child = Command::new("/usr/sbin/nginx")
+            .args(["-p", &at.to_string(), "-c", "nginx.conf"])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx is installed by ci/test");
+        let nginx = Self { child, address: format!("127.0.0.1:{port}"), log };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(&nginx.address).is_err() {
+            assert!(Instant::now() < deadline, "nginx does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        nginx
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_server_is_measured_and_counts_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(temp.path());
+    let scenario = fixture("nginx/catalog.yaml");
+    let ran = run(loadgate(temp.path()).args(["run", &scenario, "--target", &nginx.url(), "--out", "out", "--wait", "10s"]));
+    ran.expect(0).says("GO. PASS: 3 endpoints are within their limits");
+    let verdict = json(&results(temp.path()).join("verdict.json"));
+    for endpoint in verdict["endpoints"].as_array().unwrap() {
+        assert_eq!((&endpoint["requests"], &endpoint["errors"]), (&1000.into(), &0.into()));
+    }
+    // Readiness, three smoke steps, a second of warm-up, five seconds measured.
+    let served = std::fs::read_to_string(&nginx.log).unwrap().lines().count();
+    assert_eq!(served, 1 + 3 + 3 * 200 + 3 * 1000);
+}
+
+#[test]
+fn a_404_fails_the_smoke_pass_and_a_killed_server_the_load() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut nginx = Nginx::start(temp.path());
+    let missing = fixture("nginx/missing-item.yaml");
+    let ran = run(loadgate(temp.path()).args(["run", &missing, "--target", &nginx.url(), "--out", "missing"]));
+    ran.expect(1).says("status: expected 200, got 404").says("missing-item.yaml:20");
+    assert_eq!(json(&temp.path().join("missing/run.json"))["runs"].as_array().unwrap().len(), 0);
+
+    let scenario = fixture("nginx/catalog.yaml");
+    let child = loadgate(temp.path())
+        .args(["run", &scenario, "--target", &nginx.url(), "--out", "out"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(http(&nginx.address, "GET", "/catalog.json", "").0, 200);
+    nginx.child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("Too many errors") && text.contains("connect"), "{text}");
+    let verdict = json(&results(temp.path()).join("verdict.json"));
+    assert_eq!(named(&verdict, "fail"), ["catalog/list"]);
+    let record = json(&results(temp.path()).join("run.json"));
+    assert_eq!(record["runs"][0]["stop"], "done", "a dead target does not stop the schedule");
+}

@@ -1,0 +1,113 @@
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Demo, Ran, fixture, json, loadgate, named, results, run};
+
+/// A short run of three features on the demo, its results under `name`.
+fn short(folder: &Path, name: &str, args: &[&str]) -> (Command, std::path::PathBuf) {
+    let out = folder.join(name);
+    let mut command = loadgate(folder);
+    command.args(["run", &fixture("short"), "--demo", "--quiet", "--out"]).arg(&out).args(args);
+    (command, out)
+}
+
+#[track_caller]
+fn judged(folder: &Path, name: &str, args: &[&str], code: i32) -> (Ran, Value) {
+    let (mut command, out) = short(folder, name, args);
+    let ran = run(&mut command).expect(code);
+    let verdict = json(&out.join("verdict.json"));
+    assert_eq!(verdict["exit_code"], code);
+    (ran, verdict)
+}
+
+/// One recorded baseline, then every fault against it: what fails must be named, and nothing else.
+#[test]
+fn faults_against_recorded_baselines() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+
+    let (ran, verdict) = judged(folder, "none", &["--repeat", "1"], 4);
+    ran.says("No baseline for 5 of 5 endpoints");
+    assert_eq!(verdict["outcome"], "no_baseline");
+
+    let mut record = loadgate(folder);
+    record.args(["baseline", "record", &fixture("short"), "--demo", "--repeat", "3", "--quiet", "--reason", "test"]);
+    run(&mut record).expect(0).says("stored baselines/demo/churn-prediction/");
+    run(loadgate(folder).args(["baseline", "show", "--env", "demo"])).expect(0).says("churn-prediction/score tenant");
+
+    for gate in ["regression", "safety"] {
+        let (ran, verdict) = judged(folder, gate, &["--gate", gate], 0);
+        ran.says("GO. PASS");
+        assert_eq!((&verdict["outcome"], &verdict["action"]), (&"pass".into(), &"go".into()));
+        assert_eq!(verdict["comparisons"].as_array().unwrap().len(), 15);
+    }
+
+    let (ran, verdict) = judged(folder, "slow", &["--fault", "slow:churn-prediction:+60%"], 1);
+    ran.says("ROLL BACK. Slower:");
+    assert_eq!(named(&verdict, "fail"), ["churn-prediction/score tenant", "churn-prediction/tenant trend"]);
+
+    let (_, verdict) = judged(folder, "errors", &["--fault", "errors:market-intelligence:4%"], 1);
+    assert_eq!(named(&verdict, "fail"), ["market-intelligence/comparables"]);
+
+    let (ran, verdict) = judged(folder, "wrong", &["--fault", "wrong-score:churn-prediction"], 1);
+    ran.says("expected a number between 0 and 1");
+    assert_eq!(named(&verdict, "fail"), ["churn-prediction/score tenant"]);
+    let record = json(&folder.join("wrong/run.json"));
+    assert_eq!(record["runs"].as_array().unwrap().len(), 0, "no load after a failed smoke pass");
+
+    judged_again(folder);
+    tampered(folder);
+}
+
+/// `compare` says what the run said, and the same inputs give the same bytes.
+fn judged_again(folder: &Path) {
+    let compare = |args: &[&str], code| run(loadgate(folder).arg("compare").args(args).args(["--format", "json"])).expect(code).out;
+    let first = compare(&["slow"], 1);
+    assert_eq!(first, compare(&["slow/run.json"], 1));
+    let again: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(again, json(&folder.join("slow/verdict.json")));
+
+    let against: Value = serde_json::from_str(&compare(&["slow", "--against", "regression", "safety"], 1)).unwrap();
+    assert_eq!(named(&against, "fail"), ["churn-prediction/score tenant", "churn-prediction/tenant trend"]);
+    run(loadgate(folder).args(["report", "slow"])).expect(0).says("ROLL BACK. Slower:");
+    run(loadgate(folder).args(["compare", "nothing-here"])).expect(2).says("nothing-here");
+}
+
+/// A baseline that was changed by hand is refused; that is not the same as having none.
+fn tampered(folder: &Path) {
+    let stored = std::fs::read_dir(folder.join("baselines/demo/risk-dashboard")).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&stored).unwrap();
+    std::fs::write(&stored, text.replacen("\"errors\": 0", "\"errors\": 9", 1)).unwrap();
+    let (mut command, out) = short(folder, "tampered", &[]);
+    run(&mut command).expect(2).says("checksum").says(stored.file_name().unwrap().to_str().unwrap());
+    assert!(!out.exists(), "nothing is written before the inputs are valid");
+}
+
+/// A scenario with a limit only: the issue's own rate of 2% against a limit of 0.2%.
+#[test]
+fn errors_beyond_a_limit_fail_without_any_baseline() {
+    let temp = tempfile::tempdir().unwrap();
+    let (_, verdict) = judged(
+        temp.path(),
+        "errors",
+        &["--fault", "errors:market-intelligence:2%", "--allow", "no-baseline", "--only", "market*"],
+        1,
+    );
+    assert_eq!(named(&verdict, "fail"), ["market-intelligence/comparables"]);
+    let (ran, verdict) = judged(temp.path(), "fine", &["--allow", "no-baseline", "--only", "market*"], 0);
+    ran.says("1 of them have no baseline, which was allowed");
+    assert_eq!(verdict["outcome"], "pass");
+}
+
+#[test]
+fn too_few_requests_hold_and_the_missing_ones_are_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&[]);
+    let ran = run(loadgate(temp.path()).args(["run", &fixture("too-few.yaml"), "--target", &demo.url, "--out", "out"]));
+    ran.expect(3).says("75 of 200, 125 missing").says("use `for: 8s`");
+    let verdict = json(&results(temp.path()).join("verdict.json"));
+    assert_eq!((&verdict["outcome"], &verdict["cause"]), (&"inconclusive".into(), &"unresolved".into()));
+    run(loadgate(temp.path()).args(["validate", &fixture("too-few.yaml")])).expect(2).says("75 of 200 requests; use `for: 8s`");
+}
