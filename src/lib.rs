@@ -12,7 +12,7 @@
 //! engine     schedules, sends, records      verdict   statistics and rules, pure
 //! scenario   YAML to a plan                 store     atomic files, journals
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
-//! units, exit_code, error, error_class, secrets, machine
+//! units, exit_code, error, error_class, digest, secrets, machine
 //! ```
 
 pub mod baseline;
@@ -20,6 +20,7 @@ pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod demo;
+pub mod digest;
 pub mod engine;
 pub mod error;
 pub mod error_class;

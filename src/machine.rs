@@ -25,7 +25,8 @@ pub fn memory_share() -> Option<f64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: f64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let total_kib: f64 = meminfo.lines().find(|l| l.starts_with("MemTotal"))?.split_whitespace().nth(1)?.parse().ok()?;
+    let total_kib: f64 =
+        meminfo.lines().find(|l| l.starts_with("MemTotal"))?.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as f64 / 1024.0 / total_kib)
 }
 
@@ -39,7 +40,8 @@ pub fn cpu_model() -> String {
     std::fs::read_to_string("/proc/cpuinfo")
         .ok()
         .and_then(|text| {
-            text.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, v)| v.trim().to_owned()))
+            text.lines()
+                .find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, v)| v.trim().to_owned()))
         })
         .unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }

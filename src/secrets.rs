@@ -22,7 +22,9 @@ impl Secrets {
     /// Replaces each secret in `text` by `$NAME`.
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
-        self.values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(value, &format!("${name}")))
+        self.values
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| text.replace(value, &format!("${name}")))
     }
 }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::metrics::{Environment, Histogram, LookRecord, RunRecord};
-use crate::store::digest_hex;
 use crate::units::{Metric, format_ms};
 use crate::verdict::{ReferenceRun, estimate};
 
@@ -67,7 +67,12 @@ impl EndpointBaseline {
 
 /// The documents of one look, a feature each.
 #[must_use]
-pub fn documents_of(record: &RunRecord, look: &LookRecord, accepted_by: &str, reason: &str) -> Vec<BaselineDocument> {
+pub fn documents_of(
+    record: &RunRecord,
+    look: &LookRecord,
+    accepted_by: &str,
+    reason: &str,
+) -> Vec<BaselineDocument> {
     let mut at = 0;
     let mut documents = Vec::new();
     for scenario in &record.scenarios {
@@ -77,10 +82,16 @@ pub fn documents_of(record: &RunRecord, look: &LookRecord, accepted_by: &str, re
             let index = at;
             at += 1;
             let Some(measured) = look.endpoints.get(index) else { continue };
-            let estimates: Vec<_> = KEPT.into_iter().filter_map(|m| Some((m.to_string(), estimate(look, index, m)?))).collect();
-            let levels: Vec<String> = estimates.iter().map(|(name, e)| format!("{name} {}", format_ms(e.y.exp()))).collect();
+            let estimates: Vec<_> =
+                KEPT.into_iter().filter_map(|m| Some((m.to_string(), estimate(look, index, m)?))).collect();
+            let levels: Vec<String> =
+                estimates.iter().map(|(name, e)| format!("{name} {}", format_ms(e.y.exp()))).collect();
             let (requests, errors) = (measured.requests, measured.error_count());
-            summary.push(format!("{}: {}, {errors} errors in {requests} requests", plan.endpoint, levels.join(", ")));
+            summary.push(format!(
+                "{}: {}, {errors} errors in {requests} requests",
+                plan.endpoint,
+                levels.join(", ")
+            ));
             endpoints.insert(
                 plan.endpoint.clone(),
                 EndpointBaseline {
@@ -139,7 +150,10 @@ impl BaselineDocument {
         let mut value: Value = serde_json::from_slice(bytes).map_err(|e| fail(e.to_string()))?;
         let format = value["format"].as_u64().unwrap_or(0);
         if format == 0 || format > u64::from(BASELINE_FORMAT) {
-            return Err(fail(format!("format {} is not known; this loadgate reads up to {BASELINE_FORMAT}", value["format"])));
+            return Err(fail(format!(
+                "format {} is not known; this loadgate reads up to {BASELINE_FORMAT}",
+                value["format"]
+            )));
         }
         let written = value["checksum"].as_str().unwrap_or_default().to_owned();
         value["checksum"] = Value::String(String::new());
@@ -152,5 +166,5 @@ impl BaselineDocument {
 
 /// Object keys are in sorted order in a `Value`, so the text is canonical.
 fn checksum(value: &Value) -> String {
-    digest_hex(value.to_string().as_bytes())
+    sha256_hex(value.to_string().as_bytes())
 }

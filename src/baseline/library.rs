@@ -77,9 +77,17 @@ impl Library {
     ///
     /// # Errors
     /// As [`Library::documents`].
-    pub fn references(&self, feature: &str, endpoints: &[(String, String)], most: usize) -> Result<Vec<Reference>> {
+    pub fn references(
+        &self,
+        feature: &str,
+        endpoints: &[(String, String)],
+        most: usize,
+    ) -> Result<Vec<Reference>> {
         let documents = self.documents(feature)?;
-        Ok(endpoints.iter().filter_map(|(endpoint, digest)| reference(&documents, endpoint, digest, most)).collect())
+        Ok(endpoints
+            .iter()
+            .filter_map(|(endpoint, digest)| reference(&documents, endpoint, digest, most))
+            .collect())
     }
 
     /// Stores a document under a name that sorts by time.
@@ -87,8 +95,9 @@ impl Library {
     /// # Errors
     /// With the path, if it cannot be written.
     pub fn store(&self, document: &BaselineDocument) -> Result<PathBuf> {
-        let stamp: String = document.recorded.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
-        let id: String = document.instance.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+        let stamp: String = document.recorded.chars().take(19).filter(char::is_ascii_alphanumeric).collect();
+        let id: String =
+            document.instance.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
         let path = self.folder.join(file_name(&document.feature)).join(format!("{stamp}Z-{id}.json"));
         write_atomic(&path, &document.to_bytes(&path)?)?;
         Ok(path)

@@ -106,7 +106,11 @@ pub struct Failure {
 impl Check {
     /// # Errors
     /// The failure, in words.
-    pub fn judge(&self, subject: &Subject<'_>, operand: &dyn Fn(usize) -> serde_json::Value) -> Result<(), Failure> {
+    pub fn judge(
+        &self,
+        subject: &Subject<'_>,
+        operand: &dyn Fn(usize) -> serde_json::Value,
+    ) -> Result<(), Failure> {
         let fail = |message: String| Err(Failure { class: ErrorClass::Check, message });
         match self {
             Self::Status(accepted) if accepted.contains(subject.status) => Ok(()),
@@ -119,12 +123,19 @@ impl Check {
                 .and_then(|values| predicate.judge(&values, subject, operand))
                 .or_else(|message| fail(format!("{query}: {message}"))),
             Self::ContentType(expected) => {
-                let got = subject.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+                let got = subject
+                    .headers
+                    .get(http::header::CONTENT_TYPE)
+                    .and_then(|v| v.to_str().ok())
+                    .unwrap_or("");
                 let essence = got.split(';').next().unwrap_or("").trim();
                 if essence.eq_ignore_ascii_case(expected) {
                     return Ok(());
                 }
-                fail(format!("content_type: expected {expected}, got {}", if got.is_empty() { "none" } else { got }))
+                fail(format!(
+                    "content_type: expected {expected}, got {}",
+                    if got.is_empty() { "none" } else { got }
+                ))
             }
             Self::Magic(magic) if magic.matches(subject.body) => Ok(()),
             Self::Magic(magic) => {
@@ -189,12 +200,14 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
         headers.insert("x-cache", HeaderValue::from_static("HIT"));
-        let body = json!({"score": 0.4, "items": [1, 2, 3], "at": "2026-11-23T10:00:00Z", "name": "ann"}).to_string();
+        let body = json!({"score": 0.4, "items": [1, 2, 3], "at": "2026-11-23T10:00:00Z", "name": "ann"})
+            .to_string();
         let now = "2026-11-23T10:00:30Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let subject = Subject::new(200, &headers, body.as_bytes(), 5_000_000, now);
         let regex = |text| Predicate::Matches(regex::Regex::new(text).unwrap());
         let between = |low, high| Check::Value(path("$.score"), Predicate::Between(low, high));
-        let header = |predicate| Check::Value(Query::Header(http::HeaderName::from_static("x-cache")), predicate);
+        let header =
+            |predicate| Check::Value(Query::Header(http::HeaderName::from_static("x-cache")), predicate);
         let age = |age_ns| Check::Value(path("$.at"), Predicate::NewerThan { age_ns });
         let count = |min, max| Check::Value(path("$.items[*]"), Predicate::Count { min, max });
         let equals = |value: Value| Check::Value(path("$.score"), Predicate::Equals(Operand::Literal(value)));

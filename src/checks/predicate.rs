@@ -29,11 +29,16 @@ pub enum Predicate {
 }
 
 impl Predicate {
-    /// Judges the selected `values`. Between, matches and newer_than must hold for each, and for at least one.
+    /// Judges the selected `values`. Between, matches and `newer_than` must hold for each, and for at least one.
     ///
     /// # Errors
     /// What was expected and what came, as one clause.
-    pub fn judge(&self, values: &[Value], subject: &Subject<'_>, operand: &dyn Fn(usize) -> Value) -> Result<(), String> {
+    pub fn judge(
+        &self,
+        values: &[Value],
+        subject: &Subject<'_>,
+        operand: &dyn Fn(usize) -> Value,
+    ) -> Result<(), String> {
         match self {
             Self::Exists(expected) => match (expected, values.is_empty()) {
                 (true, true) => Err("expected a value, found none".into()),
@@ -53,7 +58,11 @@ impl Predicate {
                     Operand::Deferred(index) => operand(*index),
                 };
                 let [value] = values else { return Err(one_expected(&expected, values.len())) };
-                if same(value, &expected) { Ok(()) } else { Err(format!("expected {}, found {}", brief(&expected), brief(value))) }
+                if same(value, &expected) {
+                    Ok(())
+                } else {
+                    Err(format!("expected {}, found {}", brief(&expected), brief(value)))
+                }
             }
             Self::Between(low, high) => each(values, |value| match number(value) {
                 Some(n) if (*low..=*high).contains(&n) => Ok(()),
@@ -67,7 +76,9 @@ impl Predicate {
                     Err(format!("expected a match for /{pattern}/, found {}", brief(value)))
                 }
             }),
-            Self::NewerThan { age_ns } => each(values, |value| newer_than(value, *age_ns, subject.now_unix_ms)),
+            Self::NewerThan { age_ns } => {
+                each(values, |value| newer_than(value, *age_ns, subject.now_unix_ms))
+            }
         }
     }
 }
@@ -81,11 +92,16 @@ fn each(values: &[Value], judge: impl Fn(&Value) -> Result<(), String>) -> Resul
 
 fn newer_than(value: &Value, age_ns: u64, now_unix_ms: i64) -> Result<(), String> {
     let allowed = crate::units::format_ns(age_ns as f64);
-    let unreadable = || format!("expected an RFC 3339 timestamp at most {allowed} old, found {}", brief(value));
-    let timestamp: jiff::Timestamp = value.as_str().ok_or_else(unreadable)?.parse().map_err(|_| unreadable())?;
-    let age_ms = now_unix_ms - timestamp.as_millisecond();
-    if age_ms as f64 * 1e6 > age_ns as f64 {
-        return Err(format!("expected a timestamp at most {allowed} old, found {timestamp}, {} s old", age_ms / 1000));
+    let unreadable =
+        || format!("expected an RFC 3339 timestamp at most {allowed} old, found {}", brief(value));
+    let timestamp: jiff::Timestamp =
+        value.as_str().ok_or_else(unreadable)?.parse().map_err(|_| unreadable())?;
+    let old_by_ms = now_unix_ms - timestamp.as_millisecond();
+    if old_by_ms as f64 * 1e6 > age_ns as f64 {
+        return Err(format!(
+            "expected a timestamp at most {allowed} old, found {timestamp}, {} s old",
+            old_by_ms / 1000
+        ));
     }
     Ok(())
 }

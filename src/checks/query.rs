@@ -18,7 +18,13 @@ pub struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     #[must_use]
-    pub fn new(status: u16, headers: &'a HeaderMap, body: &'a [u8], service_ns: u64, now_unix_ms: i64) -> Self {
+    pub fn new(
+        status: u16,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+        service_ns: u64,
+        now_unix_ms: i64,
+    ) -> Self {
         Self { status, headers, body, service_ns, now_unix_ms, json: OnceCell::new() }
     }
 
@@ -28,7 +34,9 @@ impl<'a> Subject<'a> {
     /// Says where the body stops being JSON.
     pub fn json(&self) -> Result<&Value, String> {
         self.json
-            .get_or_init(|| serde_json::from_slice(self.body).map_err(|e| format!("the body is not JSON: {e}")))
+            .get_or_init(|| {
+                serde_json::from_slice(self.body).map_err(|e| format!("the body is not JSON: {e}"))
+            })
             .as_ref()
             .map_err(Clone::clone)
     }

@@ -84,7 +84,7 @@ pub struct OutputArgs {
     /// No progress, only the verdict
     #[arg(long, short)]
     pub quiet: bool,
-    /// No colours (NO_COLOR does the same)
+    /// No colours (`NO_COLOR` does the same)
     #[arg(long)]
     pub no_color: bool,
 }

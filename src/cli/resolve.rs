@@ -2,12 +2,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, BaselineCommand, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs,
-    ScenarioArgs, TargetArgs,
+    AllowArg, Args, BaselineArgs, BaselineCommand, Command, FormatArg, GateArg, GateArgs, OutputArgs,
+    QuickArgs, ScenarioArgs, TargetArgs,
 };
 use crate::commands::{
-    self, CompareRequest, DemoRequest, Gate, QuickRequest, RecordRequest, ReportFormat, ReportRequest, RunKind, Session,
-    ShowRequest, ValidateRequest,
+    self, CompareRequest, DemoRequest, Gate, QuickRequest, RecordRequest, ReportFormat, ReportRequest,
+    RunKind, Session, ShowRequest, ValidateRequest,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
@@ -20,7 +20,8 @@ use crate::verdict::Allow;
 pub fn dispatch(args: Args) -> Result<u8> {
     match args.command {
         Command::Run(args) => {
-            let session = session(args.scenarios, &args.target, Some(args.gate), Some(args.baselines), args.output)?;
+            let session =
+                session(args.scenarios, &args.target, Some(args.gate), Some(args.baselines), args.output)?;
             commands::run(&session, RunKind::SmokeAndLoad)
         }
         Command::Smoke(args) => {
@@ -56,7 +57,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }
         Command::Demo(args) => {
             let faults = args.faults.iter().map(|text| fault(text)).collect::<Result<_>>()?;
-            let options = DemoOptions { port: args.port, faults, allow_faults: args.allow_faults, build: args.build };
+            let options =
+                DemoOptions { port: args.port, faults, allow_faults: args.allow_faults, build: args.build };
             commands::demo(DemoRequest { options, until_stdin_closes: args.until_stdin_closes })
         }
     }
@@ -104,7 +106,10 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
     let method = args.method.unwrap_or_else(|| if args.body.is_some() { "POST" } else { "GET" }.to_owned());
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     if !known.contains(&method.to_ascii_uppercase().as_str()) {
-        return Err(Error::usage_hint(format!("--method {method} is not known"), format!("one of {}", known.join(", "))));
+        return Err(Error::usage_hint(
+            format!("--method {method} is not known"),
+            format!("one of {}", known.join(", ")),
+        ));
     }
     let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
     let scenarios = ScenarioArgs { paths: Vec::new(), vars: Vec::new(), only: Vec::new() };
@@ -147,7 +152,9 @@ fn fault(text: &str) -> Result<Fault> {
 }
 
 fn duration(flag: &str, text: &str) -> Result<Duration> {
-    parse_duration_ns(text).map(Duration::from_nanos).map_err(|reason| Error::usage(format!("{flag}: {reason}")))
+    parse_duration_ns(text)
+        .map(Duration::from_nanos)
+        .map_err(|reason| Error::usage(format!("{flag}: {reason}")))
 }
 
 fn repeat(text: &str) -> Result<Repeat> {
@@ -168,7 +175,10 @@ fn gate(arg: GateArg) -> Gate {
 }
 
 fn allow(args: &[AllowArg]) -> Allow {
-    Allow { no_baseline: args.contains(&AllowArg::NoBaseline), unresolved: args.contains(&AllowArg::Unresolved) }
+    Allow {
+        no_baseline: args.contains(&AllowArg::NoBaseline),
+        unresolved: args.contains(&AllowArg::Unresolved),
+    }
 }
 
 fn format(arg: FormatArg) -> ReportFormat {

@@ -79,14 +79,24 @@ pub fn show(request: &ShowRequest) -> Result<u8> {
     for feature in &features {
         let stored = library.documents(feature)?;
         if stored.is_empty() {
-            let hint = if known.is_empty() { "record some: `loadgate baseline record`".into() } else { format!("there are {}", known.join(", ")) };
-            return Err(Error::usage_hint(format!("no baseline of `{feature}` in {}/{}", request.baselines.display(), request.env), hint));
+            let hint = if known.is_empty() {
+                "record some: `loadgate baseline record`".into()
+            } else {
+                format!("there are {}", known.join(", "))
+            };
+            return Err(Error::usage_hint(
+                format!("no baseline of `{feature}` in {}/{}", request.baselines.display(), request.env),
+                hint,
+            ));
         }
         print(&format!("{}\n", render_baselines(feature, &stored)))?;
     }
     if features.is_empty() {
         let place = format!("{}/{}", request.baselines.display(), request.env);
-        return Err(Error::usage_hint(format!("no baselines in {place}"), "record some: `loadgate baseline record`"));
+        return Err(Error::usage_hint(
+            format!("no baselines in {place}"),
+            "record some: `loadgate baseline record`",
+        ));
     }
     Ok(0)
 }

@@ -33,7 +33,7 @@ pub struct CompareRequest {
 pub fn compare(request: &CompareRequest) -> Result<u8> {
     let mut record = joined(&request.runs)?;
     if let Some(gate) = request.gate {
-        record.plan.gate = gate.name().to_owned();
+        record.plan.gate = gate.name().into();
     }
     let references = if request.against.is_empty() {
         stored_references(&record, &request.baselines)?
@@ -61,7 +61,9 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
         let record = read_record(path)?;
         let verdict = match stored_verdict(path)? {
             Some(verdict) => verdict,
-            None => judge(&record, &stored_references(&record, &request.baselines)?, Allow::default()).verdict,
+            None => {
+                judge(&record, &stored_references(&record, &request.baselines)?, Allow::default()).verdict
+            }
         };
         show(&verdict, &record, request.format, request.no_color)?;
     }
@@ -70,7 +72,9 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
 
 fn show(verdict: &Verdict, record: &RunRecord, format: ReportFormat, no_color: bool) -> Result<()> {
     match format {
-        ReportFormat::Table => print(&render_verdict(verdict, record, paint(no_color, std::io::stdout().is_terminal()))),
+        ReportFormat::Table => {
+            print(&render_verdict(verdict, record, paint(no_color, std::io::stdout().is_terminal())))
+        }
         ReportFormat::Json => {
             let text = serde_json::to_string_pretty(verdict).map_err(|e| Error::harness(e.to_string()))?;
             print(&format!("{text}\n"))
@@ -82,7 +86,9 @@ fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
     let folder = if run.is_dir() { run } else { run.parent().unwrap_or(Path::new("")) };
     let path = folder.join("verdict.json");
     match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(&path, "read verdict", e)),
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(&path, "read verdict", e))
+        }
         Err(_) => Ok(None),
     }
 }
@@ -99,7 +105,9 @@ fn joined(paths: &[PathBuf]) -> Result<RunRecord> {
         let (path, mut other) = other?;
         if plan(&other) != plan(&first) {
             let hint = "only runs of the same scenarios are judged together; --against takes the other side";
-            return Err(Error::input(path, "judge", "its endpoints are not those of the first run").with_hint(hint));
+            return Err(
+                Error::input(path, "judge", "its endpoints are not those of the first run").with_hint(hint)
+            );
         }
         first.interrupted = first.interrupted.or(other.interrupted.take());
         first.error_examples.append(&mut other.error_examples);
@@ -112,7 +120,8 @@ fn stored_references(record: &RunRecord, baselines: &Path) -> Result<Vec<Referen
     let library = Library::new(baselines, &record.env);
     let mut references = Vec::new();
     for scenario in &record.scenarios {
-        let endpoints: Vec<_> = scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
+        let endpoints: Vec<_> =
+            scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
         references.extend(library.references(&scenario.feature, &endpoints, DEFAULT_INSTANCES)?);
     }
     Ok(references)
@@ -133,7 +142,8 @@ fn references_from_runs(record: &RunRecord, against: &[PathBuf]) -> Result<Vec<R
                 .collect();
             let same: Vec<_> = found.iter().filter(|(_, e)| e.digest == plan.digest).collect();
             let digest = if same.is_empty() { found.first()?.1.digest.clone() } else { plan.digest.clone() };
-            let runs = found.iter().filter(|(_, e)| e.digest == digest).map(|(d, e)| e.as_reference(d)).collect();
+            let runs =
+                found.iter().filter(|(_, e)| e.digest == digest).map(|(d, e)| e.as_reference(d)).collect();
             Some(Reference { endpoint: plan.endpoint.clone(), digest, runs })
         })
         .collect())

@@ -21,7 +21,10 @@ pub enum RunKind {
 pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
     let (scenarios, secrets) = session.scenarios()?;
     if kind == RunKind::SmokeAndLoad && scenarios.iter().all(|s| s.load.is_none()) {
-        return Err(Error::usage_hint("no scenario has a `load:`", "`loadgate smoke` runs functional checks alone"));
+        return Err(Error::usage_hint(
+            "no scenario has a `load:`",
+            "`loadgate smoke` runs functional checks alone",
+        ));
     }
     let references = session.references(&scenarios)?;
     let out = session.out();
@@ -71,7 +74,8 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let gate = session.request(vec![scenario], secrets, Vec::new(), &out)?;
     let result = watched(session, gate)?;
     if request.json {
-        let text = serde_json::to_string_pretty(&result.verdict).map_err(|e| Error::harness(e.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&result.verdict).map_err(|e| Error::harness(e.to_string()))?;
         print(&format!("{text}\n"))?;
     } else {
         print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;

@@ -69,7 +69,8 @@ impl Session {
         let library = Library::new(&self.baselines, &self.env());
         let mut references = Vec::new();
         for scenario in scenario_records(scenarios) {
-            let endpoints: Vec<_> = scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
+            let endpoints: Vec<_> =
+                scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
             references.extend(library.references(&scenario.feature, &endpoints, DEFAULT_INSTANCES)?);
         }
         Ok(references)
@@ -125,7 +126,9 @@ pub fn paint(no_color: bool, terminal: bool) -> Paint {
 pub fn print(text: &str) -> Result<()> {
     use std::io::Write as _;
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::harness(format!("cannot write to standard output: {e}"))),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::harness(format!("cannot write to standard output: {e}")))
+        }
         _ => Ok(()),
     }
 }

@@ -6,8 +6,11 @@ use crate::error::{Error, Result};
 /// The first SIGINT or SIGTERM ends the run in order; a second one ends the process at once.
 pub fn listen() -> Result<Interrupt> {
     let (sender, interrupt) = Interrupt::new();
-    for (kind, name, code) in [(SignalKind::interrupt(), "SIGINT", 130), (SignalKind::terminate(), "SIGTERM", 143)] {
-        let mut stream = signal(kind).map_err(|e| Error::harness(format!("cannot listen for {name}: {e}")))?;
+    for (kind, name, code) in
+        [(SignalKind::interrupt(), "SIGINT", 130), (SignalKind::terminate(), "SIGTERM", 143)]
+    {
+        let mut stream =
+            signal(kind).map_err(|e| Error::harness(format!("cannot listen for {name}: {e}")))?;
         let sender = sender.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {

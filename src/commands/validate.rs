@@ -17,7 +17,8 @@ pub struct ValidateRequest {
 /// # Errors
 /// Every mistake in the files, or rules that could never be judged.
 pub fn validate(request: &ValidateRequest) -> Result<u8> {
-    let options = LoadOptions { vars: request.vars.clone(), require_secrets: false, only: request.only.clone() };
+    let options =
+        LoadOptions { vars: request.vars.clone(), require_secrets: false, only: request.only.clone() };
     let (scenarios, _) = load(&request.paths, &options)?;
     let plans: Vec<_> = scenario_records(&scenarios).into_iter().flat_map(|s| s.endpoints).collect();
     let (text, hopeless) = render_plan(&scenarios, &plans);

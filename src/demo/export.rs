@@ -53,7 +53,11 @@ impl Table {
         for offset in offsets {
             let _ = writeln!(out, "{offset:010} 00000 n ");
         }
-        let _ = write!(out, "trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n", objects.len() + 1);
+        let _ = write!(
+            out,
+            "trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n",
+            objects.len() + 1
+        );
         out.into_bytes()
     }
 }

@@ -72,12 +72,19 @@ impl std::str::FromStr for Fault {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         let (first, second) = rest.split_once(':').unwrap_or((rest, ""));
         let form = |form: &str| format!("`{text}`: expected `{form}`");
-        let no_more = |fault| if second.is_empty() { Ok(fault) } else { Err(format!("`{text}`: nothing may follow `{first}`")) };
+        let no_more = |fault| {
+            if second.is_empty() { Ok(fault) } else { Err(format!("`{text}`: nothing may follow `{first}`")) }
+        };
         match kind {
             "slow" => {
-                let by = second.strip_prefix('+').and_then(|v| v.strip_suffix('%')).and_then(|v| v.parse::<f64>().ok());
+                let by = second
+                    .strip_prefix('+')
+                    .and_then(|v| v.strip_suffix('%'))
+                    .and_then(|v| v.parse::<f64>().ok());
                 match by {
-                    Some(by) if (0.0..=10_000.0).contains(&by) => Ok(Self::Slow { feature: feature(first)?, by: by / 100.0 }),
+                    Some(by) if (0.0..=10_000.0).contains(&by) => {
+                        Ok(Self::Slow { feature: feature(first)?, by: by / 100.0 })
+                    }
                     _ => Err(form("slow:FEATURE:+60%")),
                 }
             }
@@ -99,9 +106,10 @@ impl std::str::FromStr for Fault {
                     }
                 }
                 match (after, length) {
-                    (Some(after), Some(length)) => {
-                        Ok(Self::Stall { after: Duration::from_nanos(after), length: Duration::from_nanos(length) })
-                    }
+                    (Some(after), Some(length)) => Ok(Self::Stall {
+                        after: Duration::from_nanos(after),
+                        length: Duration::from_nanos(length),
+                    }),
                     _ => Err(form("stall:after=4s,for=1s")),
                 }
             }
@@ -141,7 +149,10 @@ mod tests {
         for (text, fault) in [
             ("slow:churn-prediction:+60%", Fault::Slow { feature: churn, by: 0.6 }),
             ("errors:churn-prediction:2%", Fault::Errors { feature: churn, share: 0.02 }),
-            ("stall:after=4s,for=1s", Fault::Stall { after: Duration::from_secs(4), length: Duration::from_secs(1) }),
+            (
+                "stall:after=4s,for=1s",
+                Fault::Stall { after: Duration::from_secs(4), length: Duration::from_secs(1) },
+            ),
             ("cold:20s", Fault::Cold { length: Duration::from_secs(20) }),
             ("leak-personal-data:churn-prediction", Fault::LeakPersonalData { feature: churn }),
             ("stale:churn-prediction", Fault::Stale { feature: churn }),
@@ -153,7 +164,12 @@ mod tests {
             assert_eq!(text.parse(), Ok(fault), "{text}");
         }
         assert!("slwo:churn-prediction:+60%".parse::<Fault>().unwrap_err().contains("did you mean `slow`"));
-        assert!("slow:churn-predict:+60%".parse::<Fault>().unwrap_err().contains("did you mean `churn-prediction`"));
+        assert!(
+            "slow:churn-predict:+60%"
+                .parse::<Fault>()
+                .unwrap_err()
+                .contains("did you mean `churn-prediction`")
+        );
         assert!("slow:churn-prediction:60".parse::<Fault>().unwrap_err().contains("+60%"));
     }
 }

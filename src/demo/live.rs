@@ -22,7 +22,8 @@ pub async fn events(State(demo): State<Arc<Demo>>) -> Response {
         if sequence > 0 {
             tokio::time::sleep(BEAT).await;
         }
-        let event = Event::default().event("risk").id(sequence.to_string()).data(update(sequence).to_string());
+        let event =
+            Event::default().event("risk").id(sequence.to_string()).data(update(sequence).to_string());
         Some((Ok::<_, std::convert::Infallible>(event), sequence + 1))
     });
     demo.identify(Sse::new(stream).into_response())

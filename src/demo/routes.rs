@@ -49,7 +49,10 @@ pub fn router(demo: Arc<Demo>) -> Router {
 
 async fn set_faults(State(demo): Shared, body: String) -> Response {
     if !demo.allow_faults {
-        return problem(StatusCode::FORBIDDEN, "start the demo with --allow-faults to change faults at run time");
+        return problem(
+            StatusCode::FORBIDDEN,
+            "start the demo with --allow-faults to change faults at run time",
+        );
     }
     let parsed = serde_json::from_str::<Vec<String>>(&body)
         .map_err(|e| format!("expected a JSON array of fault texts: {e}"))
@@ -84,7 +87,8 @@ impl Demo {
     }
 
     fn timestamp(&self, feature: &'static str) -> String {
-        let age = if self.has(&Fault::Stale { feature }) { Duration::from_secs(48 * 3600) } else { Duration::ZERO };
+        let age =
+            if self.has(&Fault::Stale { feature }) { Duration::from_secs(48 * 3600) } else { Duration::ZERO };
         (jiff::Timestamp::now() - age).to_string()
     }
 
@@ -92,7 +96,8 @@ impl Demo {
         if self.has(&Fault::LeakPersonalData { feature })
             && let Some(object) = body.as_object_mut()
         {
-            let contact = json!({"email": "jane.doe@example.com", "phone": "+1 415 555 0132", "ssn": "536-90-4399"});
+            let contact =
+                json!({"email": "jane.doe@example.com", "phone": "+1 415 555 0132", "ssn": "536-90-4399"});
             object.insert("contact".into(), contact);
         }
         Json(body).into_response()
@@ -129,7 +134,10 @@ async fn workflow(State(demo): Shared, Path(alert): Path<String>) -> Response {
         if demo.alerts.lock().expect("no panics under this lock").get(&alert).is_none() {
             return problem(StatusCode::NOT_FOUND, "no such alert");
         }
-        demo.json(MAINTENANCE, json!({"alert_id": alert, "status": "received", "work_order": format!("wo-{alert}")}))
+        demo.json(
+            MAINTENANCE,
+            json!({"alert_id": alert, "status": "received", "work_order": format!("wo-{alert}")}),
+        )
     })
     .await
 }
@@ -197,9 +205,16 @@ async fn comparables(State(demo): Shared, Path(region): Path<String>) -> Respons
 async fn submit_report(State(demo): Shared, Json(_): Json<Value>) -> Response {
     demo.answer(REPORTING, 200.0, || {
         let id = demo.fresh_id("report");
-        demo.reports.lock().expect("no panics under this lock").insert(id.clone(), Instant::now() + REPORT_TAKES);
+        demo.reports
+            .lock()
+            .expect("no panics under this lock")
+            .insert(id.clone(), Instant::now() + REPORT_TAKES);
         let location = format!("/api/v1/reports/{id}");
-        (StatusCode::ACCEPTED, [(header::LOCATION, location)], demo.json(REPORTING, json!({"id": id, "status": "queued"})))
+        (
+            StatusCode::ACCEPTED,
+            [(header::LOCATION, location)],
+            demo.json(REPORTING, json!({"id": id, "status": "queued"})),
+        )
             .into_response()
     })
     .await
@@ -280,10 +295,12 @@ async fn dashboard(State(demo): Shared) -> Response {
 
 async fn portfolio(State(demo): Shared, Path(portfolio): Path<String>) -> Response {
     demo.answer(RISK, 140.0, || {
-        let parts: Vec<(&str, i64)> =
-            ["market", "credit", "maintenance"].map(|name| (name, (1e6 * stable((&portfolio, name))) as i64)).to_vec();
+        let parts: Vec<(&str, i64)> = ["market", "credit", "maintenance"]
+            .map(|name| (name, (1e6 * stable((&portfolio, name))) as i64))
+            .to_vec();
         let total: i64 = parts.iter().map(|(_, value)| value).sum();
-        let components: Vec<Value> = parts.iter().map(|(name, value)| json!({"name": name, "exposure": value})).collect();
+        let components: Vec<Value> =
+            parts.iter().map(|(name, value)| json!({"name": name, "exposure": value})).collect();
         demo.json(
             RISK,
             json!({

@@ -81,10 +81,11 @@ impl<T: Clone> Recent<T> {
 /// If the port cannot be bound.
 pub async fn serve(options: DemoOptions, ready: impl FnOnce(SocketAddr)) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|e| Error::usage_hint(format!("cannot listen on {address}: {e}"), "--port 0 takes any free port"))?;
-    let bound = listener.local_addr().map_err(|e| Error::harness(format!("cannot tell the demo's address: {e}")))?;
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|e| {
+        Error::usage_hint(format!("cannot listen on {address}: {e}"), "--port 0 takes any free port")
+    })?;
+    let bound =
+        listener.local_addr().map_err(|e| Error::harness(format!("cannot tell the demo's address: {e}")))?;
     let mut random = StdRng::from_rng(&mut rand::rng());
     let demo = Arc::new(Demo {
         allow_faults: options.allow_faults,
@@ -102,13 +103,16 @@ pub async fn serve(options: DemoOptions, ready: impl FnOnce(SocketAddr)) -> Resu
         reports: Mutex::new(Recent::new()),
     });
     ready(bound);
-    axum::serve(listener, routes::router(demo)).await.map_err(|e| Error::harness(format!("the demo stopped: {e}")))
+    axum::serve(listener, routes::router(demo))
+        .await
+        .map_err(|e| Error::harness(format!("the demo stopped: {e}")))
 }
 
 impl Demo {
     pub fn set_faults(&self, faults: Vec<Fault>) {
         let now = Instant::now();
-        *self.faults.write().expect("no panics under this lock") = faults.into_iter().map(|f| (f, now)).collect();
+        *self.faults.write().expect("no panics under this lock") =
+            faults.into_iter().map(|f| (f, now)).collect();
     }
 
     pub fn has(&self, wanted: &Fault) -> bool {
@@ -120,15 +124,24 @@ impl Demo {
     }
 
     /// Answers for `feature` after a service time around `median_ms`, with whatever faults are set.
-    pub async fn answer(&self, feature: &'static str, median_ms: f64, respond: impl FnOnce() -> Response) -> Response {
+    pub async fn answer(
+        &self,
+        feature: &'static str,
+        median_ms: f64,
+        respond: impl FnOnce() -> Response,
+    ) -> Response {
         let arrived = tokio::time::Instant::now();
         self.active.fetch_add(1, Ordering::Relaxed);
         let plan = self.plan(feature, median_ms);
-        tokio::time::sleep_until(plan.stalled_until.map_or(arrived, tokio::time::Instant::from_std) + plan.service).await;
+        tokio::time::sleep_until(
+            plan.stalled_until.map_or(arrived, tokio::time::Instant::from_std) + plan.service,
+        )
+        .await;
         self.active.fetch_sub(1, Ordering::Relaxed);
         self.served.fetch_add(1, Ordering::Relaxed);
         let response = if plan.fails {
-            (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(serde_json::json!({"error": "model unavailable"}))).into_response()
+            (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(serde_json::json!({"error": "model unavailable"})))
+                .into_response()
         } else {
             respond()
         };
@@ -154,7 +167,8 @@ impl Demo {
         let now = Instant::now();
         let mut random = self.random.lock().expect("no panics under this lock");
         let spread = LogNormal::new(0.0, LOG_SD).expect("a positive constant").sample(&mut *random);
-        let mut plan = Plan { service: Duration::ZERO, stalled_until: None, fails: false, resets: false, drips: false };
+        let mut plan =
+            Plan { service: Duration::ZERO, stalled_until: None, fails: false, resets: false, drips: false };
         let mut factor = spread;
         for (fault, since) in self.faults.read().expect("no panics under this lock").iter() {
             if fault.feature().is_some_and(|f| f != feature) {
@@ -172,7 +186,8 @@ impl Demo {
                     }
                 }
                 Fault::Cold { length } => {
-                    let left = 1.0 - now.duration_since(*since).as_secs_f64() / length.as_secs_f64().max(1e-9);
+                    let left =
+                        1.0 - now.duration_since(*since).as_secs_f64() / length.as_secs_f64().max(1e-9);
                     factor *= 1.0 + 2.0 * left.max(0.0);
                 }
                 _ => {}

@@ -42,7 +42,12 @@ pub struct StepResult {
 }
 
 /// Sends one step and checks what comes back; captures are kept in `values`.
-pub async fn perform<T: Transport>(transport: &T, target: &str, step: &Step, values: &mut Values<'_>) -> StepResult {
+pub async fn perform<T: Transport>(
+    transport: &T,
+    target: &str,
+    step: &Step,
+    values: &mut Values<'_>,
+) -> StepResult {
     let sent = Instant::now();
     let (exchanged, poll) = match &step.action {
         Action::Request(template) => (attempt(transport, target, step, template, values).await, None),
@@ -56,19 +61,29 @@ pub async fn perform<T: Transport>(transport: &T, target: &str, step: &Step, val
         Ok(exchange) => exchange,
         Err(error) => {
             let failure = Failure { class: error.class, message: error.message };
-            return StepResult { sent, done: error.done, failure: Some(failure), local: error.local, headers: None, status: None };
+            return StepResult {
+                sent,
+                done: error.done,
+                failure: Some(failure),
+                local: error.local,
+                headers: None,
+                status: None,
+            };
         }
     };
     let failure = poll.or_else(|| examine(step, &step.checks, &exchange, sent, values).err()).or_else(|| {
         let subject = subject(&exchange, sent);
-        step.captures.iter().find_map(|capture| match capture.query.select(&subject) {
-            Ok(found) if !found.is_empty() => {
-                values.captures[capture.slot] = found.into_iter().next();
-                None
-            }
-            Ok(_) => Some(format!("capture {}: {} selects nothing", capture.name, capture.query)),
-            Err(reason) => Some(format!("capture {}: {reason}", capture.name)),
-        }).map(|message| Failure { class: ErrorClass::Check, message })
+        step.captures
+            .iter()
+            .find_map(|capture| match capture.query.select(&subject) {
+                Ok(found) if !found.is_empty() => {
+                    values.captures[capture.slot] = found.into_iter().next();
+                    None
+                }
+                Ok(_) => Some(format!("capture {}: {} selects nothing", capture.name, capture.query)),
+                Err(reason) => Some(format!("capture {}: {reason}", capture.name)),
+            })
+            .map(|message| Failure { class: ErrorClass::Check, message })
     });
     let status = Some(exchange.status);
     StepResult { sent, done: exchange.done, failure, local: false, headers: Some(exchange.headers), status }
@@ -120,17 +135,31 @@ async fn attempt<T: Transport>(
     template: &RequestTemplate,
     values: &Values<'_>,
 ) -> Result<Exchange, ExchangeError> {
-    let request = build(target, step, template, &values.context())
-        .map_err(|message| ExchangeError { class: ErrorClass::Protocol, message, done: Instant::now(), local: false })?;
+    let request = build(target, step, template, &values.context()).map_err(|message| ExchangeError {
+        class: ErrorClass::Protocol,
+        message,
+        done: Instant::now(),
+        local: false,
+    })?;
     transport.exchange(request).await
 }
 
-fn build(target: &str, step: &Step, template: &RequestTemplate, context: &Context<'_>) -> Result<Request, String> {
+fn build(
+    target: &str,
+    step: &Step,
+    template: &RequestTemplate,
+    context: &Context<'_>,
+) -> Result<Request, String> {
     let path = template.url.render_url(context);
-    let url = if path.contains("://") { path } else { format!("{}/{}", target.trim_end_matches('/'), path.trim_start_matches('/')) };
+    let url = if path.contains("://") {
+        path
+    } else {
+        format!("{}/{}", target.trim_end_matches('/'), path.trim_start_matches('/'))
+    };
     let mut headers = HeaderMap::with_capacity(template.headers.len() + 1);
     for (name, value) in &template.headers {
-        let value = HeaderValue::from_str(&value.render(context)).map_err(|_| format!("header {name} has no valid value"))?;
+        let value = HeaderValue::from_str(&value.render(context))
+            .map_err(|_| format!("header {name} has no valid value"))?;
         headers.append(name.clone(), value);
     }
     let body = template.body.as_ref().map(|body| match body {
@@ -140,7 +169,13 @@ fn build(target: &str, step: &Step, template: &RequestTemplate, context: &Contex
         }
         BodyTemplate::Text(text) => Bytes::from(text.render(context)),
     });
-    Ok(Request { method: template.method.clone(), url, headers, body, timeout: Duration::from_nanos(step.timeout_ns) })
+    Ok(Request {
+        method: template.method.clone(),
+        url,
+        headers,
+        body,
+        timeout: Duration::from_nanos(step.timeout_ns),
+    })
 }
 
 fn subject(exchange: &Exchange, sent: Instant) -> Subject<'_> {
@@ -149,7 +184,13 @@ fn subject(exchange: &Exchange, sent: Instant) -> Subject<'_> {
     Subject::new(exchange.status, &exchange.headers, &exchange.body, service_ns, now_unix_ms)
 }
 
-fn examine(step: &Step, checks: &[Check], exchange: &Exchange, sent: Instant, values: &Values<'_>) -> Result<(), Failure> {
+fn examine(
+    step: &Step,
+    checks: &[Check],
+    exchange: &Exchange,
+    sent: Instant,
+    values: &Values<'_>,
+) -> Result<(), Failure> {
     let subject = subject(exchange, sent);
     let operand = |index: usize| step.operands[index].value(&values.context());
     checks.iter().try_for_each(|check| check.judge(&subject, &operand))

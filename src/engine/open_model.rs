@@ -75,7 +75,8 @@ pub async fn run_load(
     });
     let (sender, mut messages) = mpsc::unbounded_channel();
     for offset in 0..workers as u64 {
-        let arrivals = plan.arrivals.iter().map(|a| Arrivals { stride: workers as u64, offset, ..*a }).collect();
+        let arrivals =
+            plan.arrivals.iter().map(|a| Arrivals { stride: workers as u64, offset, ..*a }).collect();
         let transport = HttpTransport::new(&request.transport)?;
         let task = WorkerTask {
             shared: shared.clone(),
@@ -160,7 +161,8 @@ struct Plan {
 
 impl Plan {
     fn new(request: &LoadRequest) -> Self {
-        let mut plan = Self { endpoints: Vec::new(), names: Vec::new(), grids: Vec::new(), arrivals: Vec::new() };
+        let mut plan =
+            Self { endpoints: Vec::new(), names: Vec::new(), grids: Vec::new(), arrivals: Vec::new() };
         for (i, scenario) in request.scenarios.iter().enumerate() {
             let Some(load) = &scenario.load else { continue };
             let mut indices = vec![None; scenario.steps.len()];
@@ -264,7 +266,9 @@ fn summarise(reports: Vec<Report>, endpoints: usize, window_ns: u64, window: Win
     outcome.examples = health::limited(std::mem::take(&mut outcome.examples));
     outcome.lag_p99_us = lag.iter().map(health::p99_us).collect();
     let mut all = Histogram::default();
-    lag.iter().for_each(|own| all.merge(own));
+    for own in &lag {
+        all.merge(own);
+    }
     outcome.generator.send_lag_p99_us = health::p99_us(&all);
     outcome
 }

@@ -45,11 +45,17 @@ async fn wait_on(timer: &tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>, left: D
     use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
     let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
     let value = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-    timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value: value }).ok()?;
+    timerfd_settime(
+        timer.get_ref(),
+        TimerfdTimerFlags::empty(),
+        &Itimerspec { it_interval: zero, it_value: value },
+    )
+    .ok()?;
     loop {
         let mut ready = timer.readable().await.ok()?;
         let mut expirations = [0u8; 8];
-        let read = ready.try_io(|fd| rustix::io::read(fd.get_ref(), &mut expirations).map_err(std::io::Error::from));
+        let read =
+            ready.try_io(|fd| rustix::io::read(fd.get_ref(), &mut expirations).map_err(std::io::Error::from));
         match read {
             Ok(Ok(_)) => return Some(()),
             Ok(Err(_)) => return None,

@@ -14,7 +14,8 @@ pub async fn run_smoke<T: Transport>(
     secrets: &Secrets,
     interrupt: &Interrupt,
 ) -> SmokeRecord {
-    let passes = scenarios.iter().map(|scenario| pass(transport, target, scenario, secrets, interrupt.clone()));
+    let passes =
+        scenarios.iter().map(|scenario| pass(transport, target, scenario, secrets, interrupt.clone()));
     let steps = futures_util::future::join_all(passes).await.into_iter().flatten().collect();
     SmokeRecord { steps }
 }
@@ -50,7 +51,8 @@ async fn pass<T: Transport>(
                 record.elapsed_ms = result.done.duration_since(result.sent).as_secs_f64() * 1e3;
                 match result.failure {
                     None => {
-                        record.status = if tried_twice.is_some() { SmokeStatus::NearMiss } else { SmokeStatus::Passed };
+                        record.status =
+                            if tried_twice.is_some() { SmokeStatus::NearMiss } else { SmokeStatus::Passed };
                         record.message = tried_twice;
                     }
                     Some(failure) => {
@@ -59,7 +61,8 @@ async fn pass<T: Transport>(
                             class => format!("{}: {}", class.name(), failure.message),
                         };
                         let message = secrets.scrub(&message);
-                        let passing = failure.class != ErrorClass::Check && result.status.is_none_or(|s| s >= 500);
+                        let passing =
+                            failure.class != ErrorClass::Check && result.status.is_none_or(|s| s >= 500);
                         if tried_twice.is_none() && passing && retryable(&step.action) {
                             tried_twice = Some(format!("first try: {message}"));
                             continue;

@@ -117,9 +117,8 @@ pub async fn work<T: Transport + 'static>(
     let recorder = local.recorder.replace(Recorder::new(Vec::new()));
     (report.blocks, report.lag) = recorder.finish();
     report.stop = Some(cause);
-    report.cpu_busy = cpu_from.map(|(cpu_s, from)| {
-        (machine::thread_cpu_s() - cpu_s) / from.elapsed().as_secs_f64().max(1e-3)
-    });
+    report.cpu_busy = cpu_from
+        .map(|(cpu_s, from)| (machine::thread_cpu_s() - cpu_s) / from.elapsed().as_secs_f64().max(1e-3));
     // A closed channel means that the whole run is being torn down.
     let _ = messages.send(Message::Finished(Box::new(report)));
 }
@@ -200,7 +199,13 @@ fn release_due<T: Transport + 'static>(
     next_ns
 }
 
-async fn iterate<T: Transport + 'static>(local: Rc<Local<T>>, scenario: usize, index: u64, planned_ns: u64, warmup: bool) {
+async fn iterate<T: Transport + 'static>(
+    local: Rc<Local<T>>,
+    scenario: usize,
+    index: u64,
+    planned_ns: u64,
+    warmup: bool,
+) {
     let shared = local.shared.clone();
     let plan = &shared.scenarios[scenario];
     let mut values = Values::new(plan, |source| source.row(shared.seed, index));
@@ -221,11 +226,13 @@ async fn iterate<T: Transport + 'static>(local: Rc<Local<T>>, scenario: usize, i
             result = perform(&local.transport, &shared.target, step, &mut values) => Some(result),
             _ = cut.wait_for(|cut| *cut) => None,
         };
-        let since_start = |instant: Instant| instant.saturating_duration_since(shared.start).as_nanos() as u64;
+        let since_start =
+            |instant: Instant| instant.saturating_duration_since(shared.start).as_nanos() as u64;
         let (sent_ns, done_ns, outcome) = match &result {
             None => (since_start(asked), elapsed_ns(&shared), Outcome::Cut),
             Some(result) => {
-                let outcome = result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
+                let outcome =
+                    result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
                 (since_start(result.sent), since_start(result.done), outcome)
             }
         };
@@ -261,7 +268,11 @@ impl<T> Local<T> {
             && report.examples.iter().filter(|e| e.class == failure.class).count() < EXAMPLES_A_CLASS
         {
             let message = self.shared.secrets.scrub(&failure.message);
-            report.examples.push(ErrorExample { endpoint: endpoint.to_owned(), class: failure.class, message });
+            report.examples.push(ErrorExample {
+                endpoint: endpoint.to_owned(),
+                class: failure.class,
+                message,
+            });
         }
     }
 }

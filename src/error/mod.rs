@@ -44,18 +44,20 @@ impl Error {
         Self::Harness { message: message.into() }
     }
 
-    pub fn input(path: &Path, operation: &'static str, reason: impl ToString) -> Self {
+    pub fn input(path: &Path, operation: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Input { path: path.to_owned(), operation, reason: reason.to_string(), hint: None }
     }
 
-    pub fn output(path: &Path, operation: &'static str, reason: impl ToString) -> Self {
+    pub fn output(path: &Path, operation: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Output { path: path.to_owned(), operation, reason: reason.to_string(), hint: None }
     }
 
     #[must_use]
     pub fn with_hint(mut self, text: impl Into<String>) -> Self {
         match &mut self {
-            Self::Usage { hint, .. } | Self::Input { hint, .. } | Self::Output { hint, .. } => *hint = Some(text.into()),
+            Self::Usage { hint, .. } | Self::Input { hint, .. } | Self::Output { hint, .. } => {
+                *hint = Some(text.into());
+            }
             Self::Invalid(_) | Self::Harness { .. } => {}
         }
         self

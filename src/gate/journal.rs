@@ -19,8 +19,14 @@ pub enum Entry {
     Look(Box<LookRecord>),
     Block(Box<Block>),
     /// The same look again, with all but its blocks, and the send lags of its endpoints.
-    LookEnded { look: Box<LookRecord>, lag_p99_us: Vec<Option<f64>>, examples: Vec<ErrorExample> },
-    Ended { interrupted: Option<String> },
+    LookEnded {
+        look: Box<LookRecord>,
+        lag_p99_us: Vec<Option<f64>>,
+        examples: Vec<ErrorExample>,
+    },
+    Ended {
+        interrupted: Option<String>,
+    },
 }
 
 /// Builds the record. A journal that breaks off gives a record that says so.
@@ -51,7 +57,11 @@ pub fn assemble(entries: Vec<Entry>) -> Option<RunRecord> {
                 let (_, blocks) = open.take()?;
                 close(&mut record, Some((*look, blocks)));
                 let ended = record.runs.last_mut()?;
-                ended.endpoints.iter_mut().zip(lag_p99_us).for_each(|(endpoint, lag)| endpoint.lag_p99_us = lag);
+                ended
+                    .endpoints
+                    .iter_mut()
+                    .zip(lag_p99_us)
+                    .for_each(|(endpoint, lag)| endpoint.lag_p99_us = lag);
                 record.error_examples.extend(examples);
             }
             Entry::Ended { interrupted } => record.interrupted = interrupted,
@@ -70,7 +80,8 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
     let journal = journal_path(path);
     if path.is_dir() && !file.exists() && journal.exists() {
         let entries = read_journal(&journal)?;
-        return assemble(entries).ok_or_else(|| Error::input(&journal, "read journal", "it has no beginning"));
+        return assemble(entries)
+            .ok_or_else(|| Error::input(&journal, "read journal", "it has no beginning"));
     }
     let hint = "give a run's folder or its run.json";
     let bytes = std::fs::read(&file).map_err(|e| Error::input(&file, "read record", e).with_hint(hint))?;
@@ -80,7 +91,10 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
         Some(format) if format <= u64::from(RECORD_FORMAT) => {
             serde_json::from_value(value).map_err(|e| fail(e.to_string()))
         }
-        _ => Err(fail(format!("format {} is not known; this loadgate reads up to {RECORD_FORMAT}", value["format"]))),
+        _ => Err(fail(format!(
+            "format {} is not known; this loadgate reads up to {RECORD_FORMAT}",
+            value["format"]
+        ))),
     }
 }
 

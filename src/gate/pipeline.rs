@@ -8,7 +8,9 @@ use super::record::{environment, run_id, scenario_records, seed};
 use super::target::{Target, TargetSpec, wait_ready};
 use crate::engine::{Event, Interrupt, LoadOutcome, LoadRequest, run_load, run_smoke};
 use crate::error::{Error, Result};
-use crate::metrics::{Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, SmokeRecord, WarmupRecord};
+use crate::metrics::{
+    Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, SmokeRecord, WarmupRecord,
+};
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::store::{Journal, read_journal};
@@ -120,13 +122,16 @@ impl Run {
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
-        let loaded: Vec<Scenario> = self.request.scenarios.iter().filter(|s| s.load.is_some()).cloned().collect();
+        let loaded: Vec<Scenario> =
+            self.request.scenarios.iter().filter(|s| s.load.is_some()).cloned().collect();
         for look in 1.. {
             if look > 1 {
                 self.restart().await?;
             }
             let target = Target::start(&self.request.target).await?;
-            if !self.ready(&target, look, observe).await? || (look == 1 && !self.smoke(&target, observe).await?) {
+            if !self.ready(&target, look, observe).await?
+                || (look == 1 && !self.smoke(&target, observe).await?)
+            {
                 return Ok(());
             }
             if !self.request.load || loaded.is_empty() || self.interrupt.signal().is_some() {
@@ -156,10 +161,19 @@ impl Run {
             .status()
             .await
             .map_err(|e| Error::harness(format!("cannot run the restart hook `{hook}`: {e}")))?;
-        if status.success() { Ok(()) } else { Err(Error::harness(format!("the restart hook `{hook}` ended with {status}"))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Error::harness(format!("the restart hook `{hook}` ended with {status}")))
+        }
     }
 
-    async fn ready(&mut self, target: &Target, look: u32, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<bool> {
+    async fn ready(
+        &mut self,
+        target: &Target,
+        look: u32,
+        observe: &mut dyn FnMut(GateEvent<'_>),
+    ) -> Result<bool> {
         let restarted = look > 1 && self.request.restart_hook.is_some();
         let Some(within) = self.request.wait.or(restarted.then_some(RESTART_READY)) else { return Ok(true) };
         observe(GateEvent::Waiting);
@@ -226,7 +240,9 @@ impl Run {
         let journal = &mut self.journal;
         let outcome = run_load(load, self.interrupt.clone(), &mut |event| match event {
             Event::Closed(blocks) => {
-                blocks.iter().for_each(|block| seen.add(block));
+                for block in &blocks {
+                    seen.add(block);
+                }
                 journal.append(&blocks.into_iter().map(|b| Entry::Block(Box::new(b))).collect::<Vec<_>>())
             }
             Event::Progress { elapsed_ms, window_ms, in_flight } => {
@@ -248,17 +264,21 @@ impl Run {
         let restarted = self.request.plan.restarts.then(|| format!("{}-look-{}", self.id, record.look));
         record.instance_id = joined(&outcome.instances).or(restarted).unwrap_or_else(|| self.id.clone());
         record.build_id = joined(&outcome.builds);
-        record.stop = outcome.stop.name().to_owned();
+        record.stop = outcome.stop.name().into();
         record.window_ms = outcome.window_ms;
-        record.warmup =
-            WarmupRecord { length_ms: outcome.warmup_ms, unsteady: outcome.unsteady.clone(), ..WarmupRecord::default() };
+        record.warmup = WarmupRecord {
+            length_ms: outcome.warmup_ms,
+            unsteady: outcome.unsteady.clone(),
+            ..WarmupRecord::default()
+        };
         record.generator = outcome.generator.clone();
     }
 
     fn assemble(&self) -> Result<RunRecord> {
         let path = journal_path(&self.request.out);
         let entries = read_journal(&path)?;
-        let mut record = assemble(entries).ok_or_else(|| Error::output(&path, "read back", "the journal is not whole"))?;
+        let mut record =
+            assemble(entries).ok_or_else(|| Error::output(&path, "read back", "the journal is not whole"))?;
         record.interrupted = self.interrupt.signal().map(str::to_owned);
         Ok(record)
     }

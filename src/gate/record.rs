@@ -1,16 +1,16 @@
 use jiff::Timestamp;
 
+use crate::digest::sha256_hex;
 use crate::machine;
 use crate::metrics::{EndpointPlan, Environment, ScenarioRecord};
 use crate::scenario::{Action, Scenario};
-use crate::store::digest_hex;
 
 /// A name for this invocation that sorts by time.
 #[must_use]
 pub fn run_id() -> String {
     let now = Timestamp::now();
     let entropy = format!("{}-{}", now.as_nanosecond(), std::process::id());
-    format!("{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), &digest_hex(entropy.as_bytes())[..6])
+    format!("{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), &sha256_hex(entropy.as_bytes())[..6])
 }
 
 /// What the record says of the scenarios: everything that judging them again takes.
@@ -47,11 +47,12 @@ pub fn scenario_records(scenarios: &[Scenario]) -> Vec<ScenarioRecord> {
 /// The same scenarios give the same seed, on every look and shard.
 pub fn seed(scenarios: &[Scenario]) -> u64 {
     let digests: String = scenarios.iter().map(|s| s.digest.as_str()).collect();
-    u64::from_str_radix(&digest_hex(digests.as_bytes())[..16], 16).unwrap_or_default()
+    u64::from_str_radix(&sha256_hex(digests.as_bytes())[..16], 16).unwrap_or_default()
 }
 
 pub fn environment() -> Environment {
-    let variable = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok()).filter(|v| !v.is_empty());
+    let variable =
+        |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok()).filter(|v| !v.is_empty());
     Environment {
         cpu_model: machine::cpu_model(),
         cores: machine::cores(),

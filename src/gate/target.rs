@@ -14,7 +14,9 @@ use crate::transport::{Request, Transport};
 pub enum TargetSpec {
     Url(String),
     /// The embedded target, as a child process started afresh for each look.
-    Demo { faults: Vec<String> },
+    Demo {
+        faults: Vec<String>,
+    },
 }
 
 impl TargetSpec {
@@ -67,8 +69,10 @@ async fn start_demo(faults: &[String]) -> Result<Target> {
         .await
         .map_err(|_| Error::harness("the demo target did not say its address in time"))?
         .map_err(fail)?;
-    let url = first.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
-    let url = url.ok_or_else(|| Error::harness("the demo target ended before it said its address"))?.to_owned();
+    let url =
+        first.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
+    let url =
+        url.ok_or_else(|| Error::harness("the demo target ended before it said its address"))?.to_owned();
     Ok(Target { url, _demo: Some(child) })
 }
 

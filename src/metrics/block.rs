@@ -106,11 +106,19 @@ mod tests {
 
     #[test]
     fn the_smallest_quarter_seconds_with_fifty_requests() {
-        for (rate, window_s, length_ms, count) in
-            [(200.0, 30, 250, 120), (100.0, 30, 500, 60), (60.0, 10, 1000, 10), (10.0, 30, 5000, 6), (1.0, 10, 10_000, 1)]
-        {
+        for (rate, window_s, length_ms, count) in [
+            (200.0, 30, 250, 120),
+            (100.0, 30, 500, 60),
+            (60.0, 10, 1000, 10),
+            (10.0, 30, 5000, 6),
+            (1.0, 10, 10_000, 1),
+        ] {
             let grid = BlockGrid::new(rate, window_s * 1_000_000_000);
-            assert_eq!((grid.length_ns / 1_000_000, grid.count), (length_ms, count), "{rate}/s for {window_s} s");
+            assert_eq!(
+                (grid.length_ns / 1_000_000, grid.count),
+                (length_ms, count),
+                "{rate}/s for {window_s} s"
+            );
         }
     }
 

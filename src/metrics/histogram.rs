@@ -12,7 +12,10 @@ const HIGHEST_NS: u64 = 3_600_000_000_000;
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self(hdrhistogram::Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, 3).expect("constant bounds are valid"))
+        Self(
+            hdrhistogram::Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, 3)
+                .expect("constant bounds are valid"),
+        )
     }
 }
 
@@ -22,12 +25,17 @@ impl Histogram {
     }
 
     pub fn merge(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("all histograms share their bounds");
+        // All histograms share their bounds, the only thing that could be wrong here.
+        let added = self.0.add(&other.0);
+        debug_assert!(added.is_ok());
     }
 
-    /// Takes out what was merged in before.
-    pub fn subtract(&mut self, other: &Self) {
-        self.0.subtract(&other.0).expect("only what was merged is subtracted");
+    /// What is left without `part`; `None` if `part` was never merged in.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Option<Self> {
+        let mut rest = self.clone();
+        rest.0.subtract(&part.0).ok()?;
+        Some(rest)
     }
 
     #[must_use]
@@ -69,7 +77,7 @@ impl std::fmt::Debug for Histogram {
     }
 }
 
-/// V2 deflate in base64, the interchange form of the HdrHistogram family; an empty one is the empty string.
+/// V2 deflate in base64, the interchange form of the `HdrHistogram` family; an empty one is the empty string.
 impl Serialize for Histogram {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.is_empty() {

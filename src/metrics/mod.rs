@@ -11,7 +11,8 @@ pub use block::{Block, BlockGrid};
 pub use histogram::Histogram;
 pub use recorder::Recorder;
 pub use run_record::{
-    EndpointPlan, EndpointRecord, Environment, ErrorExample, GeneratorRecord, JudgementPlan, LookRecord, RECORD_FORMAT,
-    Repeat, RunRecord, ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    EndpointPlan, EndpointRecord, Environment, ErrorExample, GeneratorRecord, JudgementPlan, LookRecord,
+    RECORD_FORMAT, Repeat, RunRecord, ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock,
+    WarmupRecord,
 };
 pub use sample::{Outcome, Sample};

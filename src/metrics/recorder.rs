@@ -148,7 +148,14 @@ mod tests {
         let mut recorder = Recorder::new(vec![BlockGrid::new(200.0, 1_000_000_000)]);
         recorder.started(0, 10, false, 0);
         assert!(recorder.close_until(u64::MAX, 0).is_empty());
-        let sample = Sample { endpoint: 0, planned_ns: 10, sent_ns: 10, done_ns: 900_000_000, outcome: Outcome::Ok, warmup: false };
+        let sample = Sample {
+            endpoint: 0,
+            planned_ns: 10,
+            sent_ns: 10,
+            done_ns: 900_000_000,
+            outcome: Outcome::Ok,
+            warmup: false,
+        };
         recorder.finished(&sample, 0);
         assert!(recorder.close_until(200_000_000, 0).is_empty());
         assert_eq!(recorder.close_until(250_000_000, 0).len(), 1);

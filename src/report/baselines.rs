@@ -9,11 +9,13 @@ use crate::units::{Metric, format_ms};
 pub fn render_baselines(feature: &str, stored: &[Stored]) -> String {
     let mut out = format!("{feature}\n");
     let mut rows = Vec::new();
-    let names: std::collections::BTreeSet<&String> = stored.iter().flat_map(|s| s.document.endpoints.keys()).collect();
+    let names: std::collections::BTreeSet<&String> =
+        stored.iter().flat_map(|s| s.document.endpoints.keys()).collect();
     for name in names {
         let runs: Vec<_> = stored.iter().filter_map(|s| s.document.endpoints.get(name)).collect();
         let cell = |metric: Metric| {
-            let ys: Vec<f64> = runs.iter().filter_map(|run| run.ln_quantiles.get(&metric.to_string()).copied()).collect();
+            let ys: Vec<f64> =
+                runs.iter().filter_map(|run| run.ln_quantiles.get(&metric.to_string()).copied()).collect();
             let count = ys.len() as f64;
             let mean = ys.iter().sum::<f64>() / count;
             let spread = (ys.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
@@ -37,7 +39,13 @@ pub fn render_baselines(feature: &str, stored: &[Stored]) -> String {
             let d = &s.document;
             let build = d.build.clone().unwrap_or_else(|| "–".into());
             let host = format!("{} × {}", d.host.cores, d.host.cpu_model);
-            vec![d.recorded.chars().take(19).collect(), d.instance.clone(), build, d.accepted_by.clone(), host]
+            vec![
+                d.recorded.chars().take(19).collect(),
+                d.instance.clone(),
+                build,
+                d.accepted_by.clone(),
+                host,
+            ]
         })
         .collect();
     let _ = writeln!(out, "{}", grid(&["recorded (UTC)", "instance", "build", "accepted by", "host"], &rows));

@@ -17,12 +17,21 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
             let short = |rules: Vec<(Metric, f64)>| short_of_samples(plan, &rules);
             let limits = plan.rules.limits.iter().map(|l| (l.metric, LEAST_TAIL_LIMIT)).collect();
             let explicit = |r: &&RegressionRule| r.explicit;
-            let compared = plan.rules.regression.iter().filter(explicit).map(|r| (r.metric, LEAST_TAIL_COMPARED)).collect();
+            let compared = plan
+                .rules
+                .regression
+                .iter()
+                .filter(explicit)
+                .map(|r| (r.metric, LEAST_TAIL_COMPARED))
+                .collect();
             hopeless.extend(short(limits));
             hopeless.extend(short(compared));
-            let names = |metrics: Vec<String>| if metrics.is_empty() { "–".to_owned() } else { metrics.join(" ") };
+            let names =
+                |metrics: Vec<String>| if metrics.is_empty() { "–".to_owned() } else { metrics.join(" ") };
             let judged = |r: &&RegressionRule| {
-                r.metric.quantile().is_none_or(|q| missing_requests(plan.planned, q, LEAST_TAIL_COMPARED) == 0)
+                r.metric
+                    .quantile()
+                    .is_none_or(|q| missing_requests(plan.planned, q, LEAST_TAIL_COMPARED) == 0)
             };
             vec![
                 plan.endpoint.clone(),
@@ -42,7 +51,11 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
         .filter_map(|s| s.load.as_ref())
         .map(|load| (load.window_ns + load.warmup.least_ns()) as f64 / 1e9)
         .fold(0.0, f64::max);
-    let _ = writeln!(out, "\n{} scenarios, {steps} smoke steps, one look of at least {seconds:.0} s", scenarios.len());
+    let _ = writeln!(
+        out,
+        "\n{} scenarios, {steps} smoke steps, one look of at least {seconds:.0} s",
+        scenarios.len()
+    );
     (out, hopeless)
 }
 
@@ -54,7 +67,10 @@ fn short_of_samples(plan: &EndpointPlan, rules: &[(Metric, f64)]) -> Vec<String>
             let needed = plan.planned + missing;
             (missing > 0).then(|| {
                 let seconds = (needed as f64 / plan.rate_per_s).ceil();
-                format!("{metric} of {}: {} of {needed} requests; use `for: {seconds:.0}s`", plan.endpoint, plan.planned)
+                format!(
+                    "{metric} of {}: {} of {needed} requests; use `for: {seconds:.0}s`",
+                    plan.endpoint, plan.planned
+                )
             })
         })
         .collect()

@@ -15,7 +15,8 @@ pub fn render_smoke(smoke: &SmokeRecord, paint: Paint) -> String {
             SmokeStatus::Failed => paint.bad("FAIL"),
             SmokeStatus::Skipped => paint.faint("skip"),
         };
-        let took = if step.status == SmokeStatus::Skipped { String::new() } else { format_ms(step.elapsed_ms) };
+        let took =
+            if step.status == SmokeStatus::Skipped { String::new() } else { format_ms(step.elapsed_ms) };
         let _ = writeln!(out, "{word}  {:<60} {took:>8}", step.endpoint);
         if let Some(message) = &step.message {
             let _ = writeln!(out, "      {message}\n      at {}", step.place);

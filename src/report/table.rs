@@ -14,7 +14,9 @@ use crate::verdict::{Action, Comparison, EndpointSummary, Finding, Settled, Seve
 pub fn grid(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut builder = Builder::default();
     builder.push_record(header.iter().copied());
-    rows.iter().for_each(|row| builder.push_record(row.iter().map(String::as_str)));
+    for row in rows {
+        builder.push_record(row.iter().map(String::as_str));
+    }
     let mut table = builder.build();
     table
         .with(Style::blank())
@@ -38,9 +40,14 @@ pub fn render_verdict(verdict: &Verdict, record: &RunRecord, paint: Paint) -> St
     }
     if !verdict.endpoints.is_empty() && !record.runs.is_empty() {
         let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
-        let rows: Vec<Vec<String>> =
-            verdict.endpoints.iter().zip(plans).map(|(endpoint, plan)| endpoint_row(endpoint, plan, verdict)).collect();
-        let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "p95 change", "status"];
+        let rows: Vec<Vec<String>> = verdict
+            .endpoints
+            .iter()
+            .zip(plans)
+            .map(|(endpoint, plan)| endpoint_row(endpoint, plan, verdict))
+            .collect();
+        let header =
+            ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "p95 change", "status"];
         let _ = writeln!(out, "{}\n", grid(&header, &rows));
     }
     let _ = writeln!(out, "{}", paint.faint(&provenance(verdict, record)));
@@ -62,7 +69,10 @@ fn render_findings(out: &mut String, verdict: &Verdict, paint: Paint) {
         if findings.len() > 1 || !verdict.summary.contains(&finding.reason) {
             let _ = writeln!(out, "{word}  {}", finding.reason);
         }
-        let shared = findings.get(i + 1).filter(|_| i + 1 < MOST_SHOWN).is_some_and(|next| next.remedy == finding.remedy);
+        let shared = findings
+            .get(i + 1)
+            .filter(|_| i + 1 < MOST_SHOWN)
+            .is_some_and(|next| next.remedy == finding.remedy);
         if let Some(remedy) = finding.remedy.as_ref().filter(|_| !shared) {
             let _ = writeln!(out, "      → {remedy}");
         }
@@ -112,7 +122,11 @@ fn provenance(verdict: &Verdict, record: &RunRecord) -> String {
         parts.push(format!("{looks} of {:.0} s", look.window_ms as f64 / 1e3));
         parts.push(format!("gate {}", verdict.gate));
         let warmup = &look.warmup;
-        parts.push(format!("warm-up {:.1} s ({} requests) left out", warmup.length_ms as f64 / 1e3, warmup.requests));
+        parts.push(format!(
+            "warm-up {:.1} s ({} requests) left out",
+            warmup.length_ms as f64 / 1e3,
+            warmup.requests
+        ));
         if let Some(build) = &look.build_id {
             parts.push(format!("build {build}"));
         }

@@ -1,7 +1,8 @@
 use std::path::Path;
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+
+use crate::digest::sha256_hex;
 
 /// Rows of a data file, in the file's order.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ impl DataSource {
     }
 }
 
-/// SplitMix64's output function (Steele, Lea, Flood 2014).
+/// `SplitMix64`'s output function (Steele, Lea, Flood 2014).
 fn splitmix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -80,7 +81,12 @@ impl ColumnType {
 ///
 /// # Errors
 /// In words: unreadable, no rows, a row of another length (with its line), a value that is not of its type.
-pub fn read_csv(path: &Path, name: &str, pick: Pick, types: &[(String, ColumnType)]) -> Result<DataSource, String> {
+pub fn read_csv(
+    path: &Path,
+    name: &str,
+    pick: Pick,
+    types: &[(String, ColumnType)],
+) -> Result<DataSource, String> {
     let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
     let columns: Vec<String> =
@@ -90,29 +96,24 @@ pub fn read_csv(path: &Path, name: &str, pick: Pick, types: &[(String, ColumnTyp
     }
     let kinds: Vec<ColumnType> = columns
         .iter()
-        .map(|column| types.iter().find(|(name, _)| name == column).map_or(ColumnType::Text, |(_, kind)| *kind))
+        .map(|column| {
+            types.iter().find(|(name, _)| name == column).map_or(ColumnType::Text, |(_, kind)| *kind)
+        })
         .collect();
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|e| format!("{}: {e}", path.display()))?;
         let line = record.position().map_or(0, csv::Position::line);
         let row: Option<Row> = record.iter().zip(&kinds).map(|(text, kind)| kind.parse(text)).collect();
-        rows.push(row.ok_or_else(|| format!("{}:{line}: a value is not of the type given under `types`", path.display()))?);
+        rows.push(row.ok_or_else(|| {
+            format!("{}:{line}: a value is not of the type given under `types`", path.display())
+        })?);
     }
     if rows.is_empty() {
         return Err(format!("{} has no rows below its header", path.display()));
     }
-    let digest = format!("{:x}", HexDigest(&bytes));
+    let digest = sha256_hex(&bytes);
     Ok(DataSource { name: name.to_owned(), columns, rows, pick, digest })
-}
-
-/// Formats the SHA-256 of some bytes.
-pub struct HexDigest<'a>(pub &'a [u8]);
-
-impl std::fmt::LowerHex for HexDigest<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Sha256::digest(self.0).iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use serde_json::json;
 
-use super::data::{DataSource, HexDigest};
+use super::data::DataSource;
 use super::model::{Action, BodyTemplate};
+use crate::digest::sha256_hex;
 
 /// SHA-256 of what decides whether two measurements of an endpoint can be compared: method, URL template, header
 /// names, body template, data and stages. Not checks, limits, target or secrets.
@@ -28,5 +29,5 @@ pub fn endpoint_digest(action: &Action, data: &[DataSource], stage: Option<&str>
         "method": request.method.as_str(), "url": url, "headers": names, "body": body,
         "data": used, "poll_every_ns": poll, "stage": stage, "transport": "http",
     });
-    format!("{:x}", HexDigest(canonical.to_string().as_bytes()))
+    sha256_hex(canonical.to_string().as_bytes())
 }

@@ -50,7 +50,13 @@ impl Reader {
         mistakes
     }
 
-    pub fn fail(&self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>, help: Option<String>) {
+    pub fn fail(
+        &self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) {
         self.mistakes.borrow_mut().push(Diagnostic {
             source: self.source.clone(),
             span: span.clone(),

@@ -29,8 +29,11 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, 
         match parse(SourceText { path: path.clone(), text }, options) {
             Ok(Parsed { scenario, secrets: found, vars: own }) => {
                 if let Some(other) = scenarios.iter().find(|s| s.feature == scenario.feature) {
-                    let message = format!("feature `{}` stands in {} too", scenario.feature, other.path.display());
-                    return Err(Error::input(&path, "use scenario", message).with_hint("one feature, one file"));
+                    let message =
+                        format!("feature `{}` stands in {} too", scenario.feature, other.path.display());
+                    return Err(
+                        Error::input(&path, "use scenario", message).with_hint("one feature, one file")
+                    );
                 }
                 scenarios.push(scenario);
                 secrets.extend(found);
@@ -43,17 +46,24 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, 
         return Err(Error::Invalid(mistakes));
     }
     if let Some((unknown, _)) = options.vars.iter().find(|(name, _)| !vars.contains(name)) {
-        let hint = nearest(unknown, vars.iter().map(String::as_str))
-            .map_or_else(|| "a `vars:` entry must exist to be set".to_owned(), |near| format!("did you mean `{near}`?"));
+        let hint = nearest(unknown, vars.iter().map(String::as_str)).map_or_else(
+            || "a `vars:` entry must exist to be set".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
         return Err(Error::usage_hint(format!("--var {unknown}: no scenario has such a variable"), hint));
     }
     for pattern in &options.only {
         if !scenarios.iter().any(|s| matches(pattern, &s.feature)) {
             let known: Vec<&str> = scenarios.iter().map(|s| s.feature.as_str()).collect();
-            return Err(Error::usage_hint(format!("--only {pattern} matches no feature"), format!("there are {}", known.join(", "))));
+            return Err(Error::usage_hint(
+                format!("--only {pattern} matches no feature"),
+                format!("there are {}", known.join(", ")),
+            ));
         }
     }
-    scenarios.retain(|s| options.only.is_empty() || options.only.iter().any(|pattern| matches(pattern, &s.feature)));
+    scenarios.retain(|s| {
+        options.only.is_empty() || options.only.iter().any(|pattern| matches(pattern, &s.feature))
+    });
     Ok((scenarios, Secrets::new(secrets)))
 }
 
@@ -65,7 +75,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, "list", e))?;
-        let mut found: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_scenario(p)).collect();
+        let mut found: Vec<PathBuf> =
+            entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_scenario(p)).collect();
         if found.is_empty() {
             return Err(Error::input(path, "find scenarios in", "no .yaml or .yml file there"));
         }
@@ -83,9 +94,9 @@ fn is_scenario(path: &Path) -> bool {
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((head, tail)) => name
-            .strip_prefix(head)
-            .is_some_and(|rest| (0..=rest.len()).filter(|i| rest.is_char_boundary(*i)).any(|i| matches(tail, &rest[i..]))),
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).filter(|i| rest.is_char_boundary(*i)).any(|i| matches(tail, &rest[i..]))
+        }),
     }
 }
 
@@ -95,9 +106,14 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_text() {
-        for (pattern, name, expected) in
-            [("a", "a", true), ("a*", "abc", true), ("*c", "abc", true), ("a*c*", "abc", true), ("b*", "abc", false), ("a", "ab", false)]
-        {
+        for (pattern, name, expected) in [
+            ("a", "a", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a*c*", "abc", true),
+            ("b*", "abc", false),
+            ("a", "ab", false),
+        ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
     }

@@ -123,9 +123,13 @@ pub struct LoadPlan {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Warmup {
-    Fixed { ns: u64 },
+    Fixed {
+        ns: u64,
+    },
     /// At least [`WARMUP_AUTO_NS`]; extended until the load is steady, at most to `max_ns`.
-    Auto { max_ns: u64 },
+    Auto {
+        max_ns: u64,
+    },
 }
 
 pub const WARMUP_AUTO_NS: u64 = 4_000_000_000;

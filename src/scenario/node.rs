@@ -42,20 +42,23 @@ impl Node {
             strict_booleans: true,
             with_snippet: false,
         };
-        serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options).map(located).map_err(|error| {
-            let location = error.location();
-            let start = location.map_or(0, |l| offset_of(&source.text, l.line() as usize, l.column() as usize));
-            let span = start..start + 1;
-            let text = error.to_string();
-            let message = text.split(" at line ").next().unwrap_or(&text);
-            Diagnostic {
-                source: source.clone(),
-                span,
-                message: "this is not valid YAML".into(),
-                label: message.trim_start_matches("error: ").to_owned(),
-                help: None,
-            }
-        })
+        serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options).map(located).map_err(
+            |error| {
+                let location = error.location();
+                let start =
+                    location.map_or(0, |l| offset_of(&source.text, l.line() as usize, l.column() as usize));
+                let span = start..start + 1;
+                let text = error.to_string();
+                let message = text.split(" at line ").next().unwrap_or(&text);
+                Diagnostic {
+                    source: source.clone(),
+                    span,
+                    message: "this is not valid YAML".into(),
+                    label: message.trim_start_matches("error: ").to_owned(),
+                    help: None,
+                }
+            },
+        )
     }
 
     /// What kind of value stands here, for messages.
@@ -138,7 +141,9 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<NodeValue, E> {
-        serde_json::Number::from_f64(value).map(NodeValue::Number).ok_or_else(|| E::custom("numbers must be finite"))
+        serde_json::Number::from_f64(value)
+            .map(NodeValue::Number)
+            .ok_or_else(|| E::custom("numbers must be finite"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<NodeValue, E> {

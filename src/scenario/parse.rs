@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::data::{self, ColumnType, DataSource, HexDigest, Pick};
+use super::data::{self, ColumnType, DataSource, Pick};
 use super::fields::{Fields, Reader};
 use super::load::LoadOptions;
 use super::model::{Identity, LoadPlan, Scenario, Warmup};
 use super::node::Node;
 use super::step::{self, StepDefaults};
 use super::template::{Meaning, Template};
+use crate::digest::sha256_hex;
 use crate::error::{Diagnostic, SourceText};
 use crate::units::{Limit, Metric, RegressionRule, Rules, parse_limit, parse_rate, parse_tolerance};
 
@@ -39,22 +40,34 @@ impl Scope<'_> {
         Template::compile(text, &|name| self.meaning(name, step))
             .map_err(|error| {
                 let place = text.get(error.at).unwrap_or(text);
-                let within = reader.source().text.get(node.span.clone()).and_then(|t| t.find(place)).unwrap_or(0);
+                let within =
+                    reader.source().text.get(node.span.clone()).and_then(|t| t.find(place)).unwrap_or(0);
                 let start = node.span.start + within;
                 let span = start..start + place.len();
                 if let Some(secret) = error.name.strip_prefix("secret.") {
                     let label = format!("the environment variable {secret} is not set");
                     reader.fail(&span, "a secret is missing", label, None);
                 } else if !place.ends_with('}') {
-                    reader.fail(&span, "`${` is never closed", "expected `}`", Some("`$${` stands for a plain `${`".into()));
+                    reader.fail(
+                        &span,
+                        "`${` is never closed",
+                        "expected `}`",
+                        Some("`$${` stands for a plain `${`".into()),
+                    );
                 } else if let Some(capture) = self.captures.iter().find(|c| c.name == error.name) {
                     let phase = if capture.in_load { "load" } else { "smoke" };
                     let label = format!("captured only under {phase}, but this step runs without it too");
-                    let help = format!("add `only: {phase}` to this step, or take it away from the capturing one");
+                    let help =
+                        format!("add `only: {phase}` to this step, or take it away from the capturing one");
                     reader.fail(&span, format!("`{}` is not always captured", error.name), label, Some(help));
                 } else {
                     let known = self.names();
-                    reader.unknown(&span, "variable", &error.name, &known.iter().map(String::as_str).collect::<Vec<_>>());
+                    reader.unknown(
+                        &span,
+                        "variable",
+                        &error.name,
+                        &known.iter().map(String::as_str).collect::<Vec<_>>(),
+                    );
                 }
             })
             .ok()
@@ -101,8 +114,7 @@ pub fn parse(source: SourceText, options: &LoadOptions) -> Result<Parsed, Vec<Di
     let source = Arc::new(source);
     let root = Node::parse(&source).map_err(|d| vec![d])?;
     let reader = Reader::new(source.clone());
-    let mut scope =
-        Scope { options, vars: Vec::new(), data: Vec::new(), captures: Vec::new() };
+    let mut scope = Scope { options, vars: Vec::new(), data: Vec::new(), captures: Vec::new() };
     let scenario = read_scenario(&reader, &root, &mut scope);
     let vars = scope.vars.into_iter().map(|(name, _)| name).collect();
     let mistakes = reader.into_mistakes();
@@ -128,12 +140,14 @@ fn collect_secrets(text: &str) -> Vec<(String, String)> {
 
 fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<Scenario> {
     let fields = reader.fields(root, "a scenario: `feature`, `steps` and what belongs to them", &KEYS)?;
-    let feature = required(reader, &fields, "feature", "the name of the feature").and_then(|n| reader.text(n, "a name"));
+    let feature = required(reader, &fields, "feature", "the name of the feature")
+        .and_then(|n| reader.text(n, "a name"));
     let folder = reader.source().path.parent().unwrap_or(Path::new("")).to_owned();
     read_vars(reader, &fields, scope);
     read_data(reader, &fields, scope, &folder);
     let identity = read_identity(reader, &fields);
-    let headers = fields.get("headers").map(|n| step::headers(reader, n, scope, (true, true))).unwrap_or_default();
+    let headers =
+        fields.get("headers").map(|n| step::headers(reader, n, scope, (true, true))).unwrap_or_default();
     let load = fields.get("load").and_then(|node| read_load(reader, node));
     let rules = read_rules(reader, &fields);
     let defaults = StepDefaults {
@@ -142,7 +156,8 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         rules,
         stage: load.as_ref().map(|l| format!("{} for {} ns", l.rate, l.window_ns)),
     };
-    let list = required(reader, &fields, "steps", "a list of steps").and_then(|n| reader.list(n, "a list of steps"))?;
+    let list = required(reader, &fields, "steps", "a list of steps")
+        .and_then(|n| reader.list(n, "a list of steps"))?;
     if list.is_empty() {
         reader.fail(&fields.entry("steps")?.0.span, "a scenario needs at least one step", "empty", None);
     }
@@ -150,9 +165,16 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
     if reader.found_any() {
         return None;
     }
-    if let (None, Some((key, _))) = (fields.get("load"), fields.entry("limits").or_else(|| fields.entry("regression"))) {
+    if let (None, Some((key, _))) =
+        (fields.get("load"), fields.entry("limits").or_else(|| fields.entry("regression")))
+    {
         let help = Some("add `load:`, or take the rule away".to_owned());
-        reader.fail(&key.span, format!("`{}` can match nothing", key.name), "there is no `load:` to measure", help);
+        reader.fail(
+            &key.span,
+            format!("`{}` can match nothing", key.name),
+            "there is no `load:` to measure",
+            help,
+        );
     }
     if let Some((key, _)) = fields.entry("load")
         && !steps.is_empty()
@@ -164,7 +186,8 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         && let Some(source) =
             scope.data.iter().find(|d| d.pick == Pick::Unique && (d.rows.len() as u64) < needed_rows(load))
     {
-        let message = format!("`{}` has {} rows, the load takes {}", source.name, source.rows.len(), needed_rows(load));
+        let message =
+            format!("`{}` has {} rows, the load takes {}", source.name, source.rows.len(), needed_rows(load));
         let help = Some("use `pick: sequential` or `random`, or add rows".to_owned());
         reader.fail(&fields.entry("data")?.0.span, message, "`unique` rows cannot last", help);
     }
@@ -177,7 +200,7 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         slots: scope.captures.len(),
         steps,
         load,
-        digest: format!("{:x}", HexDigest(reader.source().text.as_bytes())),
+        digest: sha256_hex(reader.source().text.as_bytes()),
     })
 }
 
@@ -193,15 +216,27 @@ pub fn required<'a>(reader: &Reader, fields: &Fields<'a>, key: &str, what: &str)
     let node = fields.get(key);
     if node.is_none() && !fields.mistyped {
         let start = fields.span.start;
-        reader.fail(&(start..start + 1), format!("`{key}` is missing"), format!("expected `{key}:` with {what}"), None);
+        reader.fail(
+            &(start..start + 1),
+            format!("`{key}` is missing"),
+            format!("expected `{key}:` with {what}"),
+            None,
+        );
     }
     node
 }
 
 fn read_vars(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>) {
-    for (key, node) in fields.get("vars").and_then(|n| reader.map(n, "names and values")).unwrap_or_default() {
+    for (key, node) in fields.get("vars").and_then(|n| reader.map(n, "names and values")).unwrap_or_default()
+    {
         let Some(own) = reader.scalar(node, "text, a number or a flag") else { continue };
-        let given = scope.options.vars.iter().rev().find(|(name, _)| *name == key.name).map(|(_, value)| value.clone());
+        let given = scope
+            .options
+            .vars
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == key.name)
+            .map(|(_, value)| value.clone());
         if let Some(template) = scope.template(reader, node, given.as_deref().unwrap_or(&own), (true, true)) {
             scope.vars.push((key.name.clone(), template));
         }
@@ -210,8 +245,12 @@ fn read_vars(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>) {
 
 fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, folder: &Path) {
     let picks = [("random", Pick::Random), ("sequential", Pick::Sequential), ("unique", Pick::Unique)];
-    for (key, node) in fields.get("data").and_then(|n| reader.map(n, "names and their data files")).unwrap_or_default() {
-        let Some(spec) = reader.fields(node, "a data source such as `{ csv: file.csv }`", &["csv", "pick", "types"]) else {
+    for (key, node) in
+        fields.get("data").and_then(|n| reader.map(n, "names and their data files")).unwrap_or_default()
+    {
+        let Some(spec) =
+            reader.fields(node, "a data source such as `{ csv: file.csv }`", &["csv", "pick", "types"])
+        else {
             continue;
         };
         let pick = spec.get("pick").map_or(Some(Pick::Random), |n| reader.word(n, "pick", &picks));
@@ -220,7 +259,9 @@ fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, folder
             .and_then(|n| reader.map(n, "columns and their types"))
             .unwrap_or_default()
             .iter()
-            .filter_map(|(column, n)| Some((column.name.clone(), reader.word(n, "type", &ColumnType::WORDS)?)))
+            .filter_map(|(column, n)| {
+                Some((column.name.clone(), reader.word(n, "type", &ColumnType::WORDS)?))
+            })
             .collect();
         let Some(file) = required(reader, &spec, "csv", "a file") else { continue };
         let (Some(path), Some(pick)) = (reader.text(file, "a path"), pick) else { continue };
@@ -231,7 +272,8 @@ fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, folder
 
 fn read_identity(reader: &Reader, fields: &Fields<'_>) -> Identity {
     let Some(node) = fields.get("identity") else { return Identity::default() };
-    let Some(spec) = reader.fields(node, "`build` and `instance` with header names", &["build", "instance"]) else {
+    let Some(spec) = reader.fields(node, "`build` and `instance` with header names", &["build", "instance"])
+    else {
         return Identity::default();
     };
     let header = |name| spec.get(name).and_then(|n| header_name(reader, n, reader.text(n, "a header name")?));
@@ -260,7 +302,8 @@ fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
         reader.fail(&stages.span, "this version runs exactly one stage at a constant rate", label, None);
         return None;
     };
-    let stage_fields = reader.fields(stage, "a stage such as `{ rate: 100/s, for: 30s }`", &["rate", "for"])?;
+    let stage_fields =
+        reader.fields(stage, "a stage such as `{ rate: 100/s, for: 30s }`", &["rate", "for"])?;
     let rate = required(reader, &stage_fields, "rate", "arrivals such as 100/s");
     let length = required(reader, &stage_fields, "for", "a duration such as 30s");
     let (rate, length) = (rate?, length?);
@@ -305,7 +348,9 @@ fn read_rules(reader: &Reader, fields: &Fields<'_>) -> Rules {
 
 pub fn read_limits(reader: &Reader, node: &Node) -> Vec<Limit> {
     let mut limits = Vec::new();
-    for (key, value) in reader.map(node, "metrics and their limits, such as `{ p95: < 400ms }`").unwrap_or_default() {
+    for (key, value) in
+        reader.map(node, "metrics and their limits, such as `{ p95: < 400ms }`").unwrap_or_default()
+    {
         let Ok(metric) = key.name.parse::<Metric>() else {
             reader.unknown(&key.span, "metric", &key.name, &Metric::NAMES);
             continue;

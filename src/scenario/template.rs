@@ -10,18 +10,36 @@ pub struct Template {
 enum Segment {
     Literal(String),
     /// Known at load time, hidden from everything that is stored.
-    Secret { name: String, value: String },
-    Data { source: usize, column: usize, name: String },
-    Capture { slot: usize, name: String },
+    Secret {
+        name: String,
+        value: String,
+    },
+    Data {
+        source: usize,
+        column: usize,
+        name: String,
+    },
+    Capture {
+        slot: usize,
+        name: String,
+    },
 }
 
 /// What a name in a template stands for.
 #[derive(Clone, Debug)]
 pub enum Meaning {
     Text(String),
-    Secret { name: String, value: String },
-    Data { source: usize, column: usize },
-    Capture { slot: usize },
+    Secret {
+        name: String,
+        value: String,
+    },
+    Data {
+        source: usize,
+        column: usize,
+    },
+    Capture {
+        slot: usize,
+    },
     /// Another template, such as a variable that holds one.
     Nested(Template),
 }
@@ -65,7 +83,9 @@ impl Template {
             let close = text[found..].find('}').map(|i| found + i);
             let name = text[found + 2..close.unwrap_or(text.len())].trim().to_owned();
             let end = close.map_or(text.len(), |close| close + 1);
-            let meaning = close.and_then(|_| lookup(&name)).ok_or_else(|| TemplateError { at: found..end, name: name.clone() })?;
+            let meaning = close
+                .and_then(|_| lookup(&name))
+                .ok_or_else(|| TemplateError { at: found..end, name: name.clone() })?;
             if !literal.is_empty() {
                 segments.push(Segment::Literal(std::mem::take(&mut literal)));
             }
@@ -122,7 +142,9 @@ impl Template {
         for (i, segment) in self.segments.iter().enumerate() {
             match segment {
                 Segment::Literal(text) | Segment::Secret { value: text, .. } => out.push_str(text),
-                Segment::Data { source, column, .. } => push(&mut out, &context.rows[*source][*column], i == 0),
+                Segment::Data { source, column, .. } => {
+                    push(&mut out, &context.rows[*source][*column], i == 0);
+                }
                 Segment::Capture { slot, .. } => {
                     push(&mut out, context.captures[*slot].as_ref().unwrap_or(&Value::Null), i == 0);
                 }
@@ -245,7 +267,10 @@ mod tests {
 
     #[test]
     fn an_unknown_or_unclosed_name_is_placed() {
-        assert_eq!(Template::compile("a${nope}b", &lookup), Err(TemplateError { at: 1..8, name: "nope".into() }));
+        assert_eq!(
+            Template::compile("a${nope}b", &lookup),
+            Err(TemplateError { at: 1..8, name: "nope".into() })
+        );
         assert_eq!(Template::compile("a${api", &lookup).unwrap_err().at, 1..6);
     }
 }

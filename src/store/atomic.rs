@@ -2,8 +2,6 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::error::{Error, Result};
 
 /// Writes `bytes` so that `path` holds either its old content or the new, never a part.
@@ -25,10 +23,4 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         Error::output(path, "write", e).with_hint("is the disk full, or the folder read-only?")
     })?;
     File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| Error::output(folder, "sync folder", e))
-}
-
-/// SHA-256 in hexadecimal.
-#[must_use]
-pub fn digest_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -38,7 +38,9 @@ impl Journal {
             let line = serde_json::to_string(entry).map_err(std::io::Error::from);
             written = written.and_then(|()| writeln!(self.file, "{}", line?));
         }
-        written.and_then(|()| self.file.flush()).map_err(|e| Error::output(&self.path, "append to journal", e))
+        written
+            .and_then(|()| self.file.flush())
+            .map_err(|e| Error::output(&self.path, "append to journal", e))
     }
 
     /// The journal has served its purpose.
@@ -61,7 +63,8 @@ pub fn read_journal<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
         .lines()
         .enumerate()
         .map(|(i, line)| {
-            serde_json::from_str(line).map_err(|e| Error::input(path, "read journal", format!("line {}: {e}", i + 1)))
+            serde_json::from_str(line)
+                .map_err(|e| Error::input(path, "read journal", format!("line {}: {e}", i + 1)))
         })
         .collect()
 }

@@ -3,5 +3,5 @@
 mod atomic;
 mod journal;
 
-pub use atomic::{digest_hex, write_atomic};
+pub use atomic::write_atomic;
 pub use journal::{Journal, read_journal};

@@ -42,7 +42,11 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     async fn exchange(&self, request: Request) -> std::result::Result<Exchange, ExchangeError> {
-        let mut builder = self.client.request(request.method, &request.url).headers(request.headers).timeout(request.timeout);
+        let mut builder = self
+            .client
+            .request(request.method, &request.url)
+            .headers(request.headers)
+            .timeout(request.timeout);
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
@@ -82,7 +86,7 @@ fn classify(error: &reqwest::Error) -> ExchangeError {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             // EADDRNOTAVAIL, EMFILE, ENFILE: this side ran out.
             local |= matches!(io.raw_os_error(), Some(99 | 24 | 23));
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            if io.get_ref().is_some_and(<dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static >::is::<rustls::Error>) {
                 class = ErrorClass::Tls;
             }
         }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// # Errors
 /// Says what form was expected.
 pub fn parse_duration_ns(text: &str) -> Result<u64, String> {
-    let expected = || format!("`{text}` is not a duration; expected a number with a unit: 250us, 400ms, 2s, 5m, 1h");
+    let expected =
+        || format!("`{text}` is not a duration; expected a number with a unit: 250us, 400ms, 2s, 5m, 1h");
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic() || c == 'µ').ok_or_else(expected)?;
     let (number, unit) = text.split_at(split);
@@ -30,7 +31,8 @@ pub fn parse_duration_ns(text: &str) -> Result<u64, String> {
 /// # Errors
 /// Says what form was expected.
 pub fn parse_share(text: &str) -> Result<f64, String> {
-    let expected = || format!("`{text}` is not a share; expected a percentage such as 0.1% or a fraction such as 0.001");
+    let expected =
+        || format!("`{text}` is not a share; expected a percentage such as 0.1% or a fraction such as 0.001");
     let trimmed = text.trim();
     let (number, scale) = trimmed.strip_suffix('%').map_or((trimmed, 1.0), |n| (n, 0.01));
     let value = number.trim().parse::<f64>().map_err(|_| expected())? * scale;
@@ -81,7 +83,8 @@ impl std::fmt::Display for Rate {
 /// # Errors
 /// Says what form was expected.
 pub fn parse_rate(text: &str) -> Result<Rate, String> {
-    let expected = || format!("`{text}` is not a rate; expected arrivals for each unit of time: 100/s, 6000/m");
+    let expected =
+        || format!("`{text}` is not a rate; expected arrivals for each unit of time: 100/s, 6000/m");
     let (count, unit) = text.trim().split_once('/').ok_or_else(expected)?;
     let per_ns = match unit.trim() {
         "s" => 1_000_000_000,
@@ -126,7 +129,9 @@ mod tests {
 
     #[test]
     fn durations_rates_and_shares_as_people_write_them() {
-        for (text, ns) in [("250us", 250_000), ("400ms", 400_000_000), ("1.5m", 90_000_000_000), ("2 s", 2_000_000_000)] {
+        for (text, ns) in
+            [("250us", 250_000), ("400ms", 400_000_000), ("1.5m", 90_000_000_000), ("2 s", 2_000_000_000)]
+        {
             assert_eq!(parse_duration_ns(text), Ok(ns), "{text}");
         }
         for bad in ["", "5", "ms", "5 parsecs", "-1s", "1e99h"] {
@@ -142,7 +147,9 @@ mod tests {
         let rate = parse_rate("3/s").unwrap();
         assert_eq!(rate.offset_ns(3), NS);
         assert_eq!(rate.offset_ns(3_000_000_000), 1_000_000_000 * NS);
-        for (rate, length, count) in [("100/s", 30 * NS, 3000), ("3/s", NS, 3), ("7/m", 60 * NS, 7), ("0.5/s", NS, 1)] {
+        for (rate, length, count) in
+            [("100/s", 30 * NS, 3000), ("3/s", NS, 3), ("7/m", 60 * NS, 7), ("0.5/s", NS, 1)]
+        {
             let rate = parse_rate(rate).unwrap();
             assert_eq!(rate.arrivals_within(length), count);
             assert!(rate.offset_ns(count) >= length && rate.offset_ns(count - 1) < length);
@@ -151,7 +158,13 @@ mod tests {
 
     #[test]
     fn three_significant_digits() {
-        for (ns, text) in [(412e3, "412 µs"), (1.234e6, "1.23 ms"), (131.4e6, "131 ms"), (999.6e6, "1.00 s"), (12.34e6, "12.3 ms")] {
+        for (ns, text) in [
+            (412e3, "412 µs"),
+            (1.234e6, "1.23 ms"),
+            (131.4e6, "131 ms"),
+            (999.6e6, "1.00 s"),
+            (12.34e6, "12.3 ms"),
+        ] {
             assert_eq!(format_ns(ns), text);
         }
     }

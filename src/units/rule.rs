@@ -96,7 +96,11 @@ pub fn parse_limit(metric: Metric, text: &str) -> Result<Limit, String> {
 /// Says what form was expected.
 pub fn parse_tolerance(metric: Metric, text: &str) -> Result<Tolerance, String> {
     if metric == Metric::ErrorRate {
-        let expected = || format!("`{text}` is not a difference of error rates; expected percentage points, such as `0.5pp`");
+        let expected = || {
+            format!(
+                "`{text}` is not a difference of error rates; expected percentage points, such as `0.5pp`"
+            )
+        };
         let points = text.trim().strip_suffix("pp").ok_or_else(expected)?;
         let points: f64 = points.trim().parse().map_err(|_| expected())?;
         return if points > 0.0 && points <= 100.0 {
@@ -105,7 +109,8 @@ pub fn parse_tolerance(metric: Metric, text: &str) -> Result<Tolerance, String> 
             Err(expected())
         };
     }
-    let expected = || format!("`{text}` is not a tolerance; expected a percentage and a floor, such as `10% and 5ms`");
+    let expected =
+        || format!("`{text}` is not a tolerance; expected a percentage and a floor, such as `10% and 5ms`");
     let (share, floor) = match text.split_once(" and ") {
         Some((share, floor)) => (share, Some(floor)),
         None => (text, None),
@@ -128,9 +133,15 @@ mod tests {
         assert_eq!(parse_limit(Metric::P95, "< 400ms").unwrap().below, 400.0);
         assert_eq!(parse_limit(Metric::ErrorRate, "<0.1%").unwrap().below, 0.001);
         assert!(parse_limit(Metric::P95, "400ms").is_err() && parse_limit(Metric::P95, "< 4%").is_err());
-        assert_eq!(parse_tolerance(Metric::P50, "10% and 2ms").unwrap(), Tolerance { share: 0.1, floor_ms: 2.0 });
+        assert_eq!(
+            parse_tolerance(Metric::P50, "10% and 2ms").unwrap(),
+            Tolerance { share: 0.1, floor_ms: 2.0 }
+        );
         assert_eq!(parse_tolerance(Metric::ErrorRate, "0.5pp").unwrap().share, 0.005);
-        assert!(parse_tolerance(Metric::ErrorRate, "0.5%").is_err() && parse_tolerance(Metric::P50, "2ms").is_err());
+        assert!(
+            parse_tolerance(Metric::ErrorRate, "0.5%").is_err()
+                && parse_tolerance(Metric::P50, "2ms").is_err()
+        );
     }
 
     #[test]

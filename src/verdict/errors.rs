@@ -1,6 +1,6 @@
 use super::model::{Comparison, Settled};
-use super::stored::Levels;
 use super::statistics::{conditional_binomial, mean, proportion_lower, proportion_upper, squared_deviations};
+use super::stored::Levels;
 use crate::units::{Metric, RegressionRule};
 
 /// Differences below this are never proven.
@@ -21,7 +21,7 @@ pub struct ErrorSeries {
 }
 
 /// φ: how much more the baseline's error counts vary than independent errors would (Pearson's χ² over its degrees of
-/// freedom; McCullagh & Nelder 1989, §4.5).
+/// freedom; `McCullagh` & Nelder 1989, §4.5).
 pub fn overdispersion(all: &[ErrorSeries]) -> f64 {
     let (mut sum, mut degrees) = (0.0, 0usize);
     for series in all {
@@ -73,7 +73,13 @@ mod tests {
     fn series(baseline: &[(u64, u64)], candidate: (u64, u64)) -> ErrorSeries {
         let delta = Tolerance { share: 0.005, floor_ms: 0.0 };
         let rule = RegressionRule { metric: Metric::ErrorRate, delta, explicit: true };
-        ErrorSeries { endpoint: "a".into(), rule, baseline: baseline.to_vec(), candidate, candidate_instances: 1 }
+        ErrorSeries {
+            endpoint: "a".into(),
+            rule,
+            baseline: baseline.to_vec(),
+            candidate,
+            candidate_instances: 1,
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use super::errors::{self, ErrorSeries};
 use super::limits::{self, QuantileEvidence};
 use super::model::{
-    Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled, Severity,
-    VERDICT_FORMAT, Verdict,
+    Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled,
+    Severity, VERDICT_FORMAT, Verdict,
 };
 use super::quantiles::{LEAST_TAIL_COMPARED, estimate, missing_requests};
 use super::reference::Reference;
@@ -79,11 +79,15 @@ fn smoke_findings(record: &RunRecord) -> Vec<Finding> {
             let message = step.message.as_deref().unwrap_or_default();
             match step.status {
                 SmokeStatus::Failed => {
-                    let text = format!("Broken: {} failed its functional check. {message} ({})", step.endpoint, step.place);
+                    let text = format!(
+                        "Broken: {} failed its functional check. {message} ({})",
+                        step.endpoint, step.place
+                    );
                     Some(Finding::new(FindingKind::Check, Severity::Fail, Some(&step.endpoint), text))
                 }
                 SmokeStatus::NearMiss => {
-                    let text = format!("Near-miss: {} passed only on its second try; {message}", step.endpoint);
+                    let text =
+                        format!("Near-miss: {} passed only on its second try; {message}", step.endpoint);
                     Some(Finding::new(FindingKind::Check, Severity::Info, Some(&step.endpoint), text))
                 }
                 SmokeStatus::Passed | SmokeStatus::Skipped => None,
@@ -106,9 +110,15 @@ fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: bool) -> V
                 let errors = looks.iter().map(|e| e.error_count()).sum();
                 limits::judge_errors(&plan.endpoint, limit, errors, requests, &classes(&looks))
             } else {
-                let estimates = record.runs.iter().filter_map(|look| estimate(look, i, limit.metric)).collect();
+                let estimates =
+                    record.runs.iter().filter_map(|look| estimate(look, i, limit.metric)).collect();
                 let samples = looks.iter().map(|e| e.response.count()).sum();
-                limits::judge_quantile(&plan.endpoint, limit, &QuantileEvidence { estimates, samples }, plan.rate_per_s)
+                limits::judge_quantile(
+                    &plan.endpoint,
+                    limit,
+                    &QuantileEvidence { estimates, samples },
+                    plan.rate_per_s,
+                )
             };
             findings.extend(found.map(|mut finding| {
                 // A measurement that is not trusted proves no latency.
@@ -130,7 +140,12 @@ fn classes(looks: &[&EndpointRecord]) -> String {
     counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }
 
-fn judge_regression(record: &RunRecord, plans: &[&EndpointPlan], references: &[Reference], trusted: bool) -> Regression {
+fn judge_regression(
+    record: &RunRecord,
+    plans: &[&EndpointPlan],
+    references: &[Reference],
+    trusted: bool,
+) -> Regression {
     let mut result = Regression::default();
     let mut quantiles: Vec<Series> = Vec::new();
     let mut rates: Vec<ErrorSeries> = Vec::new();
@@ -157,7 +172,7 @@ fn judge_regression(record: &RunRecord, plans: &[&EndpointPlan], references: &[R
             } else {
                 match quantile_series(record, i, plan, rule, reference) {
                     Ok(series) => quantiles.push(series),
-                    Err(Some(finding)) => result.findings.push(finding),
+                    Err(Some(finding)) => result.findings.push(*finding),
                     Err(None) => {}
                 }
             }
@@ -170,7 +185,8 @@ fn judge_regression(record: &RunRecord, plans: &[&EndpointPlan], references: &[R
     result.suspect = compared.iter().any(|c| c.theta >= c.ignore_ln && c.upper >= c.delta_ln);
     result.comparisons = compared.into_iter().map(|c| c.comparison).collect();
     let phi = errors::overdispersion(&rates);
-    let error_comparisons: Vec<Comparison> = rates.iter().map(|series| errors::compare(series, phi, levels)).collect();
+    let error_comparisons: Vec<Comparison> =
+        rates.iter().map(|series| errors::compare(series, phi, levels)).collect();
     result.suspect |= error_comparisons.iter().any(|c| c.change > 0.0 && c.settled == Settled::Open);
     result.comparisons.extend(error_comparisons);
     decide(&mut result, levels, trusted);
@@ -203,7 +219,13 @@ fn decide(result: &mut Regression, levels: Levels, trusted: bool) {
     result.unresolved = result.comparisons.iter().any(|c| c.settled == Settled::Open);
 }
 
-fn error_series(record: &RunRecord, i: usize, plan: &EndpointPlan, rule: &RegressionRule, reference: &Reference) -> ErrorSeries {
+fn error_series(
+    record: &RunRecord,
+    i: usize,
+    plan: &EndpointPlan,
+    rule: &RegressionRule,
+    reference: &Reference,
+) -> ErrorSeries {
     let looks = looks_of(record, i);
     let mut instances = std::collections::BTreeMap::<&str, (u64, u64)>::new();
     for run in &reference.runs {
@@ -226,7 +248,7 @@ fn quantile_series(
     plan: &EndpointPlan,
     rule: &RegressionRule,
     reference: &Reference,
-) -> Result<Series, Option<Finding>> {
+) -> Result<Series, Option<Box<Finding>>> {
     let metric = rule.metric;
     let q = metric.quantile().ok_or(None)?;
     let fewest = looks_of(record, i).iter().map(|e| e.response.count()).min().unwrap_or(0);
@@ -238,17 +260,20 @@ fn quantile_series(
             plan.endpoint
         );
         let remedy = format!("use `for: {:.0}s` or a higher rate", (needed as f64 / plan.rate_per_s).ceil());
-        let finding = Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason).remedy(remedy);
-        return Err(rule.explicit.then_some(finding));
+        let finding = Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
+            .remedy(remedy);
+        return Err(rule.explicit.then(|| Box::new(finding)));
     }
     let (baseline, baseline_w2) = stored::baseline_instances(reference, metric);
     if baseline.is_empty() {
-        let reason = format!("The baseline of {} has too few requests to compare {metric} with.", plan.endpoint);
+        let reason =
+            format!("The baseline of {} has too few requests to compare {metric} with.", plan.endpoint);
         let finding = Finding::new(FindingKind::Baseline, Severity::Hold, Some(&plan.endpoint), reason)
             .remedy("record it anew with a longer stage");
-        return Err(rule.explicit.then_some(finding));
+        return Err(rule.explicit.then(|| Box::new(finding)));
     }
-    let estimates = record.runs.iter().filter_map(|look| Some((look.instance_id.as_str(), estimate(look, i, metric)?)));
+    let estimates =
+        record.runs.iter().filter_map(|look| Some((look.instance_id.as_str(), estimate(look, i, metric)?)));
     let (candidate, candidate_w2) = stored::candidate_instances(estimates);
     let w2: Vec<f64> = baseline_w2.into_iter().chain(candidate_w2).collect();
     Ok(Series {

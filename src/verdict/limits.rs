@@ -14,7 +14,12 @@ pub struct QuantileEvidence {
 }
 
 /// Holds a quantile against its limit: proven beyond, at the limit, or too few samples. `None`: within.
-pub fn judge_quantile(endpoint: &str, limit: &Limit, evidence: &QuantileEvidence, rate_per_s: f64) -> Option<Finding> {
+pub fn judge_quantile(
+    endpoint: &str,
+    limit: &Limit,
+    evidence: &QuantileEvidence,
+    rate_per_s: f64,
+) -> Option<Finding> {
     let q = limit.metric.quantile()?;
     let metric = limit.metric;
     let missing = missing_requests(evidence.samples, q, LEAST_TAIL_LIMIT);
@@ -25,7 +30,10 @@ pub fn judge_quantile(endpoint: &str, limit: &Limit, evidence: &QuantileEvidence
             evidence.samples
         );
         let finding = Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason);
-        return Some(finding.remedy(format!("use `for: {:.0}s` or a higher rate", (needed as f64 / rate_per_s).ceil())));
+        return Some(
+            finding
+                .remedy(format!("use `for: {:.0}s` or a higher rate", (needed as f64 / rate_per_s).ceil())),
+        );
     }
     let looks = evidence.estimates.len() as f64;
     let y = mean(&evidence.estimates.iter().map(|e| e.y).collect::<Vec<_>>());
@@ -45,7 +53,11 @@ pub fn judge_quantile(endpoint: &str, limit: &Limit, evidence: &QuantileEvidence
              at least {} with 99% confidence",
             format_ms(lower.exp())
         );
-        Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason).measured(metric, observed, limit.below)
+        Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason).measured(
+            metric,
+            observed,
+            limit.below,
+        )
     } else {
         let reason = format!(
             "At the limit: {metric} of {endpoint} was {seen}, allowed {limit_text}, but the excess is within what chance explains."
@@ -57,7 +69,13 @@ pub fn judge_quantile(endpoint: &str, limit: &Limit, evidence: &QuantileEvidence
 }
 
 /// Holds an error rate against its limit.
-pub fn judge_errors(endpoint: &str, limit: &Limit, errors: u64, requests: u64, classes: &str) -> Option<Finding> {
+pub fn judge_errors(
+    endpoint: &str,
+    limit: &Limit,
+    errors: u64,
+    requests: u64,
+    classes: &str,
+) -> Option<Finding> {
     if requests == 0 {
         let reason = format!("Nothing was measured of {endpoint}: zero requests.");
         return Some(Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason));
@@ -74,8 +92,11 @@ pub fn judge_errors(endpoint: &str, limit: &Limit, errors: u64, requests: u64, c
             percent(limit.below),
             percent(lower)
         );
-        Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason)
-            .measured(Metric::ErrorRate, rate, limit.below)
+        Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason).measured(
+            Metric::ErrorRate,
+            rate,
+            limit.below,
+        )
     } else {
         let reason = format!(
             "At the limit: of {endpoint}, {text}, allowed {}; too few to tell from chance.",

@@ -13,8 +13,8 @@ mod validity;
 
 pub use judge::{Allow, Judgement, judge};
 pub use model::{
-    Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled, Severity,
-    VERDICT_FORMAT, Verdict,
+    Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled,
+    Severity, VERDICT_FORMAT, Verdict,
 };
 pub use quantiles::{LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests};
 pub use reference::{Reference, ReferenceRun};

@@ -98,7 +98,12 @@ pub struct Finding {
 
 impl Finding {
     #[must_use]
-    pub fn new(kind: FindingKind, severity: Severity, endpoint: Option<&str>, reason: impl Into<String>) -> Self {
+    pub fn new(
+        kind: FindingKind,
+        severity: Severity,
+        endpoint: Option<&str>,
+        reason: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             severity,

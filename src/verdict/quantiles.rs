@@ -36,16 +36,11 @@ pub fn estimate(look: &LookRecord, endpoint: usize, metric: Metric) -> Option<Qu
     let q = metric.quantile()?;
     let total = &look.endpoints.get(endpoint)?.response;
     let y = ln_quantile(total, q)?;
-    let blocks: Vec<&Histogram> = look.blocks.iter().filter(|b| b.endpoint == endpoint).map(|b| &b.histogram).collect();
+    let blocks: Vec<&Histogram> =
+        look.blocks.iter().filter(|b| b.endpoint == endpoint).map(|b| &b.histogram).collect();
     let groups = grouped(&blocks, GROUPS.min(blocks.len()));
-    let left_out: Vec<f64> = groups
-        .iter()
-        .filter_map(|group| {
-            let mut rest = total.clone();
-            rest.subtract(group);
-            ln_quantile(&rest, q)
-        })
-        .collect();
+    let left_out: Vec<f64> =
+        groups.iter().filter_map(|group| ln_quantile(&total.without(group)?, q)).collect();
     let count = left_out.len();
     let w2 = if count < 2 {
         0.0
@@ -70,7 +65,9 @@ fn grouped(blocks: &[&Histogram], count: usize) -> Vec<Histogram> {
     (0..count)
         .map(|group| {
             let mut sum = Histogram::default();
-            blocks[group * blocks.len() / count..(group + 1) * blocks.len() / count].iter().for_each(|b| sum.merge(b));
+            blocks[group * blocks.len() / count..(group + 1) * blocks.len() / count]
+                .iter()
+                .for_each(|b| sum.merge(b));
             sum
         })
         .collect()

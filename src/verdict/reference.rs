@@ -17,7 +17,7 @@ pub struct ReferenceRun {
     pub build_id: Option<String>,
     pub requests: u64,
     pub errors: u64,
-    /// Within-run variance of ln Q_p for each quantile, in ten-thousandths.
+    /// Within-run variance of ln `Q_p` for each quantile, in ten-thousandths.
     pub w2: BTreeMap<u16, f64>,
     pub response: Histogram,
 }

@@ -24,7 +24,7 @@ pub fn proportion_lower(x: f64, n: f64, level: f64) -> f64 {
 }
 
 /// P(X ≥ a) where `a` of `a + b` events fell to an arm that had the share `pi` of all trials: the conditional binomial
-/// test of two Poisson or rare binomial rates (Przyborowski & Wilenski 1940), I_π(a, b+1).
+/// test of two Poisson or rare binomial rates (Przyborowski & Wilenski 1940), `I_π(a`, b+1).
 pub fn conditional_binomial(a: f64, b: f64, pi: f64) -> f64 {
     if a <= 0.0 { 1.0 } else { beta_reg(a, b + 1.0, pi) }
 }
@@ -33,7 +33,12 @@ pub fn conditional_binomial(a: f64, b: f64, pi: f64) -> f64 {
 pub fn benjamini_hochberg(p: &[f64], alpha: f64) -> Vec<bool> {
     let order = ascending(p);
     let count = p.len() as f64;
-    let last = order.iter().enumerate().filter(|(i, at)| p[**at] <= (*i as f64 + 1.0) * alpha / count).map(|(i, _)| i).max();
+    let last = order
+        .iter()
+        .enumerate()
+        .filter(|(i, at)| p[**at] <= (*i as f64 + 1.0) * alpha / count)
+        .map(|(i, _)| i)
+        .max();
     let mut rejected = vec![false; p.len()];
     if let Some(last) = last {
         order[..=last].iter().for_each(|at| rejected[*at] = true);

@@ -51,7 +51,7 @@ pub struct Series {
     pub endpoint: String,
     pub rule: RegressionRule,
     pub ignore: Tolerance,
-    /// ln Q_p of each instance.
+    /// ln `Q_p` of each instance.
     pub baseline: Vec<f64>,
     pub candidate: Vec<f64>,
     /// Mean variance within a run.
@@ -71,7 +71,9 @@ pub fn baseline_instances(reference: &Reference, metric: Metric) -> (Vec<f64>, V
 }
 
 /// See [`baseline_instances`].
-pub fn candidate_instances<'a>(looks: impl Iterator<Item = (&'a str, QuantileEstimate)>) -> (Vec<f64>, Vec<f64>) {
+pub fn candidate_instances<'a>(
+    looks: impl Iterator<Item = (&'a str, QuantileEstimate)>,
+) -> (Vec<f64>, Vec<f64>) {
     averaged(looks.map(|(instance, estimate)| (instance, estimate.y, estimate.w2)))
 }
 
@@ -114,7 +116,8 @@ fn degrees(series: &Series) -> usize {
 
 fn pooled_variance(series: &Series) -> Option<f64> {
     let nu = degrees(series);
-    (nu > 0).then(|| (squared_deviations(&series.baseline) + squared_deviations(&series.candidate)) / nu as f64)
+    (nu > 0)
+        .then(|| (squared_deviations(&series.baseline) + squared_deviations(&series.candidate)) / nu as f64)
 }
 
 fn compare_one(series: &Series, variances: Option<&Vec<f64>>, levels: Levels) -> Compared {
@@ -130,7 +133,10 @@ fn compare_one(series: &Series, variances: Option<&Vec<f64>>, levels: Levels) ->
             }
         }
         _ => {
-            let noise = UNKNOWN_NOISE.iter().find(|(metric, _)| *metric == series.rule.metric).map_or(0.07, |(_, n)| *n);
+            let noise = UNKNOWN_NOISE
+                .iter()
+                .find(|(metric, _)| *metric == series.rule.metric)
+                .map_or(0.07, |(_, n)| *n);
             (noise * noise, 4.0)
         }
     };

@@ -7,7 +7,11 @@ use crate::units::{Metric, format_ms};
 
 /// `+11.2%`, or points for an error rate.
 fn change(comparison: &Comparison, value: f64) -> String {
-    if comparison.metric == Metric::ErrorRate { format!("{:+.2}", value * 100.0) } else { format!("{:+.1}", value * 100.0) }
+    if comparison.metric == Metric::ErrorRate {
+        format!("{:+.2}", value * 100.0)
+    } else {
+        format!("{:+.1}", value * 100.0)
+    }
 }
 
 fn with_interval(comparison: &Comparison) -> String {
@@ -28,10 +32,15 @@ fn instances(count: usize) -> String {
 /// A proven regression, in two lines' worth of words.
 pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
     let (observed, reference) = (comparison.observed, comparison.reference);
-    let against = format!("{} against {}", instances(comparison.candidate_instances), comparison.baseline_instances);
+    let against =
+        format!("{} against {}", instances(comparison.candidate_instances), comparison.baseline_instances);
     let (kind, text) = match comparison.metric.quantile() {
         Some(q) => {
-            let who = if q == 0.5 { "half of all users wait".to_owned() } else { format!("1 in {:.0} users waits", 1.0 / (1.0 - q)) };
+            let who = if q == 0.5 {
+                "half of all users wait".to_owned()
+            } else {
+                format!("1 in {:.0} users waits", 1.0 / (1.0 - q))
+            };
             let words = format!(
                 "Slower: {who} over {}, was {}. REGRESSION {} {} {}, {against}, run noise ±{:.1}%",
                 format_ms(observed),
@@ -106,11 +115,17 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
     let ground = match (verdict.outcome, verdict.cause) {
         (Outcome::Interrupted, _) => {
             let why = record.interrupted.as_deref().unwrap_or("a signal");
-            format!("Interrupted by {why}: what was measured until then is kept, and is no pass.{}", proven(verdict))
+            format!(
+                "Interrupted by {why}: what was measured until then is kept, and is no pass.{}",
+                proven(verdict)
+            )
         }
         (Outcome::Fail, _) => leading(verdict, Severity::Fail),
         (Outcome::Inconclusive, Some(Cause::Invalid)) => {
-            format!("The measurement cannot be trusted. {}", leading_of(verdict, Severity::Hold, FindingKind::Validity))
+            format!(
+                "The measurement cannot be trusted. {}",
+                leading_of(verdict, Severity::Hold, FindingKind::Validity)
+            )
         }
         (Outcome::Inconclusive, _) => leading(verdict, Severity::Hold),
         (Outcome::NoBaseline, _) => format!(
@@ -124,7 +139,11 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
 
 fn proven(verdict: &Verdict) -> String {
     let fails = verdict.findings.iter().filter(|f| f.severity == Severity::Fail).count();
-    if fails == 0 { String::new() } else { format!(" Proven before that: {}", leading(verdict, Severity::Fail)) }
+    if fails == 0 {
+        String::new()
+    } else {
+        format!(" Proven before that: {}", leading(verdict, Severity::Fail))
+    }
 }
 
 /// The first finding of a severity, and how many more there are.
@@ -151,9 +170,11 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
     }
     let endpoints = verdict.endpoints.len();
     let latencies = || verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate);
-    let widest = verdict.comparisons.iter().filter(|c| c.settled == Settled::Open).max_by(|a, b| {
-        (a.interval[1] / a.delta).total_cmp(&(b.interval[1] / b.delta))
-    });
+    let widest = verdict
+        .comparisons
+        .iter()
+        .filter(|c| c.settled == Settled::Open)
+        .max_by(|a, b| (a.interval[1] / a.delta).total_cmp(&(b.interval[1] / b.delta)));
     let unpaired = match without_baseline {
         0 => String::new(),
         n => format!(" {n} of them have no baseline, which was allowed."),
@@ -161,14 +182,21 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
     if let Some(open) = widest {
         let unit = if open.metric == Metric::ErrorRate { " points" } else { "%" };
         let (most, endpoint) = (change(open, open.interval[1]), &open.endpoint);
-        return format!("PASS: no regression found; up to {most}{unit} not excluded ({endpoint} {}).{unpaired}", open.metric);
+        return format!(
+            "PASS: no regression found; up to {most}{unit} not excluded ({endpoint} {}).{unpaired}",
+            open.metric
+        );
     }
     match latencies().map(|c| c.interval[1] / c.delta).max_by(f64::total_cmp) {
         None => format!("PASS: {endpoints} endpoints are within their limits.{unpaired}"),
         Some(_) => {
             let worst = latencies().max_by(|a, b| a.interval[1].total_cmp(&b.interval[1]));
-            let worst = worst.map(|c| format!("{} {} {}", c.endpoint, c.metric, with_interval(c))).unwrap_or_default();
-            format!("PASS: {endpoints} endpoints are within their limits and no slower than allowed; closest is {worst}.{unpaired}")
+            let worst = worst
+                .map(|c| format!("{} {} {}", c.endpoint, c.metric, with_interval(c)))
+                .unwrap_or_default();
+            format!(
+                "PASS: {endpoints} endpoints are within their limits and no slower than allowed; closest is {worst}.{unpaired}"
+            )
         }
     }
 }

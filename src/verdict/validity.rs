@@ -20,7 +20,11 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for look in &record.runs {
         if let Some(reason) = &look.warmup.unsteady {
-            findings.push(invalid(None, format!("The target {reason}."), "raise `warmup_max`, or find out what still moves"));
+            findings.push(invalid(
+                None,
+                format!("The target {reason}."),
+                "raise `warmup_max`, or find out what still moves",
+            ));
         }
         for (i, plan) in plans.iter().enumerate() {
             findings.extend(judge_endpoint(look, i, plan));
@@ -35,8 +39,16 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
     let name = Some(plan.endpoint.as_str());
     let cut = endpoint.cut as f64 / endpoint.requests.max(1) as f64;
     if cut > MOST_CUT && look.stop != "interrupt" {
-        let reason = format!("{} of the requests to {} were cut before they were answered.", percent(cut), plan.endpoint);
-        findings.push(invalid(name, reason, "the target answers too late at this rate; lower it or give it more time"));
+        let reason = format!(
+            "{} of the requests to {} were cut before they were answered.",
+            percent(cut),
+            plan.endpoint
+        );
+        findings.push(invalid(
+            name,
+            reason,
+            "the target answers too late at this rate; lower it or give it more time",
+        ));
     }
     let enough = |metric: Metric, least| {
         metric.quantile().is_some_and(|q| missing_requests(endpoint.response.count(), q, least) == 0)
@@ -49,8 +61,15 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
     }
     let blocks = look.blocks.iter().filter(|b| b.endpoint == index).count();
     if blocks < LEAST_BLOCKS {
-        let reason = format!("{} was measured for {blocks} blocks, at least {LEAST_BLOCKS} are needed.", plan.endpoint);
-        findings.push(invalid(name, reason, "measure longer: a block takes ¼ s or 50 requests, whichever is longer"));
+        let reason = format!(
+            "{} was measured for {blocks} blocks, at least {LEAST_BLOCKS} are needed.",
+            plan.endpoint
+        );
+        findings.push(invalid(
+            name,
+            reason,
+            "measure longer: a block takes ¼ s or 50 requests, whichever is longer",
+        ));
         return findings;
     }
     for metric in [Metric::P50, Metric::P95] {
@@ -63,7 +82,11 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
                 plan.endpoint,
                 percent(drift.exp_m1())
             );
-            findings.push(invalid(name, reason, "warm up longer, or measure when the target is not disturbed"));
+            findings.push(invalid(
+                name,
+                reason,
+                "warm up longer, or measure when the target is not disturbed",
+            ));
             break;
         }
     }
@@ -80,11 +103,15 @@ pub fn generator(record: &RunRecord, plans: &[&EndpointPlan]) -> GeneratorSummar
         summary.cpu_busy = max(summary.cpu_busy, own.cpu_busy);
         if own.dropped_arrivals > 0 {
             let count = own.dropped_arrivals;
-            summary.reasons.push(format!("{count} arrivals were dropped: too many requests were in flight at once"));
+            summary
+                .reasons
+                .push(format!("{count} arrivals were dropped: too many requests were in flight at once"));
         }
         if own.local_failures > 0 {
             let count = own.local_failures;
-            summary.reasons.push(format!("{count} connections failed on this machine: out of descriptors or ports"));
+            summary
+                .reasons
+                .push(format!("{count} connections failed on this machine: out of descriptors or ports"));
         }
         if let Some(busy) = own.cpu_busy.filter(|busy| *busy > BUSY) {
             summary.reasons.push(format!("its busiest load worker was {} busy", percent(busy)));
@@ -95,15 +122,21 @@ pub fn generator(record: &RunRecord, plans: &[&EndpointPlan]) -> GeneratorSummar
         for (i, plan) in plans.iter().enumerate() {
             let Some(endpoint) = look.endpoints.get(i) else { continue };
             let Some(lag_us) = endpoint.lag_p99_us else { continue };
-            let allowed = LAG_FLOOR_US.max(LAG_SHARE * endpoint.response.quantile_ns(0.5).unwrap_or(0) as f64 / 1e3);
+            let allowed =
+                LAG_FLOOR_US.max(LAG_SHARE * endpoint.response.quantile_ns(0.5).unwrap_or(0) as f64 / 1e3);
             if lag_us > allowed {
                 let (lag, most) = (format_ns(lag_us * 1e3), format_ns(allowed * 1e3));
-                summary.reasons.push(format!("it sent late: 1 in 100 requests of {} by over {lag}, allowed {most}", plan.endpoint));
+                summary.reasons.push(format!(
+                    "it sent late: 1 in 100 requests of {} by over {lag}, allowed {most}",
+                    plan.endpoint
+                ));
             }
             let sent = endpoint.requests as f64 / plan.planned.max(1) as f64;
             if sent < LEAST_ACHIEVED {
                 let (sent, planned) = (endpoint.requests, plan.planned);
-                summary.reasons.push(format!("it sent {sent} of {planned} planned requests of {}", plan.endpoint));
+                summary
+                    .reasons
+                    .push(format!("it sent {sent} of {planned} planned requests of {}", plan.endpoint));
             }
         }
     }

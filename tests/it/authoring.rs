@@ -52,7 +52,9 @@ fn a_plan_is_printed_and_a_secret_that_is_missing_is_named() {
     let file = temp.path().join("secret.yaml");
     let text = "feature: f\nheaders: { authorization: \"Bearer ${secret.LG_TEST_TOKEN}\" }\nsteps:\n  - { name: a, get: /a }\n";
     std::fs::write(&file, text).unwrap();
-    let smoke = |command: &mut std::process::Command| run(command.args(["smoke", "secret.yaml", "--target", "http://127.0.0.1:1"]));
+    let smoke = |command: &mut std::process::Command| {
+        run(command.args(["smoke", "secret.yaml", "--target", "http://127.0.0.1:1"]))
+    };
     smoke(&mut loadgate(temp.path())).expect(2).says("the environment variable LG_TEST_TOKEN is not set");
     run(loadgate(temp.path()).args(["validate", "secret.yaml"])).expect(0);
     let ran = smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "hush-hush-0815")).expect(1);

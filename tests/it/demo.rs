@@ -47,11 +47,19 @@ fn faults_change_at_run_time_where_that_is_allowed() {
     assert_eq!(set("[\"feed-down\"]"), 204);
     let (status, body) = get("/api/v1/market/insights/at-styria");
     assert!(status == 200 && body.contains("\"stale\":true"), "degrades gracefully: {body}");
-    assert_eq!(set("[\"leak-personal-data:churn-prediction\", \"errors:risk-dashboard:100%\", \"db-spike\"]"), 204);
+    assert_eq!(
+        set("[\"leak-personal-data:churn-prediction\", \"errors:risk-dashboard:100%\", \"db-spike\"]"),
+        204
+    );
     assert!(get("/api/v1/churn/tenants/7").1.contains("jane.doe@example.com"));
     assert_eq!(get("/dashboard").0, 500);
     let connections = get("/metrics").1;
-    let connections = connections.lines().find_map(|l| l.strip_prefix("demo_db_connections ")).unwrap().parse::<u64>().unwrap();
+    let connections = connections
+        .lines()
+        .find_map(|l| l.strip_prefix("demo_db_connections "))
+        .unwrap()
+        .parse::<u64>()
+        .unwrap();
     assert!(connections > 100, "{connections}");
     assert_eq!(set("[\"reset:risk-dashboard:100%\", \"drip:churn-prediction\"]"), 204);
     let cut = http(at, "GET", "/dashboard", "").1;
@@ -70,7 +78,8 @@ fn faults_change_at_run_time_where_that_is_allowed() {
 fn scores_are_stable_and_each_start_is_another_instance() {
     let (one, two) = (Demo::start(&[]), Demo::start(&["--fault", "wrong-score:churn-prediction"]));
     let score = |demo: &Demo, tenant: u32| {
-        let (_, body) = http(demo.address(), "POST", "/api/v1/churn/score", &format!("{{\"tenant_id\": {tenant}}}"));
+        let (_, body) =
+            http(demo.address(), "POST", "/api/v1/churn/score", &format!("{{\"tenant_id\": {tenant}}}"));
         serde_json::from_slice::<serde_json::Value>(&body).unwrap()["risk_score"].as_f64().unwrap()
     };
     assert_eq!(score(&one, 7), score(&one, 7));
@@ -78,7 +87,8 @@ fn scores_are_stable_and_each_start_is_another_instance() {
     assert!((score(&two, 7) - score(&one, 7) - 1.2).abs() < 1e-9);
     let instance = |demo: &Demo| {
         let at = demo.address();
-        let got = raw(at, &format!("GET /healthz HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n"), |_| false);
+        let got =
+            raw(at, &format!("GET /healthz HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n"), |_| false);
         let text = String::from_utf8(got).unwrap();
         text.lines().find(|l| l.starts_with("x-instance")).unwrap().to_owned()
     };

@@ -9,7 +9,8 @@ fn until_measuring(folder: &std::path::Path, least_blocks: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let journal = std::fs::read_to_string(results(folder).join("journal")).unwrap_or_default();
-        let closed = journal.lines().filter(|l| l.starts_with("{\"block\"") && l.contains("\"warmup\":false")).count();
+        let closed =
+            journal.lines().filter(|l| l.starts_with("{\"block\"") && l.contains("\"warmup\":false")).count();
         if closed >= least_blocks {
             return;
         }
@@ -19,7 +20,8 @@ fn until_measuring(folder: &std::path::Path, least_blocks: usize) {
 }
 
 fn signal(pid: u32, name: &str) {
-    let done = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    let done =
+        std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
     assert!(done.success());
 }
 
@@ -98,7 +100,14 @@ fn a_target_that_is_down_fails_at_once_and_with_wait_was_never_ready() {
 fn a_stall_shows_in_the_percentiles_at_its_full_length() {
     let temp = tempfile::tempdir().unwrap();
     let demo = Demo::start(&["--fault", "stall:after=4s,for=1s"]);
-    let ran = run(loadgate(temp.path()).args(["run", &fixture("stall.yaml"), "--target", &demo.url, "--out", "out"]));
+    let ran = run(loadgate(temp.path()).args([
+        "run",
+        &fixture("stall.yaml"),
+        "--target",
+        &demo.url,
+        "--out",
+        "out",
+    ]));
     let verdict = json(&results(temp.path()).join("verdict.json"));
     let endpoint = &verdict["endpoints"][0];
     let p99 = endpoint["p99_ms"].as_f64().unwrap();

@@ -6,11 +6,13 @@
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
 //! - `quick`        one URL from flags
 //! - `nginx`        a server that nobody here wrote
+//! - `judging`      made records through the judge: outcomes, precedence, looks
 //! - `layers`       the import direction of the source
 
 mod authoring;
 mod demo;
 mod endings;
+mod judging;
 mod layers;
 mod nginx;
 mod quick;

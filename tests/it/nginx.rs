@@ -58,7 +58,16 @@ fn a_real_server_is_measured_and_counts_the_same() {
     let temp = tempfile::tempdir().unwrap();
     let nginx = Nginx::start(temp.path());
     let scenario = fixture("nginx/catalog.yaml");
-    let ran = run(loadgate(temp.path()).args(["run", &scenario, "--target", &nginx.url(), "--out", "out", "--wait", "10s"]));
+    let ran = run(loadgate(temp.path()).args([
+        "run",
+        &scenario,
+        "--target",
+        &nginx.url(),
+        "--out",
+        "out",
+        "--wait",
+        "10s",
+    ]));
     ran.expect(0).says("GO. PASS: 3 endpoints are within their limits");
     let verdict = json(&results(temp.path()).join("verdict.json"));
     for endpoint in verdict["endpoints"].as_array().unwrap() {
@@ -74,7 +83,8 @@ fn a_404_fails_the_smoke_pass_and_a_killed_server_the_load() {
     let temp = tempfile::tempdir().unwrap();
     let mut nginx = Nginx::start(temp.path());
     let missing = fixture("nginx/missing-item.yaml");
-    let ran = run(loadgate(temp.path()).args(["run", &missing, "--target", &nginx.url(), "--out", "missing"]));
+    let ran =
+        run(loadgate(temp.path()).args(["run", &missing, "--target", &nginx.url(), "--out", "missing"]));
     ran.expect(1).says("status: expected 200, got 404").says("missing-item.yaml:20");
     assert_eq!(json(&temp.path().join("missing/run.json"))["runs"].as_array().unwrap().len(), 0);
 

@@ -5,12 +5,15 @@ fn quick_measures_one_url_and_counts_what_the_server_counts() {
     let temp = tempfile::tempdir().unwrap();
     let demo = Demo::start(&[]);
     let url = format!("{}/dashboard", demo.url);
-    let ran = run(loadgate(temp.path()).args(["quick", &url, "--rate", "100/s", "--for", "3s", "--json", "-q"])).expect(0);
+    let ran =
+        run(loadgate(temp.path()).args(["quick", &url, "--rate", "100/s", "--for", "3s", "--json", "-q"]))
+            .expect(0);
     let verdict: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     let endpoint = &verdict["endpoints"][0];
     assert_eq!(endpoint["requests"], 300);
     let metrics = String::from_utf8(http(demo.address(), "GET", "/metrics", "").1).unwrap();
-    let served = metrics.lines().find_map(|l| l.strip_prefix("demo_requests_total ")).unwrap().parse::<u64>().unwrap();
+    let served =
+        metrics.lines().find_map(|l| l.strip_prefix("demo_requests_total ")).unwrap().parse::<u64>().unwrap();
     assert_eq!(served, 1 + 100 + 300, "one smoke request, a second of warm-up, three seconds measured");
 
     let out = std::fs::read_dir(temp.path().join("results")).unwrap().next().unwrap().unwrap().path();
@@ -24,9 +27,13 @@ fn quick_measures_one_url_and_counts_what_the_server_counts() {
 fn the_emitted_scenario_is_the_same_run() {
     let temp = tempfile::tempdir().unwrap();
     let flags = ["-H", "x-odd: a \"quoted\" ${value}", "-d", "{\"a\": 1}", "--rate", "90/m", "--for", "2s"];
-    let ran = run(loadgate(temp.path()).args(["quick", "http://127.0.0.1:1/x?q=1"]).args(flags).arg("--emit-scenario"));
+    let ran = run(loadgate(temp.path())
+        .args(["quick", "http://127.0.0.1:1/x?q=1"])
+        .args(flags)
+        .arg("--emit-scenario"));
     insta::assert_snapshot!("emitted_scenario", ran.expect(0).out);
-    let ran = run(loadgate(temp.path()).args(["quick", "http://127.0.0.1:1/x"]).args(flags).arg("--emit-scenario"));
+    let ran =
+        run(loadgate(temp.path()).args(["quick", "http://127.0.0.1:1/x"]).args(flags).arg("--emit-scenario"));
     std::fs::write(temp.path().join("quick.yaml"), ran.out).unwrap();
     run(loadgate(temp.path()).args(["validate", "quick.yaml"])).expect(0).says("quick/request");
 }

@@ -84,7 +84,9 @@ impl Demo {
             .spawn()
             .expect("the demo starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("the demo says its address");
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("the demo says its address");
         let url = line.split_whitespace().last().expect("an address").to_owned();
         Self { child, url }
     }
@@ -107,7 +109,7 @@ pub fn raw(address: &str, request: &str, enough: impl Fn(&[u8]) -> bool) -> Vec<
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     stream.write_all(request.as_bytes()).expect("sends");
     let mut got = Vec::new();
-    let mut chunk = [0; 65536];
+    let mut chunk = [0; 8192];
     while !enough(&got) {
         match stream.read(&mut chunk) {
             Ok(0) | Err(_) => break,

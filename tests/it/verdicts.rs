@@ -33,9 +33,21 @@ fn faults_against_recorded_baselines() {
     assert_eq!(verdict["outcome"], "no_baseline");
 
     let mut record = loadgate(folder);
-    record.args(["baseline", "record", &fixture("short"), "--demo", "--repeat", "3", "--quiet", "--reason", "test"]);
+    record.args([
+        "baseline",
+        "record",
+        &fixture("short"),
+        "--demo",
+        "--repeat",
+        "3",
+        "--quiet",
+        "--reason",
+        "test",
+    ]);
     run(&mut record).expect(0).says("stored baselines/demo/churn-prediction/");
-    run(loadgate(folder).args(["baseline", "show", "--env", "demo"])).expect(0).says("churn-prediction/score tenant");
+    run(loadgate(folder).args(["baseline", "show", "--env", "demo"]))
+        .expect(0)
+        .says("churn-prediction/score tenant");
 
     for gate in ["regression", "safety"] {
         let (ran, verdict) = judged(folder, gate, &["--gate", gate], 0);
@@ -48,7 +60,7 @@ fn faults_against_recorded_baselines() {
     ran.says("ROLL BACK. Slower:");
     assert_eq!(named(&verdict, "fail"), ["churn-prediction/score tenant", "churn-prediction/tenant trend"]);
 
-    let (_, verdict) = judged(folder, "errors", &["--fault", "errors:market-intelligence:4%"], 1);
+    let (_, verdict) = judged(folder, "errors", &["--fault", "errors:market-intelligence:2%"], 1);
     assert_eq!(named(&verdict, "fail"), ["market-intelligence/comparables"]);
 
     let (ran, verdict) = judged(folder, "wrong", &["--fault", "wrong-score:churn-prediction"], 1);
@@ -63,13 +75,16 @@ fn faults_against_recorded_baselines() {
 
 /// `compare` says what the run said, and the same inputs give the same bytes.
 fn judged_again(folder: &Path) {
-    let compare = |args: &[&str], code| run(loadgate(folder).arg("compare").args(args).args(["--format", "json"])).expect(code).out;
+    let compare = |args: &[&str], code| {
+        run(loadgate(folder).arg("compare").args(args).args(["--format", "json"])).expect(code).out
+    };
     let first = compare(&["slow"], 1);
     assert_eq!(first, compare(&["slow/run.json"], 1));
     let again: Value = serde_json::from_str(&first).unwrap();
     assert_eq!(again, json(&folder.join("slow/verdict.json")));
 
-    let against: Value = serde_json::from_str(&compare(&["slow", "--against", "regression", "safety"], 1)).unwrap();
+    let against: Value =
+        serde_json::from_str(&compare(&["slow", "--against", "regression", "safety"], 1)).unwrap();
     assert_eq!(named(&against, "fail"), ["churn-prediction/score tenant", "churn-prediction/tenant trend"]);
     run(loadgate(folder).args(["report", "slow"])).expect(0).says("ROLL BACK. Slower:");
     run(loadgate(folder).args(["compare", "nothing-here"])).expect(2).says("nothing-here");
@@ -77,7 +92,12 @@ fn judged_again(folder: &Path) {
 
 /// A baseline that was changed by hand is refused; that is not the same as having none.
 fn tampered(folder: &Path) {
-    let stored = std::fs::read_dir(folder.join("baselines/demo/risk-dashboard")).unwrap().next().unwrap().unwrap().path();
+    let stored = std::fs::read_dir(folder.join("baselines/demo/risk-dashboard"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let text = std::fs::read_to_string(&stored).unwrap();
     std::fs::write(&stored, text.replacen("\"errors\": 0", "\"errors\": 9", 1)).unwrap();
     let (mut command, out) = short(folder, "tampered", &[]);
@@ -105,9 +125,18 @@ fn errors_beyond_a_limit_fail_without_any_baseline() {
 fn too_few_requests_hold_and_the_missing_ones_are_named() {
     let temp = tempfile::tempdir().unwrap();
     let demo = Demo::start(&[]);
-    let ran = run(loadgate(temp.path()).args(["run", &fixture("too-few.yaml"), "--target", &demo.url, "--out", "out"]));
+    let ran = run(loadgate(temp.path()).args([
+        "run",
+        &fixture("too-few.yaml"),
+        "--target",
+        &demo.url,
+        "--out",
+        "out",
+    ]));
     ran.expect(3).says("75 of 200, 125 missing").says("use `for: 8s`");
     let verdict = json(&results(temp.path()).join("verdict.json"));
     assert_eq!((&verdict["outcome"], &verdict["cause"]), (&"inconclusive".into(), &"unresolved".into()));
-    run(loadgate(temp.path()).args(["validate", &fixture("too-few.yaml")])).expect(2).says("75 of 200 requests; use `for: 8s`");
+    run(loadgate(temp.path()).args(["validate", &fixture("too-few.yaml")]))
+        .expect(2)
+        .says("75 of 200 requests; use `for: 8s`");
 }
