@@ -136,9 +136,12 @@ fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
+/// Short enough to keep; cut further only after secrets are taken out.
+const MOST_KEPT: usize = 8192;
+
 fn brief(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(80) {
+    match text.char_indices().nth(MOST_KEPT) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
     }

@@ -4,6 +4,7 @@ use super::run::watched;
 use super::session::{Session, print};
 use crate::baseline::{Library, documents_of};
 use crate::error::{Error, Result};
+use crate::gate::run_id;
 use crate::metrics::Repeat;
 use crate::report::{render_baselines, render_verdict};
 use crate::verdict::Outcome;
@@ -30,10 +31,12 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
         .find_map(|name| std::env::var(name).ok())
         .unwrap_or_else(|| "unknown".into());
     let out = session.out();
+    let invocation = run_id();
     let mut documents = Vec::new();
     for time in 1..=request.times {
         let folder = out.join(format!("record-{time}"));
-        let gate = session.request(scenarios.clone(), secrets.clone(), references.clone(), &folder)?;
+        let mut gate = session.request(scenarios.clone(), secrets.clone(), references.clone(), &folder)?;
+        gate.invocation.clone_from(&invocation);
         let result = watched(&session, gate)?;
         let verdict = &result.verdict;
         print(&format!("run {time} of {}: {}\n", request.times, verdict.summary))?;

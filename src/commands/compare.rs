@@ -5,7 +5,7 @@ use super::session::{Gate, paint, print};
 use crate::baseline::{DEFAULT_INSTANCES, Library, documents_of};
 use crate::error::{Error, Result};
 use crate::gate::read_record;
-use crate::metrics::RunRecord;
+use crate::metrics::{Repeat, RunRecord};
 use crate::report::render_verdict;
 use crate::verdict::{Allow, Reference, Verdict, judge};
 
@@ -40,7 +40,14 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
     } else {
         references_from_runs(&record, &request.against)?
     };
-    let verdict = judge(&record, &references, request.allow).verdict;
+    let replayed = judge(&record, &references, request.allow);
+    // A plan that would look again cannot be gone on with here, and other runs were never part of it: one decision.
+    let verdict = if replayed.look_again || !request.against.is_empty() {
+        record.plan.repeat = Repeat::Times(record.runs.len() as u32);
+        judge(&record, &references, request.allow).verdict
+    } else {
+        replayed.verdict
+    };
     show(&verdict, &record, request.format, request.no_color)?;
     Ok(verdict.exit_code)
 }
@@ -110,6 +117,11 @@ fn joined(paths: &[PathBuf]) -> Result<RunRecord> {
             );
         }
         first.interrupted = first.interrupted.or(other.interrupted.take());
+        first.not_ready = first.not_ready.or(other.not_ready.take());
+        match (&mut first.smoke, other.smoke.take()) {
+            (Some(own), Some(mut smoke)) => own.steps.append(&mut smoke.steps),
+            (own, smoke) => *own = own.take().or(smoke),
+        }
         first.error_examples.append(&mut other.error_examples);
         first.runs.append(&mut other.runs);
     }

@@ -94,6 +94,7 @@ impl Session {
             target: self.target()?,
             out: out.to_owned(),
             env: self.env(),
+            invocation: run_id(),
             references,
             plan: self.plan(),
             restart_hook: self.restart_hook.clone(),

@@ -38,7 +38,6 @@ pub struct StepResult {
     pub local: bool,
     /// Of the last complete response.
     pub headers: Option<HeaderMap>,
-    pub status: Option<u16>,
 }
 
 /// Sends one step and checks what comes back; captures are kept in `values`.
@@ -67,7 +66,6 @@ pub async fn perform<T: Transport>(
                 failure: Some(failure),
                 local: error.local,
                 headers: None,
-                status: None,
             };
         }
     };
@@ -85,8 +83,7 @@ pub async fn perform<T: Transport>(
             })
             .map(|message| Failure { class: ErrorClass::Check, message })
     });
-    let status = Some(exchange.status);
-    StepResult { sent, done: exchange.done, failure, local: false, headers: Some(exchange.headers), status }
+    StepResult { sent, done: exchange.done, failure, local: false, headers: Some(exchange.headers) }
 }
 
 struct Polling<'a> {
@@ -151,7 +148,7 @@ fn build(
     context: &Context<'_>,
 ) -> Result<Request, String> {
     let path = template.url.render_url(context);
-    let url = if path.contains("://") {
+    let url = if path.starts_with("http://") || path.starts_with("https://") {
         path
     } else {
         format!("{}/{}", target.trim_end_matches('/'), path.trim_start_matches('/'))
@@ -192,6 +189,6 @@ fn examine(
     values: &Values<'_>,
 ) -> Result<(), Failure> {
     let subject = subject(exchange, sent);
-    let operand = |index: usize| step.operands[index].value(&values.context());
+    let operand = |index: usize| step.operands[index].render(&values.context());
     checks.iter().try_for_each(|check| check.judge(&subject, &operand))
 }

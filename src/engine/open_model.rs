@@ -59,6 +59,10 @@ pub async fn run_load(
     events: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<LoadOutcome> {
     let plan = Plan::new(&request);
+    // Setting up TLS takes its time; the clock starts after it.
+    let transports: Vec<HttpTransport> =
+        (0..request.workers).map(|_| HttpTransport::new(&request.transport)).collect::<Result<_>>()?;
+    let mut window = WindowDecision::new(&request.scenarios);
     let (names, workers) = (plan.names, request.workers);
     let shared = Arc::new(Shared {
         endpoints: plan.endpoints,
@@ -67,17 +71,16 @@ pub async fn run_load(
         secrets: request.secrets,
         // Workers need a moment to be ready for the first arrival.
         start: Instant::now() + Duration::from_millis(50),
-        window_ns: AtomicU64::new(UNDECIDED),
+        window_ns: AtomicU64::new(window.fixed_ns().unwrap_or(UNDECIDED)),
         in_flight: AtomicUsize::new(0),
         in_flight_cap: request.in_flight_cap,
         drain: request.drain,
         scenarios: request.scenarios,
     });
     let (sender, mut messages) = mpsc::unbounded_channel();
-    for offset in 0..workers as u64 {
+    for (offset, transport) in (0u64..).zip(transports) {
         let arrivals =
             plan.arrivals.iter().map(|a| Arrivals { stride: workers as u64, offset, ..*a }).collect();
-        let transport = HttpTransport::new(&request.transport)?;
         let task = WorkerTask {
             shared: shared.clone(),
             transport,
@@ -90,8 +93,6 @@ pub async fn run_load(
     }
     drop(sender);
 
-    let mut window = WindowDecision::new(&shared.scenarios);
-    window.announce_if_fixed(&shared);
     let mut reports: Vec<Report> = Vec::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -211,12 +212,12 @@ impl WindowDecision {
         }
     }
 
-    fn announce_if_fixed(&mut self, shared: &Shared) {
-        if self.fixed
-            && let Some(length) = self.next.take()
-        {
-            shared.window_ns.store(length.as_nanos() as u64, Ordering::Relaxed);
+    /// Where the window begins, if no scenario leaves that to the run.
+    fn fixed_ns(&mut self) -> Option<u64> {
+        if !self.fixed {
+            return None;
         }
+        self.next.take().map(|length| length.as_nanos() as u64)
     }
 
     /// An automatic warm-up ends once it is steady, or at its longest.

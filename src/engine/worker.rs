@@ -267,7 +267,7 @@ impl<T> Local<T> {
         if let Some(failure) = &result.failure
             && report.examples.iter().filter(|e| e.class == failure.class).count() < EXAMPLES_A_CLASS
         {
-            let message = self.shared.secrets.scrub(&failure.message);
+            let message = self.shared.secrets.scrub_brief(&failure.message);
             report.examples.push(ErrorExample {
                 endpoint: endpoint.to_owned(),
                 class: failure.class,

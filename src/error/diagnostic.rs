@@ -29,8 +29,10 @@ impl Diagnostic {
     pub fn render(&self) -> String {
         let path = self.source.path.display().to_string();
         let text = &self.source.text;
-        let end = self.span.end.clamp(0, text.len());
-        let span = self.span.start.min(end)..end;
+        let start =
+            (0..=self.span.start.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let end = (self.span.end..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+        let span = start..end.max(start);
         let snippet = Snippet::source(text.as_str())
             .path(path)
             .annotation(AnnotationKind::Primary.span(span).label(self.label.as_str()));

@@ -12,7 +12,7 @@ use crate::metrics::{
     Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, SmokeRecord, WarmupRecord,
 };
 use crate::scenario::Scenario;
-use crate::secrets::Secrets;
+use crate::secrets::{Secrets, without_userinfo};
 use crate::store::{Journal, read_journal};
 use crate::transport::{HttpTransport, TransportOptions};
 use crate::verdict::{Allow, Judgement, Reference, Verdict, judge};
@@ -29,6 +29,8 @@ pub struct GateRequest {
     /// The run's folder; must not hold another run.
     pub out: PathBuf,
     pub env: String,
+    /// Stands for the target's instance where nothing else tells it.
+    pub invocation: String,
     pub references: Vec<Reference>,
     pub plan: JudgementPlan,
     pub restart_hook: Option<String>,
@@ -78,8 +80,9 @@ pub async fn run_gate(
     observe: &mut dyn FnMut(GateEvent<'_>),
 ) -> Result<GateResult> {
     let mut run = Run::new(request, interrupt)?;
-    run.go(observe).await?;
-    run.finish()
+    let went = run.go(observe).await;
+    let finished = run.finish(went.is_err());
+    went.and(finished)
 }
 
 struct Run {
@@ -105,7 +108,7 @@ impl Run {
             id: id.clone(),
             loadgate_version: env!("CARGO_PKG_VERSION").to_owned(),
             started: Timestamp::now().to_string(),
-            target: request.secrets.scrub(request.target.name()),
+            target: without_userinfo(&request.secrets.scrub(request.target.name())),
             env: request.env.clone(),
             plan: request.plan.clone(),
             environment: environment(),
@@ -127,6 +130,9 @@ impl Run {
         for look in 1.. {
             if look > 1 {
                 self.restart().await?;
+                if self.interrupt.signal().is_some() {
+                    return Ok(());
+                }
             }
             let target = Target::start(&self.request.target).await?;
             if !self.ready(&target, look, observe).await?
@@ -153,18 +159,24 @@ impl Run {
         Ok(())
     }
 
-    async fn restart(&self) -> Result<()> {
+    async fn restart(&mut self) -> Result<()> {
         let Some(hook) = &self.request.restart_hook else { return Ok(()) };
-        let status = tokio::process::Command::new("sh")
+        let fail = |what: String| Error::harness(format!("the restart hook `{hook}` {what}"));
+        // Its own process group: a Ctrl-C in the terminal is for loadgate, which ends the hook in order.
+        let mut child = tokio::process::Command::new("sh")
             .args(["-c", hook])
             .stdin(std::process::Stdio::null())
-            .status()
-            .await
-            .map_err(|e| Error::harness(format!("cannot run the restart hook `{hook}`: {e}")))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(Error::harness(format!("the restart hook `{hook}` ended with {status}")))
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| fail(format!("cannot be run: {e}")))?;
+        tokio::select! {
+            status = child.wait() => match status {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(fail(format!("ended with {status}"))),
+                Err(e) => Err(fail(format!("cannot be waited for: {e}"))),
+            },
+            () = self.interrupt.wait() => Ok(()),
         }
     }
 
@@ -213,7 +225,7 @@ impl Run {
         let mut record = LookRecord {
             look,
             arm: "candidate".into(),
-            instance_id: self.id.clone(),
+            instance_id: self.request.invocation.clone(),
             seed: seed(scenarios),
             started: Timestamp::now().to_string(),
             window_ms: loads().map(|l| l.window_ns / 1_000_000).max().unwrap_or(0),
@@ -262,7 +274,8 @@ impl Run {
             (!names.is_empty()).then(|| names.iter().map(String::as_str).collect::<Vec<_>>().join("+"))
         };
         let restarted = self.request.plan.restarts.then(|| format!("{}-look-{}", self.id, record.look));
-        record.instance_id = joined(&outcome.instances).or(restarted).unwrap_or_else(|| self.id.clone());
+        record.instance_id =
+            joined(&outcome.instances).or(restarted).unwrap_or_else(|| self.request.invocation.clone());
         record.build_id = joined(&outcome.builds);
         record.stop = outcome.stop.name().into();
         record.window_ms = outcome.window_ms;
@@ -287,9 +300,11 @@ impl Run {
         Ok(judge(&self.assemble()?, &self.request.references, self.request.allow))
     }
 
-    fn finish(mut self) -> Result<GateResult> {
-        self.journal.append(&[Entry::Ended { interrupted: self.interrupt.signal().map(str::to_owned) }])?;
-        let record = self.assemble()?;
+    fn finish(mut self, failed: bool) -> Result<GateResult> {
+        let cause = self.interrupt.signal().or(failed.then_some("a fault of loadgate"));
+        self.journal.append(&[Entry::Ended { interrupted: cause.map(str::to_owned) }])?;
+        let mut record = self.assemble()?;
+        record.interrupted = cause.map(str::to_owned);
         let verdict = judge(&record, &self.request.references, self.request.allow).verdict;
         write_results(&self.request.out, &record, &verdict)?;
         self.journal.remove()?;

@@ -1,57 +1,121 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2DeflateSerializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Latencies in nanoseconds, 1 µs to 1 h, three significant digits (the only door to `hdrhistogram`).
-#[derive(Clone, PartialEq)]
-pub struct Histogram(hdrhistogram::Histogram<u64>);
+///
+/// A block holds a few dozen samples, for which a full array of counts (192 KiB) would be waste; so counts are kept as
+/// pairs until there are many of them. What is recorded is the same either way.
+#[derive(Clone)]
+pub struct Histogram(Counts);
+
+#[derive(Clone)]
+enum Counts {
+    /// The lowest value of each bucket, and its count.
+    Sparse(BTreeMap<u64, u64>),
+    Dense(Box<hdrhistogram::Histogram<u64>>),
+}
 
 const LOWEST_NS: u64 = 1_000;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
+const DIGITS: u8 = 3;
+const MOST_PAIRS: usize = 1024;
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self(
-            hdrhistogram::Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, 3)
-                .expect("constant bounds are valid"),
-        )
+        Self(Counts::Sparse(BTreeMap::new()))
     }
+}
+
+/// The lowest value that shares its bucket with `ns`: 2,048 buckets a binary order of magnitude, in units of 512 ns.
+fn bucket(ns: u64) -> u64 {
+    let ns = ns.min(HIGHEST_NS);
+    let shift = (ns | 1).ilog2().saturating_sub(10).max(9);
+    ns >> shift << shift
 }
 
 impl Histogram {
     pub fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns);
+        self.record_n(ns, 1);
+    }
+
+    fn record_n(&mut self, ns: u64, count: u64) {
+        match &mut self.0 {
+            Counts::Dense(histogram) => histogram.saturating_record_n(ns, count),
+            Counts::Sparse(pairs) => {
+                *pairs.entry(bucket(ns)).or_default() += count;
+                if pairs.len() > MOST_PAIRS {
+                    self.0 = Counts::Dense(Box::new(self.dense().into_owned()));
+                }
+            }
+        }
+    }
+
+    fn dense(&self) -> Cow<'_, hdrhistogram::Histogram<u64>> {
+        match &self.0 {
+            Counts::Dense(histogram) => Cow::Borrowed(histogram),
+            Counts::Sparse(pairs) => {
+                let mut histogram = hdrhistogram::Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)
+                    .expect("constant bounds are valid");
+                for (value, count) in pairs {
+                    histogram.saturating_record_n(*value, *count);
+                }
+                Cow::Owned(histogram)
+            }
+        }
+    }
+
+    fn pairs(&self) -> BTreeMap<u64, u64> {
+        match &self.0 {
+            Counts::Sparse(pairs) => pairs.clone(),
+            Counts::Dense(histogram) => histogram
+                .iter_recorded()
+                .map(|v| (bucket(v.value_iterated_to()), v.count_at_value()))
+                .collect(),
+        }
     }
 
     pub fn merge(&mut self, other: &Self) {
-        // All histograms share their bounds, the only thing that could be wrong here.
-        let added = self.0.add(&other.0);
-        debug_assert!(added.is_ok());
+        if let (Counts::Dense(own), Counts::Dense(other)) = (&mut self.0, &other.0) {
+            // Both have the same bounds, the only thing that could be wrong here.
+            let added = own.add(&**other);
+            debug_assert!(added.is_ok());
+            return;
+        }
+        for (value, count) in other.pairs() {
+            self.record_n(value, count);
+        }
     }
 
     /// What is left without `part`; `None` if `part` was never merged in.
     #[must_use]
     pub fn without(&self, part: &Self) -> Option<Self> {
-        let mut rest = self.clone();
-        rest.0.subtract(&part.0).ok()?;
-        Some(rest)
+        let mut rest = self.dense().into_owned();
+        rest.subtract(&*part.dense()).ok()?;
+        Some(Self(Counts::Dense(Box::new(rest))))
     }
 
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.len()
+        match &self.0 {
+            Counts::Sparse(pairs) => pairs.values().sum(),
+            Counts::Dense(histogram) => histogram.len(),
+        }
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count() == 0
     }
 
     /// The value at quantile `q` in nanoseconds; `None` without samples.
     #[must_use]
     pub fn quantile_ns(&self, q: f64) -> Option<u64> {
-        (!self.is_empty()).then(|| self.0.value_at_quantile(q))
+        (!self.is_empty()).then(|| self.dense().value_at_quantile(q))
     }
 
     /// The value at quantile `q` in milliseconds; `None` without samples.
@@ -62,18 +126,24 @@ impl Histogram {
 
     #[must_use]
     pub fn mean_ms(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| self.0.mean() / 1e6)
+        (!self.is_empty()).then(|| self.dense().mean() / 1e6)
     }
 
     #[must_use]
     pub fn max_ms(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| self.0.max() as f64 / 1e6)
+        (!self.is_empty()).then(|| self.dense().max() as f64 / 1e6)
+    }
+}
+
+impl PartialEq for Histogram {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs() == other.pairs()
     }
 }
 
 impl std::fmt::Debug for Histogram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Histogram({} samples, max {} ns)", self.count(), self.0.max())
+        write!(f, "Histogram({} samples, max {:?} ms)", self.count(), self.max_ms())
     }
 }
 
@@ -84,7 +154,9 @@ impl Serialize for Histogram {
             return serializer.serialize_str("");
         }
         let mut bytes = Vec::new();
-        V2DeflateSerializer::new().serialize(&self.0, &mut bytes).map_err(serde::ser::Error::custom)?;
+        V2DeflateSerializer::new()
+            .serialize(&*self.dense(), &mut bytes)
+            .map_err(serde::ser::Error::custom)?;
         serializer.serialize_str(&BASE64.encode(bytes))
     }
 }
@@ -99,7 +171,9 @@ impl<'de> Deserialize<'de> for Histogram {
         let read: hdrhistogram::Histogram<u64> =
             HdrDeserializer::new().deserialize(&mut bytes.as_slice()).map_err(serde::de::Error::custom)?;
         let mut own = Self::default();
-        own.0.add(&read).map_err(serde::de::Error::custom)?;
+        for value in read.iter_recorded() {
+            own.record_n(value.value_iterated_to(), value.count_at_value());
+        }
         Ok(own)
     }
 }
@@ -117,6 +191,34 @@ mod tests {
         assert_eq!(back, histogram);
         assert_eq!(serde_json::from_str::<Histogram>("\"\"").unwrap().count(), 0);
         assert!(serde_json::from_str::<Histogram>("\"AAAA\"").is_err());
+    }
+
+    /// Pairs and the full array give the same figures, whatever is merged into what.
+    #[test]
+    fn sparse_and_dense_agree() {
+        let value = |i: u64| 900 + (i * i * 7_919) % 900_000_000_000;
+        let (mut sparse, mut reference) = (
+            Histogram::default(),
+            hdrhistogram::Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS).unwrap(),
+        );
+        for i in 0..900 {
+            sparse.record(value(i));
+            reference.saturating_record(value(i));
+        }
+        assert!(matches!(sparse.0, Counts::Sparse(_)));
+        assert_eq!(*sparse.dense(), reference);
+        let mut dense = Histogram(Counts::Dense(Box::new(reference.clone())));
+        assert_eq!(sparse, dense);
+        for q in [0.0, 0.5, 0.95, 0.999, 1.0] {
+            assert_eq!(sparse.quantile_ns(q), dense.quantile_ns(q));
+        }
+        dense.merge(&sparse);
+        sparse.merge(&dense.without(&sparse).unwrap());
+        assert_eq!(sparse, dense);
+        assert!(Histogram::default().without(&sparse).is_none());
+        let mut many = Histogram::default();
+        (0..20_000).for_each(|i| many.record(value(i)));
+        assert!(matches!(many.0, Counts::Dense(_)) && many.count() == 20_000);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -67,7 +67,7 @@ impl Live {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => plain(text),
         }
     }
 
@@ -78,9 +78,14 @@ impl Live {
             bar.tick();
         } else if Instant::now() >= self.next_plain {
             self.next_plain = Instant::now() + PLAIN_EVERY;
-            eprintln!("{text}");
+            plain(&text);
         }
     }
+}
+
+/// A reader of standard error that has gone away is no reason to stop measuring.
+fn plain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn progress_text(look: u32, progress: &Progress) -> String {

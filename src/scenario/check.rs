@@ -31,7 +31,7 @@ pub struct StepReader<'r, 's, 'o> {
     /// Whether the step runs in smoke and under load.
     pub phase: (bool, bool),
     /// What deferred operands of checks are made from.
-    pub operands: Vec<Template>,
+    pub operands: Vec<JsonTemplate>,
 }
 
 impl StepReader<'_, '_, '_> {
@@ -170,16 +170,14 @@ impl StepReader<'_, '_, '_> {
     }
 
     fn operand(&mut self, node: &Node) -> Option<Operand> {
-        Some(match self.json(node)? {
-            JsonTemplate::Text(template) => match template.constant() {
-                Some(text) => Operand::Literal(text.into()),
-                None => {
-                    self.operands.push(template);
-                    Operand::Deferred(self.operands.len() - 1)
-                }
+        let json = self.json(node)?;
+        Some(json.constant().map_or_else(
+            || {
+                self.operands.push(json.clone());
+                Operand::Deferred(self.operands.len() - 1)
             },
-            constant => Operand::Literal(constant.canonical()),
-        })
+            Operand::Literal,
+        ))
     }
 
     /// A number, or `min` and `max`.

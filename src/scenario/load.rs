@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
 
+use super::data::Pick;
 use super::model::Scenario;
 use super::parse::{Parsed, parse};
 use crate::error::{Error, Result, SourceText, nearest};
 use crate::secrets::Secrets;
+use crate::units::NS_PER_S;
 
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -61,10 +63,32 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, 
             ));
         }
     }
+    enough_unique_rows(&scenarios)?;
     scenarios.retain(|s| {
         options.only.is_empty() || options.only.iter().any(|pattern| matches(pattern, &s.feature))
     });
     Ok((scenarios, Secrets::new(secrets)))
+}
+
+/// Scenarios warm up together, so the longest warm-up of all counts; two seconds more cover its notice and smoke's rows.
+fn enough_unique_rows(scenarios: &[Scenario]) -> Result<()> {
+    let loads = scenarios.iter().filter_map(|s| s.load.as_ref());
+    let warmup_ns = loads.map(|load| load.warmup.most_ns()).max().unwrap_or(0) + 2 * NS_PER_S;
+    for scenario in scenarios {
+        let Some(load) = &scenario.load else { continue };
+        let needed = load.rate.arrivals_within(load.window_ns + warmup_ns);
+        let short = scenario.data.iter().find(|d| d.pick == Pick::Unique && (d.rows.len() as u64) < needed);
+        if let Some(source) = short {
+            let rows = source.rows.len();
+            let message = format!(
+                "the `unique` rows of `{}` cannot last: {rows} of {needed} that a run may take",
+                source.name
+            );
+            return Err(Error::input(&scenario.path, "use scenario", message)
+                .with_hint("use `pick: sequential` or `random`, add rows, or give `warmup` a fixed length"));
+        }
+    }
+    Ok(())
 }
 
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {

@@ -43,7 +43,7 @@ pub struct Step {
     pub timeout_ns: u64,
     pub checks: Vec<Check>,
     /// What deferred operands of the checks are made from.
-    pub operands: Vec<Template>,
+    pub operands: Vec<JsonTemplate>,
     pub captures: Vec<Capture>,
     pub rules: Rules,
     /// SHA-256 of everything that decides whether two measurements are comparable.
@@ -135,6 +135,15 @@ pub enum Warmup {
 pub const WARMUP_AUTO_NS: u64 = 4_000_000_000;
 
 impl Warmup {
+    /// How long it may last.
+    #[must_use]
+    pub fn most_ns(self) -> u64 {
+        match self {
+            Self::Fixed { ns } => ns,
+            Self::Auto { max_ns } => max_ns.max(WARMUP_AUTO_NS),
+        }
+    }
+
     /// How long it lasts if the load is steady at once.
     #[must_use]
     pub fn least_ns(self) -> u64 {

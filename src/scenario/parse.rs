@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::data::{self, ColumnType, DataSource, Pick};
 use super::fields::{Fields, Reader};
 use super::load::LoadOptions;
 use super::model::{Identity, LoadPlan, Scenario, Warmup};
-use super::node::Node;
+use super::node::{Node, NodeValue};
 use super::step::{self, StepDefaults};
 use super::template::{Meaning, Template};
 use crate::digest::sha256_hex;
@@ -22,9 +23,11 @@ const DEFAULT_ERROR_LIMIT: Limit = Limit { metric: Metric::ErrorRate, below: 0.0
 /// The names that templates of one file may use.
 pub struct Scope<'a> {
     pub options: &'a LoadOptions,
-    pub vars: Vec<(String, Template)>,
+    pub vars: Vec<(String, Meaning)>,
     pub data: Vec<DataSource>,
     pub captures: Vec<CaptureName>,
+    /// Every secret that was looked up, with its value.
+    pub secrets: RefCell<Vec<(String, String)>>,
 }
 
 pub struct CaptureName {
@@ -75,8 +78,10 @@ impl Scope<'_> {
 
     fn meaning(&self, name: &str, (in_smoke, in_load): (bool, bool)) -> Option<Meaning> {
         if let Some(secret) = name.strip_prefix("secret.") {
-            let value = std::env::var(secret).ok();
+            // A trailing newline comes from `$(cat token)` in a quoted file and is never meant.
+            let value = std::env::var(secret).ok().map(|v| v.trim_end_matches(['\r', '\n']).to_owned());
             let value = if self.options.require_secrets { value? } else { value.unwrap_or_default() };
+            self.secrets.borrow_mut().push((secret.to_owned(), value.clone()));
             return Some(Meaning::Secret { name: secret.to_owned(), value });
         }
         if let Some(capture) = self.captures.iter().rev().find(|c| c.name == name) {
@@ -88,7 +93,7 @@ impl Scope<'_> {
             let column = self.data[index].columns.iter().position(|c| c == column)?;
             return Some(Meaning::Data { source: index, column });
         }
-        self.vars.iter().find(|(var, _)| var == name).map(|(_, template)| Meaning::Nested(template.clone()))
+        self.vars.iter().find(|(var, _)| var == name).map(|(_, meaning)| meaning.clone())
     }
 
     fn names(&self) -> Vec<String> {
@@ -114,28 +119,21 @@ pub fn parse(source: SourceText, options: &LoadOptions) -> Result<Parsed, Vec<Di
     let source = Arc::new(source);
     let root = Node::parse(&source).map_err(|d| vec![d])?;
     let reader = Reader::new(source.clone());
-    let mut scope = Scope { options, vars: Vec::new(), data: Vec::new(), captures: Vec::new() };
+    let mut scope = Scope {
+        options,
+        vars: Vec::new(),
+        data: Vec::new(),
+        captures: Vec::new(),
+        secrets: RefCell::default(),
+    };
     let scenario = read_scenario(&reader, &root, &mut scope);
+    let secrets = scope.secrets.into_inner();
     let vars = scope.vars.into_iter().map(|(name, _)| name).collect();
     let mistakes = reader.into_mistakes();
     match scenario {
-        Some(scenario) if mistakes.is_empty() => {
-            let secrets = collect_secrets(&source.text);
-            Ok(Parsed { scenario, secrets, vars })
-        }
+        Some(scenario) if mistakes.is_empty() => Ok(Parsed { scenario, secrets, vars }),
         _ => Err(mistakes),
     }
-}
-
-/// Every environment variable that the text names as a secret.
-fn collect_secrets(text: &str) -> Vec<(String, String)> {
-    text.match_indices("${secret.")
-        .filter_map(|(at, start)| {
-            let rest = &text[at + start.len()..];
-            let name = rest[..rest.find('}')?].trim();
-            Some((name.to_owned(), std::env::var(name).ok()?))
-        })
-        .collect()
 }
 
 fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<Scenario> {
@@ -182,15 +180,6 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
     {
         reader.fail(&key.span, "`load:` has nothing to send", "every step is `only: smoke`", None);
     }
-    if let Some(load) = &load
-        && let Some(source) =
-            scope.data.iter().find(|d| d.pick == Pick::Unique && (d.rows.len() as u64) < needed_rows(load))
-    {
-        let message =
-            format!("`{}` has {} rows, the load takes {}", source.name, source.rows.len(), needed_rows(load));
-        let help = Some("use `pick: sequential` or `random`, or add rows".to_owned());
-        reader.fail(&fields.entry("data")?.0.span, message, "`unique` rows cannot last", help);
-    }
     Some(Scenario {
         path: reader.source().path.clone(),
         feature: feature?.to_owned(),
@@ -202,14 +191,6 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         load,
         digest: sha256_hex(reader.source().text.as_bytes()),
     })
-}
-
-fn needed_rows(load: &LoadPlan) -> u64 {
-    let warmup_ns = match load.warmup {
-        Warmup::Fixed { ns } => ns,
-        Warmup::Auto { max_ns } => max_ns,
-    };
-    load.rate.arrivals_within(load.window_ns + warmup_ns)
 }
 
 pub fn required<'a>(reader: &Reader, fields: &Fields<'a>, key: &str, what: &str) -> Option<&'a Node> {
@@ -237,9 +218,18 @@ fn read_vars(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>) {
             .rev()
             .find(|(name, _)| *name == key.name)
             .map(|(_, value)| value.clone());
-        if let Some(template) = scope.template(reader, node, given.as_deref().unwrap_or(&own), (true, true)) {
-            scope.vars.push((key.name.clone(), template));
-        }
+        let text = given.unwrap_or(own);
+        let meaning = match &node.value {
+            // A number stays one when `--var` gives another.
+            NodeValue::Number(_) | NodeValue::Bool(_) => {
+                Meaning::Typed(serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
+            }
+            _ => match scope.template(reader, node, &text, (true, true)) {
+                Some(template) => Meaning::Nested(template),
+                None => continue,
+            },
+        };
+        scope.vars.push((key.name.clone(), meaning));
     }
 }
 
@@ -324,7 +314,7 @@ fn read_rules(reader: &Reader, fields: &Fields<'_>) -> Rules {
     }
     let mut rules = Rules { limits, regression: Vec::new(), ignore: None };
     let Some(node) = fields.get("regression") else { return rules };
-    if matches!(&node.value, super::node::NodeValue::Text(text) if text == "default") {
+    if matches!(&node.value, NodeValue::Text(text) if text == "default") {
         rules.regression = Rules::default_regression();
         return rules;
     }

@@ -9,6 +9,8 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq)]
 enum Segment {
     Literal(String),
+    /// A number or flag from `vars`, which keeps its type where it stands alone.
+    Typed(Value),
     /// Known at load time, hidden from everything that is stored.
     Secret {
         name: String,
@@ -29,6 +31,7 @@ enum Segment {
 #[derive(Clone, Debug)]
 pub enum Meaning {
     Text(String),
+    Typed(Value),
     Secret {
         name: String,
         value: String,
@@ -91,6 +94,7 @@ impl Template {
             }
             match meaning {
                 Meaning::Text(text) => segments.push(Segment::Literal(text)),
+                Meaning::Typed(value) => segments.push(Segment::Typed(value)),
                 Meaning::Secret { name, value } => segments.push(Segment::Secret { name, value }),
                 Meaning::Data { source, column } => segments.push(Segment::Data { source, column, name }),
                 Meaning::Capture { slot } => segments.push(Segment::Capture { slot, name }),
@@ -105,16 +109,11 @@ impl Template {
         Ok(Self { segments })
     }
 
-    /// The text where nothing in it depends on the iteration.
+    /// The value where nothing in it depends on the iteration.
     #[must_use]
-    pub fn constant(&self) -> Option<String> {
-        self.segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Literal(text) | Segment::Secret { value: text, .. } => Some(text.as_str()),
-                _ => None,
-            })
-            .collect()
+    pub fn constant(&self) -> Option<Value> {
+        let fixed = |s: &Segment| !matches!(s, Segment::Data { .. } | Segment::Capture { .. });
+        self.segments.iter().all(fixed).then(|| self.value(&Context { rows: &[], captures: &[] }))
     }
 
     #[must_use]
@@ -142,6 +141,7 @@ impl Template {
         for (i, segment) in self.segments.iter().enumerate() {
             match segment {
                 Segment::Literal(text) | Segment::Secret { value: text, .. } => out.push_str(text),
+                Segment::Typed(value) => push_plain(&mut out, value),
                 Segment::Data { source, column, .. } => {
                     push(&mut out, &context.rows[*source][*column], i == 0);
                 }
@@ -157,6 +157,7 @@ impl Template {
     #[must_use]
     pub fn value(&self, context: &Context<'_>) -> Value {
         match self.segments.as_slice() {
+            [Segment::Typed(value)] => value.clone(),
             [Segment::Data { source, column, .. }] => context.rows[*source][*column].clone(),
             [Segment::Capture { slot, .. }] => context.captures[*slot].clone().unwrap_or(Value::Null),
             _ => Value::String(self.render(context)),
@@ -170,6 +171,7 @@ impl Template {
             .iter()
             .map(|segment| match segment {
                 Segment::Literal(text) => text.clone(),
+                Segment::Typed(value) => value.to_string(),
                 Segment::Secret { name, .. } => format!("${{secret.{name}}}"),
                 Segment::Data { name, .. } | Segment::Capture { name, .. } => format!("${{{name}}}"),
             })
@@ -216,6 +218,21 @@ impl JsonTemplate {
         }
     }
 
+    /// The value where nothing in it depends on the iteration.
+    #[must_use]
+    pub fn constant(&self) -> Option<Value> {
+        match self {
+            Self::Literal(value) => Some(value.clone()),
+            Self::Text(template) => template.constant(),
+            Self::List(items) => items.iter().map(Self::constant).collect(),
+            Self::Map(entries) => entries
+                .iter()
+                .map(|(k, v)| Some((k.clone(), v.constant()?)))
+                .collect::<Option<serde_json::Map<_, _>>>()
+                .map(Value::Object),
+        }
+    }
+
     /// See [`Template::canonical`].
     #[must_use]
     pub fn canonical(&self) -> Value {
@@ -237,6 +254,7 @@ mod tests {
     fn lookup(name: &str) -> Option<Meaning> {
         match name {
             "api" => Some(Meaning::Text("/v1".into())),
+            "limit" => Some(Meaning::Typed(json!(5))),
             "secret.T" => Some(Meaning::Secret { name: "T".into(), value: "hush".into() }),
             "t.id" => Some(Meaning::Data { source: 0, column: 0 }),
             "got" => Some(Meaning::Capture { slot: 0 }),
@@ -262,6 +280,9 @@ mod tests {
             assert_eq!(template.canonical(), canonical);
         }
         assert_eq!(Template::compile("${t.id}", &lookup).unwrap().value(&context), json!(42));
+        assert_eq!(Template::compile("${limit}", &lookup).unwrap().constant(), Some(json!(5)));
+        assert_eq!(Template::compile("top ${limit}", &lookup).unwrap().constant(), Some(json!("top 5")));
+        assert_eq!(Template::compile("${t.id}", &lookup).unwrap().constant(), None);
         assert_eq!(Template::compile("n${t.id}", &lookup).unwrap().value(&context), json!("n42"));
     }
 

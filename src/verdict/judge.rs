@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::errors::{self, ErrorSeries};
 use super::limits::{self, QuantileEvidence};
 use super::model::{
@@ -28,6 +30,9 @@ pub struct Judgement {
     pub look_again: bool,
 }
 
+/// Whether an endpoint's latencies may prove anything.
+type Trusted<'a> = &'a dyn Fn(&str) -> bool;
+
 /// Everything that the comparison with stored runs came to.
 #[derive(Default)]
 struct Regression {
@@ -53,9 +58,12 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             Finding::new(FindingKind::Validity, Severity::Hold, None, text)
                 .remedy("start it, or give it longer with --wait"),
         );
-    } else if !record.runs.is_empty() {
+    }
+    if !record.runs.is_empty() {
         let unsound = validity::judge(record, &plans);
-        let trusted = unsound.is_empty() && generator.healthy;
+        let all_sound = generator.healthy && unsound.iter().all(|f| f.endpoint.is_some());
+        let doubtful: BTreeSet<String> = unsound.iter().filter_map(|f| f.endpoint.clone()).collect();
+        let trusted = |endpoint: &str| all_sound && !doubtful.contains(endpoint);
         for reason in &generator.reasons {
             let text = format!("This machine could not measure properly: {reason}.");
             findings.push(
@@ -64,9 +72,14 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             );
         }
         findings.extend(unsound);
-        findings.extend(judge_limits(record, &plans, trusted));
-        regression = judge_regression(record, &plans, references, trusted);
+        findings.extend(judge_limits(record, &plans, &trusted));
+        regression = judge_regression(record, &plans, references, &trusted);
         findings.append(&mut regression.findings);
+    }
+    let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
+    if record.runs.is_empty() && !checked && record.not_ready.is_none() {
+        let text = "Nothing was checked and nothing was measured.";
+        findings.push(Finding::new(FindingKind::Validity, Severity::Hold, None, text));
     }
     findings.sort_by_key(|f| f.severity);
     settle(record, &plans, findings, regression, generator, allow)
@@ -100,7 +113,7 @@ fn looks_of(record: &RunRecord, index: usize) -> Vec<&EndpointRecord> {
     record.runs.iter().filter_map(|look| look.endpoints.get(index)).collect()
 }
 
-fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: bool) -> Vec<Finding> {
+fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: Trusted<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (i, plan) in plans.iter().enumerate() {
         let looks = looks_of(record, i);
@@ -122,7 +135,10 @@ fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: bool) -> V
             };
             findings.extend(found.map(|mut finding| {
                 // A measurement that is not trusted proves no latency.
-                if !trusted && finding.severity == Severity::Fail && limit.metric != Metric::ErrorRate {
+                if !trusted(&plan.endpoint)
+                    && finding.severity == Severity::Fail
+                    && limit.metric != Metric::ErrorRate
+                {
                     finding.severity = Severity::Hold;
                 }
                 finding
@@ -144,7 +160,7 @@ fn judge_regression(
     record: &RunRecord,
     plans: &[&EndpointPlan],
     references: &[Reference],
-    trusted: bool,
+    trusted: Trusted<'_>,
 ) -> Regression {
     let mut result = Regression::default();
     let mut quantiles: Vec<Series> = Vec::new();
@@ -194,7 +210,7 @@ fn judge_regression(
 }
 
 /// Pass before fail: a real change far below Δ is no regression.
-fn decide(result: &mut Regression, levels: Levels, trusted: bool) {
+fn decide(result: &mut Regression, levels: Levels, trusted: Trusted<'_>) {
     let open = result.comparisons.iter().any(|c| c.settled != Settled::Within);
     if !open {
         return;
@@ -203,7 +219,7 @@ fn decide(result: &mut Regression, levels: Levels, trusted: bool) {
     let p: Vec<f64> = result
         .comparisons
         .iter()
-        .map(|c| if trusted || c.metric == Metric::ErrorRate { c.p } else { 1.0 })
+        .map(|c| if trusted(&c.endpoint) || c.metric == Metric::ErrorRate { c.p } else { 1.0 })
         .collect();
     let (set, confirmed) = if levels.judges {
         (benjamini_hochberg(&p, levels.alpha), holm(&p, levels.alpha))
@@ -312,7 +328,9 @@ fn settle(
     let holds_unresolved = unresolved && safety && !allow.unresolved;
     let (outcome, cause, action, code) = match record.interrupted.as_deref() {
         Some("SIGTERM") => (Outcome::Interrupted, None, Action::Hold, ExitCode::Terminated),
-        Some("crash") => (Outcome::Interrupted, None, Action::Hold, ExitCode::Harness),
+        Some("crash" | "a fault of loadgate") => {
+            (Outcome::Interrupted, None, Action::Hold, ExitCode::Harness)
+        }
         Some(_) => (Outcome::Interrupted, None, Action::Hold, ExitCode::Interrupted),
         None if failed => (Outcome::Fail, None, Action::RollBack, ExitCode::Fail),
         None if invalid => (Outcome::Inconclusive, Some(Cause::Invalid), Action::Hold, ExitCode::Hold),

@@ -20,6 +20,36 @@ fn mistakes_are_named_with_place_caret_and_nearest_name_and_nothing_is_sent() {
     assert!(listener.accept().is_err(), "nothing is sent");
 }
 
+fn message_of(folder: &std::path::Path, text: &str) -> String {
+    std::fs::write(folder.join("case.yaml"), text).unwrap();
+    std::fs::write(folder.join("rows.csv"), "id\n1\n2\n3\n").unwrap();
+    run(loadgate(folder).args(["run", "case.yaml", "--target", "http://127.0.0.1:1"])).expect(2).err
+}
+
+/// Carets beside letters of several bytes once split them, and the program ended in a panic.
+#[test]
+fn mistakes_beside_non_ascii_text_have_a_caret_too() {
+    let temp = tempfile::tempdir().unwrap();
+    let step = "feature: f\nsteps:\n  - name: a\n    get: /a\n";
+    for (text, says) in [
+        (format!("{step}    check: [ {{ jsonpath: über.score, exists: true }} ]\n"), "not a JSONPath"),
+        (format!("owner: \"x\" ü\n{step}"), "not valid YAML"),
+        (format!("{step}    body: ääää ${{ö}}\n"), "unknown variable `ö`"),
+        (String::new(), "expected a scenario"),
+    ] {
+        let message = message_of(temp.path(), &text);
+        assert!(message.contains(says) && message.contains('^'), "{text}\n{message}");
+    }
+}
+
+#[test]
+fn unique_rows_that_cannot_last_are_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let text = "feature: f\ndata: { rows: { csv: rows.csv, pick: unique } }\nsteps:\n  - { name: a, get: \"/${rows.id}\" }\n\
+                load: { warmup: 1s, stages: [ { rate: 10/s, for: 2s } ] }\n";
+    assert!(message_of(temp.path(), text).contains("3 of 50 that a run may take"));
+}
+
 #[test]
 fn flags_that_make_no_sense_are_explained() {
     let temp = tempfile::tempdir().unwrap();
@@ -50,7 +80,7 @@ fn a_plan_is_printed_and_a_secret_that_is_missing_is_named() {
         .expect(0)
         .says("market-intelligence/comparables      1040  130/s");
     let file = temp.path().join("secret.yaml");
-    let text = "feature: f\nheaders: { authorization: \"Bearer ${secret.LG_TEST_TOKEN}\" }\nsteps:\n  - { name: a, get: /a }\n";
+    let text = "feature: f\nheaders: { authorization: \"Bearer ${ secret.LG_TEST_TOKEN }\" }\nsteps:\n  - { name: a, get: /a }\n";
     std::fs::write(&file, text).unwrap();
     let smoke = |command: &mut std::process::Command| {
         run(command.args(["smoke", "secret.yaml", "--target", "http://127.0.0.1:1"]))

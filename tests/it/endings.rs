@@ -116,6 +116,34 @@ fn a_stall_shows_in_the_percentiles_at_its_full_length() {
     assert_eq!(endpoint["errors"], 0);
 }
 
+/// A scenario without a smoke step once passed without sending anything.
+#[test]
+fn a_scenario_without_smoke_steps_is_measured_all_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let text = "feature: f\nsteps:\n  - { name: page, get: /dashboard, only: load }\n\
+                load: { warmup: 1s, stages: [ { rate: 50/s, for: 2s } ] }\n";
+    std::fs::write(temp.path().join("only-load.yaml"), text).unwrap();
+    run(loadgate(temp.path()).args(["run", "only-load.yaml", "--demo", "--out", "out"])).expect(0);
+    assert_eq!(json(&results(temp.path()).join("verdict.json"))["endpoints"][0]["requests"], 100);
+    run(loadgate(temp.path()).args(["smoke", "only-load.yaml", "--demo"]))
+        .expect(3)
+        .says("Nothing was checked");
+}
+
+/// What was measured before a failing restart hook is kept, and is no pass.
+#[test]
+fn a_failing_restart_hook_keeps_the_looks_before_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&[]);
+    let args = ["run", &fixture("too-few.yaml"), "--target", &demo.url, "--out", "out", "--repeat", "2"];
+    run(loadgate(temp.path()).args(args).args(["--restart-hook", "exit 7"])).expect(5).says("exit status: 7");
+    let verdict = json(&results(temp.path()).join("verdict.json"));
+    assert_eq!(
+        (&verdict["outcome"], &verdict["exit_code"], &verdict["looks"]),
+        (&"interrupted".into(), &5.into(), &1.into())
+    );
+}
+
 /// A run's folder is never written over.
 #[test]
 fn results_are_not_overwritten() {
