@@ -90,6 +90,14 @@ impl Library {
             .collect())
     }
 
+    /// Makes sure that something can be stored, before anything is measured for it.
+    ///
+    /// # Errors
+    /// With the folder, if it cannot be made.
+    pub fn prepare(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.folder).map_err(|e| Error::output(&self.folder, "create folder", e))
+    }
+
     /// Stores a document under a name that sorts by time.
     ///
     /// # Errors

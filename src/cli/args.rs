@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
 #[derive(Parser, Debug)]
@@ -60,7 +60,6 @@ pub struct ScenarioArgs {
 }
 
 #[derive(ClapArgs, Debug)]
-#[command(group = ArgGroup::new("where").args(["target", "demo"]))]
 pub struct TargetArgs {
     /// Base URL of the deployed service
     #[arg(long, value_name = "URL", env = "LOADGATE_TARGET")]
@@ -69,7 +68,7 @@ pub struct TargetArgs {
     #[arg(long)]
     pub demo: bool,
     /// A fault of the demo, such as slow:churn-prediction:+60%
-    #[arg(long = "fault", value_name = "SPEC", requires = "demo")]
+    #[arg(long = "fault", value_name = "SPEC")]
     pub faults: Vec<String>,
 }
 

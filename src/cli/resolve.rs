@@ -130,13 +130,21 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
 }
 
 fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {
+    if !args.demo && !args.faults.is_empty() {
+        return Err(Error::usage_hint("--fault is for the demo target alone", "add --demo"));
+    }
+    if args.demo && args.target.is_some() && args.target != std::env::var("LOADGATE_TARGET").ok() {
+        return Err(Error::usage("give --target or --demo, not both"));
+    }
     if args.demo {
         for text in &args.faults {
             fault(text)?;
         }
         return Ok(Some(TargetSpec::Demo { faults: args.faults.clone() }));
     }
-    args.target.as_deref().map(|url| base_url(url).map(|()| TargetSpec::Url(url.to_owned()))).transpose()
+    let Some(url) = &args.target else { return Ok(None) };
+    base_url(url)?;
+    Ok(Some(TargetSpec::Url(url.clone())))
 }
 
 fn base_url(text: &str) -> Result<()> {
@@ -144,7 +152,11 @@ fn base_url(text: &str) -> Result<()> {
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() {
         return Ok(());
     }
-    Err(Error::usage_hint(format!("`{text}` is not an absolute URL"), format!("did you mean http://{text}?")))
+    let hint = match text.split_once("://") {
+        Some(_) => "it starts with http:// or https://".to_owned(),
+        None => format!("did you mean http://{text}?"),
+    };
+    Err(Error::usage_hint(format!("`{text}` is not an absolute URL"), hint))
 }
 
 fn fault(text: &str) -> Result<Fault> {

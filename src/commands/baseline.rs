@@ -30,26 +30,33 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
         .iter()
         .find_map(|name| std::env::var(name).ok())
         .unwrap_or_else(|| "unknown".into());
-    let out = session.out();
     let invocation = run_id();
+    let out = session.out(&invocation);
+    let library = Library::new(&session.baselines, &session.env());
+    library.prepare()?;
     let mut documents = Vec::new();
     for time in 1..=request.times {
         let folder = out.join(format!("record-{time}"));
-        let mut gate = session.request(scenarios.clone(), secrets.clone(), references.clone(), &folder)?;
+        let mut gate = session.request(
+            scenarios.clone(),
+            secrets.clone(),
+            references.clone(),
+            &format!("{invocation}-{time}"),
+            &folder,
+        )?;
         gate.invocation.clone_from(&invocation);
         let result = watched(&session, gate)?;
         let verdict = &result.verdict;
-        print(&format!("run {time} of {}: {}\n", request.times, verdict.summary))?;
         if !matches!(verdict.outcome, Outcome::Pass | Outcome::NoBaseline) {
             print(&render_verdict(verdict, &result.record, session.stdout_paint()))?;
             print("nothing was recorded: a baseline is made of runs that pass\n")?;
             return Ok(verdict.exit_code);
         }
+        print(&format!("run {time} of {}: functional checks, limits and validity pass\n", request.times))?;
         for look in &result.record.runs {
             documents.extend(documents_of(&result.record, look, &accepted_by, &request.reason));
         }
     }
-    let library = Library::new(&session.baselines, &session.env());
     for document in &documents {
         let path = library.store(document)?;
         print(&format!("stored {}\n", path.display()))?;
@@ -57,7 +64,7 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
     let instances: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.instance).collect();
     if instances.len() < request.times as usize {
         print(&format!(
-            "note: {} runs on {} instance(s); runs of one instance count as one, so restart the target between them\n",
+            "note: {} runs, but instances: {}; runs of one instance count as one, so restart the target between them\n",
             request.times,
             instances.len()
         ))?;

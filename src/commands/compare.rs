@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::gate::read_record;
 use crate::metrics::{Repeat, RunRecord};
 use crate::report::render_verdict;
+use crate::units::Rules;
 use crate::verdict::{Allow, Reference, Verdict, judge};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,13 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
     let mut record = joined(&request.runs)?;
     if let Some(gate) = request.gate {
         record.plan.gate = gate.name().into();
+    }
+    if !request.against.is_empty() {
+        // Whoever names the other side wants a comparison, also where the scenario has limits alone.
+        let plans = record.scenarios.iter_mut().flat_map(|s| &mut s.endpoints);
+        for plan in plans.filter(|plan| plan.rules.regression.is_empty()) {
+            plan.rules.regression = Rules::default_regression();
+        }
     }
     let references = if request.against.is_empty() {
         stored_references(&record, &request.baselines)?
@@ -108,8 +116,13 @@ fn joined(paths: &[PathBuf]) -> Result<RunRecord> {
         let endpoints = record.scenarios.iter().flat_map(|s| &s.endpoints);
         endpoints.map(|e| (e.endpoint.clone(), e.digest.clone())).collect()
     };
+    let mut seen = vec![first.id.clone()];
     for other in records {
         let (path, mut other) = other?;
+        if seen.contains(&other.id) {
+            return Err(Error::input(path, "judge", format!("run {} is named twice", other.id)));
+        }
+        seen.push(other.id.clone());
         if plan(&other) != plan(&first) {
             let hint = "only runs of the same scenarios are judged together; --against takes the other side";
             return Err(

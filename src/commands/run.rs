@@ -3,7 +3,7 @@ use std::io::IsTerminal as _;
 use super::session::{Session, print};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
-use crate::gate::{GateRequest, GateResult, run_gate};
+use crate::gate::{GateRequest, GateResult, run_gate, run_id};
 use crate::report::{Live, render_verdict};
 use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
@@ -27,8 +27,9 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
         ));
     }
     let references = session.references(&scenarios)?;
-    let out = session.out();
-    let mut request = session.request(scenarios, secrets, references, &out)?;
+    let id = run_id();
+    let out = session.out(&id);
+    let mut request = session.request(scenarios, secrets, references, &id, &out)?;
     request.load = kind == RunKind::SmokeAndLoad;
     let result = watched(session, request)?;
     print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
@@ -38,12 +39,16 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
 
 /// Runs with the live view on standard error, and with signals heard.
 pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
+    let out = request.out.clone();
     let mut live = Live::new(session.quiet, session.paint(std::io::stderr().is_terminal()));
     let result = block_on(async {
         let interrupt = listen()?;
         run_gate(request, interrupt, &mut |event| live.show(&event)).await
     });
     live.finish();
+    if result.is_err() && out.join("verdict.json").exists() {
+        eprintln!("what was measured until then is in {}", out.display());
+    }
     result
 }
 
@@ -70,8 +75,9 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let scenario = quick_scenario(&request.options)?;
     // Credentials in headers are as secret here as in a scenario.
     let secrets = Secrets::new(request.options.headers.clone());
-    let out = session.out();
-    let gate = session.request(vec![scenario], secrets, Vec::new(), &out)?;
+    let id = run_id();
+    let out = session.out(&id);
+    let gate = session.request(vec![scenario], secrets, Vec::new(), &id, &out)?;
     let result = watched(session, gate)?;
     if request.json {
         let text =

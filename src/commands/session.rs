@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::baseline::{DEFAULT_INSTANCES, Library};
 use crate::error::{Error, Result};
-use crate::gate::{GateRequest, TargetSpec, run_id, scenario_records};
+use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat};
 use crate::report::Paint;
 use crate::scenario::{LoadOptions, Scenario, load};
@@ -86,6 +86,7 @@ impl Session {
         scenarios: Vec<Scenario>,
         secrets: Secrets,
         references: Vec<Reference>,
+        id: &str,
         out: &Path,
     ) -> Result<GateRequest> {
         Ok(GateRequest {
@@ -94,7 +95,8 @@ impl Session {
             target: self.target()?,
             out: out.to_owned(),
             env: self.env(),
-            invocation: run_id(),
+            id: id.to_owned(),
+            invocation: id.to_owned(),
             references,
             plan: self.plan(),
             restart_hook: self.restart_hook.clone(),
@@ -105,8 +107,9 @@ impl Session {
         })
     }
 
-    pub fn out(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| Path::new("results").join(run_id()))
+    /// Where a run of this name puts its results.
+    pub fn out(&self, id: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("results").join(id))
     }
 
     pub fn paint(&self, terminal: bool) -> Paint {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::checks::{Check, Failure, Subject};
 use crate::error_class::ErrorClass;
 use crate::scenario::{Action, BodyTemplate, Context, RequestTemplate, Row, Scenario, Step};
+use crate::secrets::without_userinfo;
 use crate::transport::{Exchange, ExchangeError, Request, Transport};
 
 /// The values that one iteration works with.
@@ -141,18 +142,28 @@ async fn attempt<T: Transport>(
     transport.exchange(request).await
 }
 
+fn url_of(target: &str, template: &RequestTemplate, context: &Context<'_>) -> String {
+    let path = template.url.render_url(context);
+    if path.starts_with("http://") || path.starts_with("https://") {
+        return path;
+    }
+    format!("{}/{}", target.trim_end_matches('/'), path.trim_start_matches('/'))
+}
+
+/// Method and URL as they were sent.
+pub fn describe(target: &str, step: &Step, values: &Values<'_>) -> String {
+    let request = step.action.request();
+    let url = url_of(target, request, &values.context());
+    format!("{} {}", request.method, without_userinfo(&url))
+}
+
 fn build(
     target: &str,
     step: &Step,
     template: &RequestTemplate,
     context: &Context<'_>,
 ) -> Result<Request, String> {
-    let path = template.url.render_url(context);
-    let url = if path.starts_with("http://") || path.starts_with("https://") {
-        path
-    } else {
-        format!("{}/{}", target.trim_end_matches('/'), path.trim_start_matches('/'))
-    };
+    let url = url_of(target, template, context);
     let mut headers = HeaderMap::with_capacity(template.headers.len() + 1);
     for (name, value) in &template.headers {
         let value = HeaderValue::from_str(&value.render(context))

@@ -1,4 +1,4 @@
-use super::iteration::{Values, perform};
+use super::iteration::{Values, describe, perform};
 use super::stop::Interrupt;
 use crate::error_class::ErrorClass;
 use crate::metrics::{SmokeRecord, SmokeStatus, SmokeStep};
@@ -37,6 +37,7 @@ async fn pass<T: Transport>(
             place: format!("{}:{}", scenario.path.display(), step.line),
             status: SmokeStatus::Skipped,
             elapsed_ms: 0.0,
+            request: None,
             message: None,
         };
         if !ended && interrupt.signal().is_none() {
@@ -67,6 +68,7 @@ async fn pass<T: Transport>(
                             continue;
                         }
                         record.status = SmokeStatus::Failed;
+                        record.request = Some(secrets.scrub_brief(&describe(target, step, &values)));
                         record.message = Some(message);
                         ended = true;
                     }

@@ -91,10 +91,10 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
         Some(format) if format <= u64::from(RECORD_FORMAT) => {
             serde_json::from_value(value).map_err(|e| fail(e.to_string()))
         }
-        _ => Err(fail(format!(
-            "format {} is not known; this loadgate reads up to {RECORD_FORMAT}",
-            value["format"]
-        ))),
+        Some(format) => {
+            Err(fail(format!("format {format} is not known; this loadgate reads up to {RECORD_FORMAT}")))
+        }
+        None => Err(fail("it is no record of a run: it has no `format`".into())),
     }
 }
 

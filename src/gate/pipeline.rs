@@ -1,17 +1,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use jiff::Timestamp;
 
 use super::journal::{Entry, assemble, journal_path, write_results};
-use super::record::{environment, run_id, scenario_records, seed};
+use super::record::{environment, scenario_records, seed};
 use super::target::{Target, TargetSpec, wait_ready};
 use crate::engine::{Event, Interrupt, LoadOutcome, LoadRequest, run_load, run_smoke};
 use crate::error::{Error, Result};
 use crate::metrics::{
     Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, SmokeRecord, WarmupRecord,
 };
-use crate::scenario::Scenario;
+use crate::scenario::{Identity, Scenario};
 use crate::secrets::{Secrets, without_userinfo};
 use crate::store::{Journal, read_journal};
 use crate::transport::{HttpTransport, TransportOptions};
@@ -29,6 +30,8 @@ pub struct GateRequest {
     /// The run's folder; must not hold another run.
     pub out: PathBuf,
     pub env: String,
+    /// Of this run; sorts by time.
+    pub id: String,
     /// Stands for the target's instance where nothing else tells it.
     pub invocation: String,
     pub references: Vec<Reference>,
@@ -101,7 +104,7 @@ impl Run {
                 "choose another --out",
             ));
         }
-        let id = run_id();
+        let id = request.id.clone();
         let mut journal = Journal::create(&journal_path(&request.out))?;
         let record = RunRecord {
             format: RECORD_FORMAT,
@@ -277,6 +280,20 @@ impl Run {
         record.instance_id =
             joined(&outcome.instances).or(restarted).unwrap_or_else(|| self.request.invocation.clone());
         record.build_id = joined(&outcome.builds);
+        let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
+            self.request.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())
+        };
+        let silent = [
+            (asked(|i| &i.instance), outcome.instances.is_empty()),
+            (asked(|i| &i.build), outcome.builds.is_empty()),
+        ];
+        for (header, missing) in silent {
+            record.notes.extend(header.filter(|_| missing).map(|header| {
+                format!(
+                    "no response carried the identity header `{header}`; is its name right under `identity`?"
+                )
+            }));
+        }
         record.stop = outcome.stop.name().into();
         record.window_ms = outcome.window_ms;
         record.warmup = WarmupRecord {

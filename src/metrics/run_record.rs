@@ -100,6 +100,9 @@ pub struct SmokeStep {
     pub place: String,
     pub status: SmokeStatus,
     pub elapsed_ms: f64,
+    /// Method and URL, where it failed.
+    #[serde(default)]
+    pub request: Option<String>,
     /// What was expected and what came, or what the first try met in a near-miss.
     pub message: Option<String>,
 }
@@ -132,6 +135,9 @@ pub struct LookRecord {
     pub build_id: Option<String>,
     pub seed: u64,
     pub started: String,
+    /// What a reader should know of this look, such as an identity header that never came.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Length of the measured window.
     pub window_ms: u64,
     pub stages: Vec<String>,

@@ -44,10 +44,15 @@ pub fn render_baselines(feature: &str, stored: &[Stored]) -> String {
                 d.instance.clone(),
                 build,
                 d.accepted_by.clone(),
+                d.reason.clone(),
                 host,
             ]
         })
         .collect();
-    let _ = writeln!(out, "{}", grid(&["recorded (UTC)", "instance", "build", "accepted by", "host"], &rows));
+    let _ = writeln!(
+        out,
+        "{}",
+        grid(&["recorded (UTC)", "instance", "build", "accepted by", "reason", "host"], &rows)
+    );
     out
 }

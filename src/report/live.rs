@@ -49,7 +49,7 @@ impl Live {
             GateEvent::Progress(progress) => self.progress(progress),
             GateEvent::LookDone { look, verdict, again } => {
                 let next = if *again { "; looking again" } else { "" };
-                self.line(&format!("look {look} done: {}{next}", verdict.summary));
+                self.line(&format!("look {look} done: {}{next}", verdict.summary.trim_end_matches('.')));
                 if let Some(bar) = &self.bar {
                     bar.set_message("");
                 }

@@ -1,10 +1,10 @@
 use std::fmt::Write as _;
 
 use super::table::grid;
-use crate::metrics::EndpointPlan;
+use crate::metrics::{BlockGrid, EndpointPlan};
 use crate::scenario::Scenario;
-use crate::units::{Metric, RegressionRule};
-use crate::verdict::{LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, missing_requests};
+use crate::units::{Metric, RegressionRule, counted};
+use crate::verdict::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, missing_requests, seconds_for};
 
 /// What a run would send and what could be judged with it. The second value: rules that cannot be judged.
 #[must_use]
@@ -37,7 +37,7 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
                 plan.endpoint.clone(),
                 plan.planned.to_string(),
                 format!("{:.0}/s", plan.rate_per_s),
-                names(plan.rules.limits.iter().map(|l| l.metric.to_string()).collect()),
+                if plan.rules.limits.is_empty() { "–".into() } else { limits_text(plan) },
                 names(plan.rules.regression.iter().filter(judged).map(|r| r.metric.to_string()).collect()),
             ]
         })
@@ -51,27 +51,38 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
         .filter_map(|s| s.load.as_ref())
         .map(|load| (load.window_ns + load.warmup.least_ns()) as f64 / 1e9)
         .fold(0.0, f64::max);
+    let total: f64 = plans.iter().map(|plan| plan.rate_per_s).sum();
     let _ = writeln!(
         out,
-        "\n{} scenarios, {steps} smoke steps, one look of at least {seconds:.0} s",
-        scenarios.len()
+        "\n{}, {}, one look of at least {seconds:.0} s, {total:.0} requests/s in all",
+        counted(scenarios.len(), "scenario"),
+        counted(steps, "smoke step")
     );
     (out, hopeless)
 }
 
+fn limits_text(plan: &EndpointPlan) -> String {
+    plan.rules.limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The rules that this many requests, or blocks, cannot settle.
 fn short_of_samples(plan: &EndpointPlan, rules: &[(Metric, f64)]) -> Vec<String> {
+    let window_ns = (plan.planned as f64 / plan.rate_per_s * 1e9).round() as u64;
+    let blocks = BlockGrid::new(plan.rate_per_s, window_ns).count;
     rules
         .iter()
         .filter_map(|(metric, least)| {
             let missing = missing_requests(plan.planned, metric.quantile()?, *least);
             let needed = plan.planned + missing;
-            (missing > 0).then(|| {
-                let seconds = (needed as f64 / plan.rate_per_s).ceil();
-                format!(
-                    "{metric} of {}: {} of {needed} requests; use `for: {seconds:.0}s`",
-                    plan.endpoint, plan.planned
-                )
-            })
+            let seconds = seconds_for(needed, plan.rate_per_s);
+            let short = if missing > 0 {
+                format!("{} of {needed} requests", plan.planned)
+            } else if blocks < LEAST_BLOCKS {
+                format!("{blocks} of {LEAST_BLOCKS} blocks (a block takes ¼ s or 50 requests, whichever is longer)")
+            } else {
+                return None;
+            };
+            Some(format!("{metric} of {}: {short}; use `for: {seconds:.0}s`", plan.endpoint))
         })
         .collect()
 }

@@ -18,6 +18,9 @@ pub fn render_smoke(smoke: &SmokeRecord, paint: Paint) -> String {
         let took =
             if step.status == SmokeStatus::Skipped { String::new() } else { format_ms(step.elapsed_ms) };
         let _ = writeln!(out, "{word}  {:<60} {took:>8}", step.endpoint);
+        if let Some(request) = &step.request {
+            let _ = writeln!(out, "      {request}");
+        }
         if let Some(message) = &step.message {
             let _ = writeln!(out, "      {message}\n      at {}", step.place);
         }

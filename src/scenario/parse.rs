@@ -26,6 +26,8 @@ pub struct Scope<'a> {
     pub vars: Vec<(String, Meaning)>,
     pub data: Vec<DataSource>,
     pub captures: Vec<CaptureName>,
+    /// Data sources that could not be read: named once, not again by every use.
+    pub unread: Vec<String>,
     /// Every secret that was looked up, with its value.
     pub secrets: RefCell<Vec<(String, String)>>,
 }
@@ -47,6 +49,13 @@ impl Scope<'_> {
                     reader.source().text.get(node.span.clone()).and_then(|t| t.find(place)).unwrap_or(0);
                 let start = node.span.start + within;
                 let span = start..start + place.len();
+                if error
+                    .name
+                    .split_once('.')
+                    .is_some_and(|(source, _)| self.unread.iter().any(|u| u == source))
+                {
+                    return;
+                }
                 if let Some(secret) = error.name.strip_prefix("secret.") {
                     let label = format!("the environment variable {secret} is not set");
                     reader.fail(&span, "a secret is missing", label, None);
@@ -124,6 +133,7 @@ pub fn parse(source: SourceText, options: &LoadOptions) -> Result<Parsed, Vec<Di
         vars: Vec::new(),
         data: Vec::new(),
         captures: Vec::new(),
+        unread: Vec::new(),
         secrets: RefCell::default(),
     };
     let scenario = read_scenario(&reader, &root, &mut scope);
@@ -140,6 +150,16 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
     let fields = reader.fields(root, "a scenario: `feature`, `steps` and what belongs to them", &KEYS)?;
     let feature = required(reader, &fields, "feature", "the name of the feature")
         .and_then(|n| reader.text(n, "a name"));
+    if let (Some(name), Some(node)) = (feature, fields.get("feature"))
+        && (name.contains('/') || name.trim().is_empty())
+    {
+        reader.fail(
+            &node.span,
+            "a feature's name has letters and no `/`",
+            "names a folder of baselines",
+            None,
+        );
+    }
     let folder = reader.source().path.parent().unwrap_or(Path::new("")).to_owned();
     read_vars(reader, &fields, scope);
     read_data(reader, &fields, scope, &folder);
@@ -238,6 +258,7 @@ fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, folder
     for (key, node) in
         fields.get("data").and_then(|n| reader.map(n, "names and their data files")).unwrap_or_default()
     {
+        scope.unread.push(key.name.clone());
         let Some(spec) =
             reader.fields(node, "a data source such as `{ csv: file.csv }`", &["csv", "pick", "types"])
         else {
@@ -256,7 +277,10 @@ fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, folder
         let Some(file) = required(reader, &spec, "csv", "a file") else { continue };
         let (Some(path), Some(pick)) = (reader.text(file, "a path"), pick) else { continue };
         let read = data::read_csv(&folder.join(path), &key.name, pick, &types);
-        scope.data.extend(reader.take(file, "this data file cannot be used", read));
+        if let Some(source) = reader.take(file, "this data file cannot be used", read) {
+            scope.data.push(source);
+            scope.unread.pop();
+        }
     }
 }
 

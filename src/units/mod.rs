@@ -9,5 +9,11 @@ pub use duration::{Rate, format_ms, format_ns, parse_duration_ns, parse_rate, pa
 pub use metric::Metric;
 pub use rule::{Limit, RegressionRule, Rules, Tolerance, parse_limit, parse_tolerance};
 
+/// `1 endpoint`, `2 endpoints`.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 pub const NS_PER_MS: f64 = 1e6;
 pub const NS_PER_S: u64 = 1_000_000_000;

@@ -48,6 +48,15 @@ pub struct Rules {
     pub ignore: Option<Tolerance>,
 }
 
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.metric {
+            Metric::ErrorRate => write!(f, "{} < {}%", self.metric, (self.below * 1e7).round() / 1e5),
+            Metric::Quantile(_) => write!(f, "{} < {}", self.metric, super::format_ms(self.below)),
+        }
+    }
+}
+
 impl Rules {
     /// δ where the scenario names none.
     pub const DEFAULT_IGNORE: Tolerance = Tolerance { share: 0.03, floor_ms: 1.0 };
@@ -84,7 +93,11 @@ pub fn parse_limit(metric: Metric, text: &str) -> Result<Limit, String> {
         return Err(format!("`{text}` is not a limit; expected `<` and a value, such as `{example}`"));
     };
     let below = match metric {
-        Metric::ErrorRate => parse_share(value)?,
+        Metric::ErrorRate if value.ends_with('%') => parse_share(value)?,
+        // A bare number would be a fraction to some and a percentage to others.
+        Metric::ErrorRate => {
+            return Err(format!("`{text}` has no unit; expected a percentage such as `< {value}%`"));
+        }
         Metric::Quantile(_) => parse_duration_ns(value)? as f64 / super::NS_PER_MS,
     };
     Ok(Limit { metric, below })
@@ -132,6 +145,7 @@ mod tests {
     fn limits_and_tolerances_as_people_write_them() {
         assert_eq!(parse_limit(Metric::P95, "< 400ms").unwrap().below, 400.0);
         assert_eq!(parse_limit(Metric::ErrorRate, "<0.1%").unwrap().below, 0.001);
+        assert!(parse_limit(Metric::ErrorRate, "< 0.5").unwrap_err().contains("< 0.5%"));
         assert!(parse_limit(Metric::P95, "400ms").is_err() && parse_limit(Metric::P95, "< 4%").is_err());
         assert_eq!(
             parse_tolerance(Metric::P50, "10% and 2ms").unwrap(),

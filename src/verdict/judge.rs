@@ -6,7 +6,7 @@ use super::model::{
     Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled,
     Severity, VERDICT_FORMAT, Verdict,
 };
-use super::quantiles::{LEAST_TAIL_COMPARED, estimate, missing_requests};
+use super::quantiles::{LEAST_TAIL_COMPARED, estimate, missing_requests, seconds_for};
 use super::reference::Reference;
 use super::statistics::{benjamini_hochberg, holm};
 use super::stored::{self, Levels, MOST_LOOKS, Series};
@@ -72,6 +72,12 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             );
         }
         findings.extend(unsound);
+        let notes: BTreeSet<&String> = record.runs.iter().flat_map(|look| &look.notes).collect();
+        findings.extend(
+            notes
+                .into_iter()
+                .map(|note| Finding::new(FindingKind::Validity, Severity::Warn, None, note.as_str())),
+        );
         findings.extend(judge_limits(record, &plans, &trusted));
         regression = judge_regression(record, &plans, references, &trusted);
         findings.append(&mut regression.findings);
@@ -80,6 +86,10 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     if record.runs.is_empty() && !checked && record.not_ready.is_none() {
         let text = "Nothing was checked and nothing was measured.";
         findings.push(Finding::new(FindingKind::Validity, Severity::Hold, None, text));
+    }
+    if record.interrupted.is_some() {
+        // What was not finished is no reason to hold beside the interruption itself.
+        findings.retain(|f| f.severity != Severity::Hold);
     }
     findings.sort_by_key(|f| f.severity);
     settle(record, &plans, findings, regression, generator, allow)
@@ -275,7 +285,7 @@ fn quantile_series(
             "Too few requests to compare {metric} of {} with its baseline: {fewest} of {needed}, {missing} missing.",
             plan.endpoint
         );
-        let remedy = format!("use `for: {:.0}s` or a higher rate", (needed as f64 / plan.rate_per_s).ceil());
+        let remedy = format!("use `for: {:.0}s` or a higher rate", seconds_for(needed, plan.rate_per_s));
         let finding = Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
             .remedy(remedy);
         return Err(rule.explicit.then(|| Box::new(finding)));
@@ -358,7 +368,7 @@ fn settle(
         comparisons: regression.comparisons,
         generator,
     };
-    if unresolved {
+    if unresolved && record.interrupted.is_none() {
         verdict.findings.extend(summary::open_findings(&verdict.comparisons, safety && !allow.unresolved));
         verdict.findings.sort_by_key(|f| f.severity);
     }

@@ -1,5 +1,5 @@
 use super::model::{Finding, FindingKind, Severity};
-use super::quantiles::{LEAST_TAIL_LIMIT, QuantileEstimate, missing_requests};
+use super::quantiles::{LEAST_TAIL_LIMIT, QuantileEstimate, missing_requests, seconds_for};
 use super::statistics::{mean, proportion_lower, t_quantile};
 use crate::units::{Limit, Metric, format_ms};
 
@@ -31,8 +31,7 @@ pub fn judge_quantile(
         );
         let finding = Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason);
         return Some(
-            finding
-                .remedy(format!("use `for: {:.0}s` or a higher rate", (needed as f64 / rate_per_s).ceil())),
+            finding.remedy(format!("use `for: {:.0}s` or a higher rate", seconds_for(needed, rate_per_s))),
         );
     }
     let looks = evidence.estimates.len() as f64;

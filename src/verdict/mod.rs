@@ -16,5 +16,8 @@ pub use model::{
     Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled,
     Severity, VERDICT_FORMAT, Verdict,
 };
-pub use quantiles::{LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests};
+pub use quantiles::{
+    LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests,
+    seconds_for,
+};
 pub use reference::{Reference, ReferenceRun};

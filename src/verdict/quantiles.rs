@@ -1,4 +1,4 @@
-use crate::metrics::{Histogram, LookRecord};
+use crate::metrics::{BlockGrid, Histogram, LookRecord};
 use crate::units::Metric;
 
 use super::statistics::mean;
@@ -27,6 +27,16 @@ pub struct QuantileEstimate {
 pub fn missing_requests(requests: u64, quantile: f64, least: f64) -> u64 {
     let needed = (least / (1.0 - quantile) - 1e-6).ceil() as u64;
     needed.saturating_sub(requests)
+}
+
+/// Fewer blocks than this say nothing about steadiness.
+pub const LEAST_BLOCKS: u64 = 10;
+
+/// How long a stage must last for `requests` at this rate, and for enough blocks.
+#[must_use]
+pub fn seconds_for(requests: u64, rate_per_s: f64) -> f64 {
+    let block_s = BlockGrid::new(rate_per_s, u64::MAX).length_ns as f64 / 1e9;
+    (requests as f64 / rate_per_s).max(LEAST_BLOCKS as f64 * block_s).ceil()
 }
 
 /// Estimates a quantile with its delete-group jackknife variance: up to fifteen groups of neighbouring blocks, so that
@@ -83,5 +93,7 @@ mod tests {
         assert_eq!(missing_requests(1000, 0.95, LEAST_TAIL_COMPARED), 0);
         assert_eq!(missing_requests(0, 0.99, LEAST_TAIL_COMPARED), 5000);
         assert_eq!(missing_requests(200, 0.95, LEAST_TAIL_LIMIT), 0);
+        assert_eq!(seconds_for(1000, 100.0), 10.0);
+        assert_eq!(seconds_for(200, 95.0), 8.0);
     }
 }

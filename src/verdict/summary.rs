@@ -3,7 +3,7 @@
 use super::limits::percent;
 use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
 use crate::metrics::RunRecord;
-use crate::units::{Metric, format_ms};
+use crate::units::{Metric, counted, format_ms};
 
 /// `+11.2%`, or points for an error rate.
 fn change(comparison: &Comparison, value: f64) -> String {
@@ -25,15 +25,14 @@ fn with_interval(comparison: &Comparison) -> String {
     )
 }
 
-fn instances(count: usize) -> String {
-    format!("{count} instance{}", if count == 1 { "" } else { "s" })
-}
-
 /// A proven regression, in two lines' worth of words.
 pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
     let (observed, reference) = (comparison.observed, comparison.reference);
-    let against =
-        format!("{} against {}", instances(comparison.candidate_instances), comparison.baseline_instances);
+    let against = format!(
+        "{} against {}",
+        counted(comparison.candidate_instances, "instance"),
+        comparison.baseline_instances
+    );
     let (kind, text) = match comparison.metric.quantile() {
         Some(q) => {
             let who = if q == 0.5 {
@@ -168,7 +167,7 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
         let steps = record.smoke.as_ref().map_or(0, |smoke| smoke.steps.len());
         return format!("All {steps} functional steps passed; no load was sent.");
     }
-    let endpoints = verdict.endpoints.len();
+    let endpoints = counted(verdict.endpoints.len(), "endpoint");
     let latencies = || verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate);
     let widest = verdict
         .comparisons
@@ -188,14 +187,14 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
         );
     }
     match latencies().map(|c| c.interval[1] / c.delta).max_by(f64::total_cmp) {
-        None => format!("PASS: {endpoints} endpoints are within their limits.{unpaired}"),
+        None => format!("PASS: {endpoints} within limits.{unpaired}"),
         Some(_) => {
             let worst = latencies().max_by(|a, b| a.interval[1].total_cmp(&b.interval[1]));
             let worst = worst
                 .map(|c| format!("{} {} {}", c.endpoint, c.metric, with_interval(c)))
                 .unwrap_or_default();
             format!(
-                "PASS: {endpoints} endpoints are within their limits and no slower than allowed; closest is {worst}.{unpaired}"
+                "PASS: {endpoints} within limits and no slower than allowed; closest is {worst}.{unpaired}"
             )
         }
     }

@@ -1,10 +1,11 @@
 use super::limits::percent;
 use super::model::{Finding, FindingKind, GeneratorSummary, Severity};
-use super::quantiles::{LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests};
+use super::quantiles::{
+    LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests,
+};
 use crate::metrics::{EndpointPlan, LookRecord, RunRecord};
 use crate::units::{Metric, format_ns};
 
-const LEAST_BLOCKS: usize = 10;
 const BUSY: f64 = 0.90;
 const LEAST_ACHIEVED: f64 = 0.95;
 const MOST_CUT: f64 = 0.01;
@@ -60,7 +61,7 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
         return findings;
     }
     let blocks = look.blocks.iter().filter(|b| b.endpoint == index).count();
-    if blocks < LEAST_BLOCKS {
+    if (blocks as u64) < LEAST_BLOCKS {
         let reason = format!(
             "{} was measured for {blocks} blocks, at least {LEAST_BLOCKS} are needed.",
             plan.endpoint

@@ -43,6 +43,18 @@ fn mistakes_beside_non_ascii_text_have_a_caret_too() {
 }
 
 #[test]
+fn one_mistake_is_told_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let text =
+        "feature: f\ndata: { rooms: { csv: no-such.csv } }\nsteps:\n  - { name: a, get: \"/${rooms.id}\" }\n";
+    let message = message_of(temp.path(), text);
+    assert_eq!(message.matches("error:").count(), 1, "{message}");
+    assert!(message.contains("no-such.csv"));
+    let text = "feature: f\nsteps: [ { name: a, get: /a } ]\nload: { stages: [ { rate: 50/s, for: 9s } ] }\nlimits: { error_rate: < 0.5 }\n";
+    assert!(message_of(temp.path(), text).contains("such as `< 0.5%`"));
+}
+
+#[test]
 fn unique_rows_that_cannot_last_are_refused() {
     let temp = tempfile::tempdir().unwrap();
     let text = "feature: f\ndata: { rows: { csv: rows.csv, pick: unique } }\nsteps:\n  - { name: a, get: \"/${rows.id}\" }\n\
@@ -55,6 +67,8 @@ fn flags_that_make_no_sense_are_explained() {
     let temp = tempfile::tempdir().unwrap();
     let short = fixture("short");
     for (args, text) in [
+        (vec!["run", &short, "--target", "http://127.0.0.1:1", "--fault", "db-spike"], "add --demo"),
+        (vec!["run", &short, "--target", "http://127.0.0.1:1", "--demo"], "not both"),
         (vec!["run", &short], "give --target URL, or --demo"),
         (vec!["run", &short, "--target", "localhost:80"], "did you mean http://localhost:80?"),
         (vec!["run", &short, "--demo", "--fault", "slwo:x"], "did you mean `slow`?"),
@@ -78,7 +92,7 @@ fn a_plan_is_printed_and_a_secret_that_is_missing_is_named() {
     let temp = tempfile::tempdir().unwrap();
     run(loadgate(temp.path()).args(["validate", &fixture("short")]))
         .expect(0)
-        .says("market-intelligence/comparables      1040  130/s");
+        .says("market-intelligence/comparables      1040  130/s  p95 < 500 ms, error_rate < 0.2%");
     let file = temp.path().join("secret.yaml");
     let text = "feature: f\nheaders: { authorization: \"Bearer ${ secret.LG_TEST_TOKEN }\" }\nsteps:\n  - { name: a, get: /a }\n";
     std::fs::write(&file, text).unwrap();

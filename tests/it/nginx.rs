@@ -68,7 +68,7 @@ fn a_real_server_is_measured_and_counts_the_same() {
         "--wait",
         "10s",
     ]));
-    ran.expect(0).says("GO. PASS: 3 endpoints are within their limits");
+    ran.expect(0).says("GO. PASS: 3 endpoints within limits");
     let verdict = json(&results(temp.path()).join("verdict.json"));
     for endpoint in verdict["endpoints"].as_array().unwrap() {
         assert_eq!((&endpoint["requests"], &endpoint["errors"]), (&1000.into(), &0.into()));
@@ -85,7 +85,10 @@ fn a_404_fails_the_smoke_pass_and_a_killed_server_the_load() {
     let missing = fixture("nginx/missing-item.yaml");
     let ran =
         run(loadgate(temp.path()).args(["run", &missing, "--target", &nginx.url(), "--out", "missing"]));
-    ran.expect(1).says("status: expected 200, got 404").says("missing-item.yaml:20");
+    ran.expect(1)
+        .says("status: expected 200, got 404")
+        .says("/no-such-item.json")
+        .says("missing-item.yaml:20");
     assert_eq!(json(&temp.path().join("missing/run.json"))["runs"].as_array().unwrap().len(), 0);
 
     let scenario = fixture("nginx/catalog.yaml");

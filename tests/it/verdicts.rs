@@ -86,6 +86,7 @@ fn judged_again(folder: &Path) {
     let against: Value =
         serde_json::from_str(&compare(&["slow", "--against", "regression", "safety"], 1)).unwrap();
     assert_eq!(named(&against, "fail"), ["churn-prediction/score tenant", "churn-prediction/tenant trend"]);
+    run(loadgate(folder).args(["compare", "slow", "slow"])).expect(2).says("named twice");
     run(loadgate(folder).args(["report", "slow"])).expect(0).says("ROLL BACK. Slower:");
     run(loadgate(folder).args(["compare", "nothing-here"])).expect(2).says("nothing-here");
 }
