@@ -18,6 +18,8 @@ struct Made {
     unsteady: bool,
     interrupted: Option<&'static str>,
     requests: u64,
+    /// How much slower the second half is.
+    drift: f64,
 }
 
 const GOOD: Made = Made {
@@ -29,6 +31,7 @@ const GOOD: Made = Made {
     unsteady: false,
     interrupted: None,
     requests: 4000,
+    drift: 0.0,
 };
 
 fn plan(name: &str, requests: u64) -> EndpointPlan {
@@ -72,6 +75,7 @@ fn look(made: &Made, number: u32, plans: &[EndpointPlan]) -> LookRecord {
                     .fract()
                     .clamp(1e-4, 1.0 - 1e-4);
                 let z = (u / (1.0 - u)).ln() * 0.6;
+                let median = if index * 2 < BLOCKS { *median } else { median * (1.0 + made.drift) };
                 let took = (median * 1e6 * (0.15 * z).exp()) as u64;
                 let failed = endpoint == 0 && index * each + i < made.errors;
                 let outcome =
@@ -187,6 +191,9 @@ fn every_situation_has_its_outcome_and_code() {
         ),
         ("errors, untrusted", Made { dropped: 3, errors: 60, ..GOOD }, 5, Outcome::Fail, None, 1),
         ("never steady", Made { unsteady: true, ..GOOD }, 5, Outcome::Inconclusive, Some(Cause::Invalid), 3),
+        ("not steady", Made { drift: 0.3, ..GOOD }, 5, Outcome::Inconclusive, Some(Cause::Invalid), 3),
+        // Microseconds more on loopback are no sign of an unsteady target.
+        ("a small drift", Made { drift: 0.6, medians: [0.1, 0.1], ..GOOD }, 0, Outcome::NoBaseline, None, 4),
         (
             "at the error limit",
             Made { errors: 7, ..GOOD },
