@@ -134,10 +134,10 @@ fn too_few_requests_hold_and_the_missing_ones_are_named() {
         "--out",
         "out",
     ]));
-    ran.expect(3).says("75 of 200, 125 missing").says("use `for: 8s`");
+    ran.expect(3).says("75 of 200, 125 missing").says("use `for: 20s`");
     let verdict = json(&results(temp.path()).join("verdict.json"));
     assert_eq!((&verdict["outcome"], &verdict["cause"]), (&"inconclusive".into(), &"unresolved".into()));
     run(loadgate(temp.path()).args(["validate", &fixture("too-few.yaml")]))
         .expect(2)
-        .says("75 of 200 requests; use `for: 8s`");
+        .says("75 of 200 requests; use `for: 20s`");
 }
