@@ -173,6 +173,7 @@ pub struct EndpointRecord {
     pub response: Histogram,
     pub service: Histogram,
     pub error: Histogram,
+    /// Of an endpoint that starts an iteration; with few samples a lower quantile stands in.
     pub lag_p99_us: Option<f64>,
 }
 
