@@ -39,8 +39,9 @@ pub fn seconds_for(requests: u64, rate_per_s: f64) -> f64 {
     (requests as f64 / rate_per_s).max(LEAST_BLOCKS as f64 * block_s).ceil()
 }
 
-/// Estimates a quantile with its delete-group jackknife variance: up to fifteen groups of neighbouring blocks, so that
-/// correlation within a group counts (Künsch 1989). `None` without samples.
+/// Estimates a quantile with its variance: that of the delete-group jackknife over up to fifteen groups of neighbouring
+/// blocks, so that correlation within a group counts (Künsch 1989), but at least that of independent samples. `None`
+/// without samples.
 #[must_use]
 pub fn estimate(look: &LookRecord, endpoint: usize, metric: Metric) -> Option<QuantileEstimate> {
     let q = metric.quantile()?;
@@ -58,12 +59,22 @@ pub fn estimate(look: &LookRecord, endpoint: usize, metric: Metric) -> Option<Qu
         let centre = mean(&left_out);
         (count as f64 - 1.0) / count as f64 * left_out.iter().map(|y| (y - centre).powi(2)).sum::<f64>()
     };
+    let w2 = w2.max(independent_variance(total, q).unwrap_or(0.0));
     let halves = grouped(&blocks, 2.min(blocks.len()));
     let drift = match halves.as_slice() {
         [first, second] => ln_quantile(second, q).zip(ln_quantile(first, q)).map(|(b, a)| b - a),
         _ => None,
     };
     Some(QuantileEstimate { y, w2, groups: count, drift })
+}
+
+/// Variance of a quantile's logarithm were the samples independent, from the order statistics one standard error to either side
+/// (Woodruff 1952). Correlation only adds to it, so it is a floor under a jackknife that a few groups made too small.
+fn independent_variance(histogram: &Histogram, q: f64) -> Option<f64> {
+    let reach = (q * (1.0 - q) / histogram.count() as f64).sqrt();
+    let (low, high) = ((q - reach).max(0.0), (q + reach).min(1.0));
+    let half = (ln_quantile(histogram, high)? - ln_quantile(histogram, low)?) / 2.0;
+    Some(half * half)
 }
 
 /// ln of the quantile in milliseconds.

@@ -4,7 +4,9 @@ use loadgate::metrics::{
     Repeat, RunRecord, Sample, ScenarioRecord,
 };
 use loadgate::units::{Limit, Metric, RegressionRule, Rules, Tolerance};
-use loadgate::verdict::{Allow, Cause, Judgement, Outcome, Reference, ReferenceRun, Severity, judge};
+use loadgate::verdict::{
+    Allow, Cause, Judgement, Outcome, Reference, ReferenceRun, Severity, estimate, judge,
+};
 
 const BLOCKS: u64 = 40;
 
@@ -280,4 +282,14 @@ fn another_digest_is_no_baseline() {
 fn identical_inputs_give_identical_bytes() {
     let bytes = || serde_json::to_string(&judged(&GOOD, 5, Allow::default()).verdict).unwrap();
     assert_eq!(bytes(), bytes());
+}
+
+/// Blocks that happen to be alike once made the variance within a run too small, and 5% of drift in a short run void.
+#[test]
+fn the_variance_within_a_run_is_at_least_that_of_independent_samples() {
+    let made = look(&GOOD, 1, &[plan("f/a", 4000), plan("f/b", 4000)]);
+    let w = estimate(&made, 0, Metric::P95).unwrap().w2.sqrt();
+    // Of this distribution, d ln Q / du = 0.09 / (u (1 − u)); times the standard error of u at 4,000 samples.
+    let independent = 0.09 / 0.0475 * (0.0475f64 / 4000.0).sqrt();
+    assert!((w / independent - 1.0).abs() < 0.2, "{w} against {independent}");
 }
