@@ -47,7 +47,9 @@ pub enum Magic {
 }
 
 impl Magic {
-    pub const NAMES: [&'static str; 4] = ["pdf", "xlsx", "csv", "png"];
+    /// As scenarios name them.
+    pub const WORDS: [(&'static str, Self); 4] =
+        [("pdf", Self::Pdf), ("xlsx", Self::Xlsx), ("csv", Self::Csv), ("png", Self::Png)];
 
     fn matches(self, body: &[u8]) -> bool {
         match self {
@@ -56,20 +58,6 @@ impl Magic {
             Self::Xlsx => body.starts_with(b"PK\x03\x04") && contains(body, b"xl/workbook.xml"),
             Self::Csv => is_csv(body),
         }
-    }
-}
-
-impl std::str::FromStr for Magic {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Ok(match name {
-            "pdf" => Self::Pdf,
-            "xlsx" => Self::Xlsx,
-            "csv" => Self::Csv,
-            "png" => Self::Png,
-            _ => return Err(format!("unknown format `{name}`; known are {}", Self::NAMES.join(", "))),
-        })
     }
 }
 

@@ -28,9 +28,4 @@ impl Paint {
     pub fn faint(self, text: &str) -> String {
         self.wrap("2", text)
     }
-
-    #[must_use]
-    pub fn strong(self, text: &str) -> String {
-        self.wrap("1", text)
-    }
 }

@@ -89,11 +89,7 @@ impl StepReader<'_, '_, '_> {
         Some(match *query {
             "status" => Check::Status(self.statuses(value)?),
             "content_type" => Check::ContentType(reader.text(value, "a media type")?.to_owned()),
-            "magic" => {
-                let words =
-                    [("pdf", Magic::Pdf), ("xlsx", Magic::Xlsx), ("csv", Magic::Csv), ("png", Magic::Png)];
-                Check::Magic(reader.word(value, "format", &words)?)
-            }
+            "magic" => Check::Magic(reader.word(value, "format", &Magic::WORDS)?),
             "size" => {
                 let (min, max) = self.range(value, "bytes")?;
                 Check::Size { min, max }

@@ -103,7 +103,7 @@ pub fn judge_errors(
         );
         Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason)
             .measured(Metric::ErrorRate, rate, limit.below)
-            .remedy("measure longer, or look at the error examples in the report")
+            .remedy("measure longer, or look at `error_examples` in run.json")
     })
 }
 
