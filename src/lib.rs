@@ -12,7 +12,7 @@
 //! engine     schedules, sends, records      verdict   statistics and rules, pure
 //! scenario   YAML to a plan                 store     atomic files, journals
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
-//! units, exit_code, error, error_class, digest, secrets, machine
+//! units, exit_code, error, error_class, digest, secrets, machine, random, phases
 //! ```
 
 pub mod baseline;
@@ -28,6 +28,8 @@ pub mod exit_code;
 pub mod gate;
 pub mod machine;
 pub mod metrics;
+pub mod phases;
+pub mod random;
 pub mod report;
 pub mod scenario;
 pub mod secrets;

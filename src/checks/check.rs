@@ -92,6 +92,16 @@ pub struct Failure {
 }
 
 impl Check {
+    #[must_use]
+    pub fn reads_headers(&self) -> bool {
+        matches!(self, Self::Value(Query::Header(_), _) | Self::ContentType(_))
+    }
+
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        matches!(self, Self::Value(Query::JsonPath(_), _) | Self::Magic(_) | Self::Size { .. })
+    }
+
     /// # Errors
     /// The failure, in words.
     pub fn judge(
@@ -113,6 +123,7 @@ impl Check {
             Self::ContentType(expected) => {
                 let got = subject
                     .headers
+                    .map()
                     .get(http::header::CONTENT_TYPE)
                     .and_then(|v| v.to_str().ok())
                     .unwrap_or("");
@@ -190,7 +201,7 @@ mod tests {
         headers.insert("x-cache", HeaderValue::from_static("HIT"));
         let body = json!({"score": 0.4, "items": [1, 2, 3], "at": "2026-11-23T10:00:00Z", "name": "ann"})
             .to_string();
-        let now = "2026-11-23T10:00:30Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let now = || "2026-11-23T10:00:30Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let subject = Subject::new(200, &headers, body.as_bytes(), 5_000_000, now);
         let regex = |text| Predicate::Matches(regex::Regex::new(text).unwrap());
         let between = |low, high| Check::Value(path("$.score"), Predicate::Between(low, high));

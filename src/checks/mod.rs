@@ -6,4 +6,4 @@ mod query;
 
 pub use check::{Check, Failure, Magic, StatusSet};
 pub use predicate::{Operand, Predicate};
-pub use query::{Query, Subject};
+pub use query::{HeaderSource, Query, Subject};

@@ -77,7 +77,8 @@ impl Predicate {
                 }
             }),
             Self::NewerThan { age_ns } => {
-                each(values, |value| newer_than(value, *age_ns, subject.now_unix_ms))
+                let now_unix_ms = (subject.now_unix_ms)();
+                each(values, |value| newer_than(value, *age_ns, now_unix_ms))
             }
         }
     }

@@ -4,15 +4,26 @@ use http::HeaderMap;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
+/// A response's headers, which may be taken apart only when a check asks for them.
+pub trait HeaderSource {
+    fn map(&self) -> &HeaderMap;
+}
+
+impl HeaderSource for HeaderMap {
+    fn map(&self) -> &HeaderMap {
+        self
+    }
+}
+
 /// A complete response under examination. The body is parsed at most once.
 pub struct Subject<'a> {
     pub status: u16,
-    pub headers: &'a HeaderMap,
+    pub headers: &'a dyn HeaderSource,
     pub body: &'a [u8],
     /// From sending to the last byte.
     pub service_ns: u64,
     /// Wall clock, for the age of timestamps.
-    pub now_unix_ms: i64,
+    pub now_unix_ms: fn() -> i64,
     json: OnceCell<Result<Value, String>>,
 }
 
@@ -20,10 +31,10 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn new(
         status: u16,
-        headers: &'a HeaderMap,
+        headers: &'a dyn HeaderSource,
         body: &'a [u8],
         service_ns: u64,
-        now_unix_ms: i64,
+        now_unix_ms: fn() -> i64,
     ) -> Self {
         Self { status, headers, body, service_ns, now_unix_ms, json: OnceCell::new() }
     }
@@ -58,6 +69,7 @@ impl Query {
         match self {
             Self::Header(name) => Ok(subject
                 .headers
+                .map()
                 .get_all(name)
                 .iter()
                 .map(|value| Value::String(String::from_utf8_lossy(value.as_bytes()).into_owned()))

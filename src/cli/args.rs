@@ -72,6 +72,30 @@ pub struct TargetArgs {
     pub faults: Vec<String>,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TransportArg {
+    /// reqwest
+    Http,
+    /// loadgate's own: phase times, least CPU
+    Wire,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct TransportArgs {
+    /// How requests are sent [default: wire under load, http for smoke]
+    #[arg(long, value_enum, value_name = "http|wire", env = "LOADGATE_TRANSPORT")]
+    pub transport: Option<TransportArg>,
+    /// Speak HTTP/2 only; without TLS by prior knowledge
+    #[arg(long)]
+    pub http2: bool,
+    /// Accept any certificate: whoever answers is believed
+    #[arg(long, short = 'k')]
+    pub insecure: bool,
+    /// Trust the certificates in this file (PEM) too
+    #[arg(long, value_name = "FILE", env = "LOADGATE_CACERT")]
+    pub cacert: Option<PathBuf>,
+}
+
 #[derive(ClapArgs, Debug)]
 pub struct OutputArgs {
     /// Folder for run.json and verdict.json [default: results/<UTC time>-<id>]
@@ -136,8 +160,13 @@ pub struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub gate: GateArgs,
+    /// Send only every N-th arrival or virtual user, from I on (0-based)
+    #[arg(long, value_name = "I/N", env = "LOADGATE_SHARD")]
+    pub shard: Option<String>,
     #[command(flatten)]
     pub baselines: BaselineArgs,
+    #[command(flatten)]
+    pub transport: TransportArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -149,6 +178,8 @@ pub struct SmokeArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     #[command(flatten)]
+    pub transport: TransportArgs,
+    #[command(flatten)]
     pub output: OutputArgs,
 }
 
@@ -156,15 +187,24 @@ pub struct SmokeArgs {
 pub struct QuickArgs {
     /// Absolute URL
     pub url: String,
-    /// Arrivals for each unit of time
-    #[arg(long, default_value = "10/s")]
-    pub rate: String,
-    /// Length of the measurement
-    #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
-    pub length: String,
+    /// Open model: arrivals for each unit of time, whatever the answers do [default: 10/s]
+    #[arg(long, conflicts_with = "vus")]
+    pub rate: Option<String>,
+    /// Closed model: virtual users, each on a connection of its own, as fast as the answers come
+    #[arg(long, short = 'c', visible_alias = "connections", value_name = "N")]
+    pub vus: Option<u64>,
+    /// Length of the measurement [default: 10s]
+    #[arg(long = "for", short = 'z', visible_alias = "duration", value_name = "DURATION")]
+    pub length: Option<String>,
+    /// How many requests, instead of a length
+    #[arg(long, short = 'n', value_name = "N", conflicts_with = "length")]
+    pub requests: Option<u64>,
     /// Length of the warm-up, which is left out
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub warmup: String,
+    /// How long a response may take [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
     /// Header, `Name: value`
     #[arg(short = 'H', long = "header", value_parser = header)]
     pub headers: Vec<(String, String)>,
@@ -172,14 +212,19 @@ pub struct QuickArgs {
     #[arg(short = 'X', long)]
     pub method: Option<String>,
     /// Request body
-    #[arg(short = 'd', long)]
+    #[arg(short = 'd', long, conflicts_with = "body_file")]
     pub body: Option<String>,
+    /// Request body from a file of text
+    #[arg(short = 'D', long, value_name = "FILE")]
+    pub body_file: Option<PathBuf>,
     /// Print verdict.json instead of the table
     #[arg(long)]
     pub json: bool,
     /// Print the scenario file that says the same, and send nothing
     #[arg(long)]
     pub emit_scenario: bool,
+    #[command(flatten)]
+    pub transport: TransportArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -233,6 +278,9 @@ pub struct ReportArgs {
 pub struct ValidateArgs {
     #[command(flatten)]
     pub scenarios: ScenarioArgs,
+    /// As for `run`: what each endpoint of one shard would get
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -243,6 +291,8 @@ pub struct RecordArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub baselines: BaselineArgs,
+    #[command(flatten)]
+    pub transport: TransportArgs,
     #[command(flatten)]
     pub output: OutputArgs,
     /// How many runs

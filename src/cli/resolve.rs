@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::args::{
     AllowArg, Args, BaselineArgs, BaselineCommand, Command, FormatArg, GateArg, GateArgs, OutputArgs,
-    QuickArgs, ScenarioArgs, TargetArgs,
+    QuickArgs, ScenarioArgs, TargetArgs, TransportArg, TransportArgs,
 };
 use crate::commands::{
     self, CompareRequest, DemoRequest, Gate, QuickRequest, RecordRequest, ReportFormat, ReportRequest,
@@ -12,20 +12,23 @@ use crate::commands::{
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
 use crate::gate::TargetSpec;
-use crate::metrics::Repeat;
-use crate::scenario::QuickOptions;
+use crate::metrics::{Repeat, ShardRecord};
+use crate::scenario::{QuickLoad, QuickOptions};
+use crate::transport::{Kind, TransportOptions};
 use crate::units::{parse_duration_ns, parse_rate};
 use crate::verdict::Allow;
 
 pub fn dispatch(args: Args) -> Result<u8> {
     match args.command {
         Command::Run(args) => {
-            let session =
-                session(args.scenarios, &args.target, Some(args.gate), Some(args.baselines), args.output)?;
+            let (gate, baselines) = (Some(args.gate), Some(args.baselines));
+            let mut session =
+                session(args.scenarios, &args.target, gate, baselines, args.transport, args.output)?;
+            session.shard = args.shard.as_deref().map(shard).transpose()?;
             commands::run(&session, RunKind::SmokeAndLoad)
         }
         Command::Smoke(args) => {
-            let session = session(args.scenarios, &args.target, None, None, args.output)?;
+            let session = session(args.scenarios, &args.target, None, None, args.transport, args.output)?;
             commands::run(&session, RunKind::SmokeOnly)
         }
         Command::Quick(args) => commands::quick(&quick(args)?),
@@ -46,10 +49,13 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }),
         Command::Validate(args) => {
             let ScenarioArgs { paths, vars, only } = args.scenarios;
-            commands::validate(&ValidateRequest { paths, vars, only })
+            let shard = args.shard.as_deref().map(shard).transpose()?;
+            commands::validate(&ValidateRequest { paths, vars, only, shard })
         }
         Command::Baseline { command: BaselineCommand::Record(args) } => {
-            let session = session(args.scenarios, &args.target, None, Some(args.baselines), args.output)?;
+            let baselines = Some(args.baselines);
+            let session =
+                session(args.scenarios, &args.target, None, baselines, args.transport, args.output)?;
             commands::record(&RecordRequest { session, times: args.repeat, reason: args.reason })
         }
         Command::Baseline { command: BaselineCommand::Show(args) } => {
@@ -69,6 +75,7 @@ fn session(
     target: &TargetArgs,
     gating: Option<GateArgs>,
     baselines: Option<BaselineArgs>,
+    transport: TransportArgs,
     output: OutputArgs,
 ) -> Result<Session> {
     let ScenarioArgs { paths, vars, only } = scenarios;
@@ -86,6 +93,17 @@ fn session(
         restart_hook: None,
         wait: output.wait.map(|text| duration("--wait", &text)).transpose()?,
         allow: Allow::default(),
+        kind: transport.transport.map(|arg| match arg {
+            TransportArg::Http => Kind::Http,
+            TransportArg::Wire => Kind::Wire,
+        }),
+        transport: TransportOptions {
+            user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")),
+            insecure: transport.insecure,
+            http2: transport.http2,
+            ca_file: transport.cacert,
+        },
+        shard: None,
         quiet: output.quiet,
         no_color: output.no_color,
     };
@@ -100,10 +118,24 @@ fn session(
 
 fn quick(args: QuickArgs) -> Result<QuickRequest> {
     base_url(&args.url)?;
-    duration("--for", &args.length)?;
-    duration("--warmup", &args.warmup)?;
-    let rate = parse_rate(&args.rate).map_err(|reason| Error::usage(format!("--rate: {reason}")))?;
-    let method = args.method.unwrap_or_else(|| if args.body.is_some() { "POST" } else { "GET" }.to_owned());
+    let durations = [("--for", args.length.as_deref()), ("--warmup", Some(args.warmup.as_str()))];
+    for (flag, text) in durations.into_iter().chain([("--timeout", args.timeout.as_deref())]) {
+        text.map(|text| duration(flag, text)).transpose()?;
+    }
+    let load = match (args.vus, args.rate.as_deref().unwrap_or("10/s")) {
+        (Some(users), _) => QuickLoad::Users(users),
+        (None, rate) => {
+            QuickLoad::Rate(parse_rate(rate).map_err(|reason| Error::usage(format!("--rate: {reason}")))?)
+        }
+    };
+    let body = match &args.body_file {
+        None => args.body,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, "read body", e))?;
+            Some(text)
+        }
+    };
+    let method = args.method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned());
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     if !known.contains(&method.to_ascii_uppercase().as_str()) {
         return Err(Error::usage_hint(
@@ -113,20 +145,33 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
     }
     let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
     let scenarios = ScenarioArgs { paths: Vec::new(), vars: Vec::new(), only: Vec::new() };
+    let length = args.length.or_else(|| args.requests.is_none().then(|| "10s".to_owned()));
     Ok(QuickRequest {
-        session: session(scenarios, &target, None, None, args.output)?,
+        session: session(scenarios, &target, None, None, args.transport, args.output)?,
         options: QuickOptions {
             url: args.url,
             method,
             headers: args.headers,
-            body: args.body,
-            rate,
-            length: args.length,
+            body,
+            load,
+            requests: args.requests,
+            length,
             warmup: args.warmup,
+            timeout: args.timeout,
         },
         json: args.json,
         emit_scenario: args.emit_scenario,
     })
+}
+
+/// `0/4`: which part, and of how many.
+fn shard(text: &str) -> Result<ShardRecord> {
+    let parsed = text.split_once('/').and_then(|(index, count)| {
+        let shard = ShardRecord { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? };
+        (shard.index < shard.count && shard.count <= 10_000).then_some(shard)
+    });
+    let hint = "0-based: the shards of four are 0/4, 1/4, 2/4 and 3/4";
+    parsed.ok_or_else(|| Error::usage_hint(format!("--shard: `{text}` is not I/N with I below N"), hint))
 }
 
 fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {

@@ -4,7 +4,7 @@ use super::session::{Session, print};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, GateResult, run_gate, run_id};
-use crate::report::{Live, render_verdict};
+use crate::report::{Live, render_latencies, render_verdict};
 use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
 
@@ -67,12 +67,12 @@ pub struct QuickRequest {
 /// As [`run`].
 pub fn quick(request: &QuickRequest) -> Result<u8> {
     if request.emit_scenario {
-        quick_scenario(&request.options)?;
+        quick_scenario(&request.options, request.session.transport_name())?;
         print(&quick_yaml(&request.options))?;
         return Ok(0);
     }
     let session = &request.session;
-    let scenario = quick_scenario(&request.options)?;
+    let scenario = quick_scenario(&request.options, request.session.transport_name())?;
     // Credentials in headers are as secret here as in a scenario.
     let secrets = Secrets::new(request.options.headers.clone());
     let id = run_id();
@@ -84,6 +84,7 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
             serde_json::to_string_pretty(&result.verdict).map_err(|e| Error::harness(e.to_string()))?;
         print(&format!("{text}\n"))?;
     } else {
+        print(&render_latencies(&result.verdict))?;
         print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
         print(&format!("results in {}\n", out.display()))?;
     }

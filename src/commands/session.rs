@@ -3,12 +3,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::baseline::{DEFAULT_INSTANCES, Library};
+use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
-use crate::metrics::{JudgementPlan, Repeat};
+use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
 use crate::report::Paint;
 use crate::scenario::{LoadOptions, Scenario, load};
 use crate::secrets::Secrets;
+use crate::transport::{Kind, TransportOptions};
 use crate::verdict::{Allow, Reference};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub struct Session {
     pub restart_hook: Option<String>,
     pub wait: Option<Duration>,
     pub allow: Allow,
+    pub kind: Option<Kind>,
+    pub transport: TransportOptions,
+    pub shard: Option<ShardRecord>,
     pub quiet: bool,
     pub no_color: bool,
 }
@@ -56,8 +61,26 @@ impl Session {
     }
 
     pub fn scenarios(&self) -> Result<(Vec<Scenario>, Secrets)> {
-        let options = LoadOptions { vars: self.vars.clone(), require_secrets: true, only: self.only.clone() };
+        let options = LoadOptions {
+            vars: self.vars.clone(),
+            require_secrets: true,
+            only: self.only.clone(),
+            transport: self.transport_name(),
+        };
         load(&self.paths, &options)
+    }
+
+    /// Measurements through another transport cannot be compared.
+    pub fn transport_name(&self) -> &'static str {
+        match (self.kind.unwrap_or(Kind::Wire), self.transport.http2) {
+            (kind, false) => kind.name(),
+            (Kind::Http, true) => "http, HTTP/2",
+            (Kind::Wire, true) => "wire, HTTP/2",
+        }
+    }
+
+    fn slice(&self) -> Slice {
+        self.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count })
     }
 
     pub fn env(&self) -> String {
@@ -68,7 +91,7 @@ impl Session {
     pub fn references(&self, scenarios: &[Scenario]) -> Result<Vec<Reference>> {
         let library = Library::new(&self.baselines, &self.env());
         let mut references = Vec::new();
-        for scenario in scenario_records(scenarios) {
+        for scenario in scenario_records(scenarios, self.slice()) {
             let endpoints: Vec<_> =
                 scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
             references.extend(library.references(&scenario.feature, &endpoints, DEFAULT_INSTANCES)?);
@@ -104,6 +127,9 @@ impl Session {
             allow: self.allow,
             smoke: true,
             load: true,
+            transport: self.transport.clone(),
+            kind: self.kind,
+            shard: self.shard,
         })
     }
 

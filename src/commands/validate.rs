@@ -1,15 +1,19 @@
 use std::path::PathBuf;
 
 use super::session::print;
+use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::scenario_records;
+use crate::metrics::ShardRecord;
 use crate::report::render_plan;
 use crate::scenario::{LoadOptions, load};
+use crate::transport::Kind;
 
 pub struct ValidateRequest {
     pub paths: Vec<PathBuf>,
     pub vars: Vec<(String, String)>,
     pub only: Vec<String>,
+    pub shard: Option<ShardRecord>,
 }
 
 /// Reads the scenarios and prints what a run would do and could judge. Sends nothing.
@@ -17,10 +21,15 @@ pub struct ValidateRequest {
 /// # Errors
 /// Every mistake in the files, or rules that could never be judged.
 pub fn validate(request: &ValidateRequest) -> Result<u8> {
-    let options =
-        LoadOptions { vars: request.vars.clone(), require_secrets: false, only: request.only.clone() };
+    let options = LoadOptions {
+        vars: request.vars.clone(),
+        require_secrets: false,
+        only: request.only.clone(),
+        transport: Kind::Wire.name(),
+    };
     let (scenarios, _) = load(&request.paths, &options)?;
-    let plans: Vec<_> = scenario_records(&scenarios).into_iter().flat_map(|s| s.endpoints).collect();
+    let slice = request.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count });
+    let plans: Vec<_> = scenario_records(&scenarios, slice).into_iter().flat_map(|s| s.endpoints).collect();
     let (text, hopeless) = render_plan(&scenarios, &plans);
     print(&text)?;
     if hopeless.is_empty() {

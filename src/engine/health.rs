@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::stop::StopCause;
 use crate::metrics::{ErrorExample, Histogram};
 
 const EXAMPLES_A_CLASS: usize = 20;
@@ -12,16 +11,6 @@ pub fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
         (Some(a), Some(b)) => Some(a.max(b)),
         (a, b) => a.or(b),
     }
-}
-
-/// An interrupt outweighs a cut drain, which outweighs a clean end.
-pub fn graver(a: StopCause, b: Option<StopCause>) -> StopCause {
-    let weight = |cause| match cause {
-        StopCause::Done => 0,
-        StopCause::DrainDeadline => 1,
-        StopCause::Interrupt => 2,
-    };
-    b.filter(|b| weight(*b) > weight(a)).unwrap_or(a)
 }
 
 /// p99 in microseconds; of fewer than 1,000 samples the highest quantile with ten of them beyond it, so that a single

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use crate::checks::{Check, Failure, Subject};
+use crate::checks::{Check, Failure, HeaderSource, Subject};
 use crate::error_class::ErrorClass;
 use crate::scenario::{Action, BodyTemplate, Context, RequestTemplate, Row, Scenario, Step};
 use crate::secrets::without_userinfo;
-use crate::transport::{Exchange, ExchangeError, Request, Transport};
+use crate::transport::{Exchange, ExchangeError, Headers, Lane, Phases, Request, Transport, Wants};
 
 /// The values that one iteration works with.
 pub struct Values<'a> {
@@ -28,6 +28,41 @@ impl<'a> Values<'a> {
     }
 }
 
+/// A step with what of it is the same in every iteration.
+pub struct Prepared {
+    /// The whole request, where nothing in it depends on the iteration.
+    fixed: Option<Request>,
+    wants: Wants,
+}
+
+impl Prepared {
+    /// For load: only what checks, captures or the scenario's `identity` look at is kept of a response.
+    pub fn new(scenario: &Scenario, step: &Step, target: &str) -> Self {
+        let (headers, body) = step.wants();
+        let identity = &scenario.identity;
+        let headers = headers || identity.build.is_some() || identity.instance.is_some();
+        let wants = Wants { headers, body };
+        let template = step.action.request();
+        let fixed = template.is_fixed().then(|| {
+            let nothing = Context { rows: &[], captures: &[] };
+            build(target, step, template, &nothing, wants).ok()
+        });
+        Self { fixed: fixed.flatten(), wants }
+    }
+
+    /// For a single pass: everything is kept.
+    pub fn once() -> Self {
+        Self { fixed: None, wants: Wants::ALL }
+    }
+}
+
+/// Through which transport, on which connections, and where to.
+pub struct Way<'a, T> {
+    pub transport: &'a T,
+    pub lane: &'a Lane,
+    pub target: &'a str,
+}
+
 /// How a step went.
 pub struct StepResult {
     /// Before a connection was acquired, of the first attempt.
@@ -38,53 +73,69 @@ pub struct StepResult {
     /// This machine ran out of descriptors or ports.
     pub local: bool,
     /// Of the last complete response.
-    pub headers: Option<HeaderMap>,
+    pub headers: Option<Headers>,
+    pub phases: Phases,
 }
 
 /// Sends one step and checks what comes back; captures are kept in `values`.
 pub async fn perform<T: Transport>(
-    transport: &T,
-    target: &str,
+    way: &Way<'_, T>,
     step: &Step,
+    prepared: &Prepared,
     values: &mut Values<'_>,
 ) -> StepResult {
     let sent = Instant::now();
     let (exchanged, poll) = match &step.action {
-        Action::Request(template) => (attempt(transport, target, step, template, values).await, None),
+        Action::Request(template) => (attempt(way, step, template, prepared, values).await, None),
         Action::Poll { request, every_ns, within_ns, until, fail_if } => {
             let deadline = sent + Duration::from_nanos(*within_ns);
             let every = Duration::from_nanos(*every_ns);
-            poll(transport, target, step, values, Polling { request, every, deadline, until, fail_if }).await
+            // Boxed: few steps poll, and all iterations would hold its state.
+            Box::pin(poll(way, step, prepared, values, Polling { request, every, deadline, until, fail_if }))
+                .await
         }
     };
     let exchange = match exchanged {
         Ok(exchange) => exchange,
         Err(error) => {
-            let failure = Failure { class: error.class, message: error.message };
             return StepResult {
                 sent,
                 done: error.done,
-                failure: Some(failure),
+                failure: Some(Failure { class: error.class, message: error.message }),
                 local: error.local,
                 headers: None,
+                phases: Phases::default(),
             };
         }
     };
-    let failure = poll.or_else(|| examine(step, &step.checks, &exchange, sent, values).err()).or_else(|| {
-        let subject = subject(&exchange, sent);
-        step.captures
-            .iter()
-            .find_map(|capture| match capture.query.select(&subject) {
-                Ok(found) if !found.is_empty() => {
-                    values.captures[capture.slot] = found.into_iter().next();
-                    None
-                }
-                Ok(_) => Some(format!("capture {}: {} selects nothing", capture.name, capture.query)),
-                Err(reason) => Some(format!("capture {}: {reason}", capture.name)),
-            })
-            .map(|message| Failure { class: ErrorClass::Check, message })
-    });
-    StepResult { sent, done: exchange.done, failure, local: false, headers: Some(exchange.headers) }
+    let failure = poll.or_else(|| examine(step, &step.checks, &exchange, sent, values).err());
+    let failure = failure.or_else(|| capture(step, &exchange, sent, values));
+    StepResult {
+        sent,
+        done: exchange.done,
+        failure,
+        local: false,
+        headers: Some(exchange.headers),
+        phases: exchange.phases,
+    }
+}
+
+fn capture(step: &Step, exchange: &Exchange, sent: Instant, values: &mut Values<'_>) -> Option<Failure> {
+    if step.captures.is_empty() {
+        return None;
+    }
+    let subject = subject(exchange, sent);
+    step.captures
+        .iter()
+        .find_map(|capture| match capture.query.select(&subject) {
+            Ok(found) if !found.is_empty() => {
+                values.captures[capture.slot] = found.into_iter().next();
+                None
+            }
+            Ok(_) => Some(format!("capture {}: {} selects nothing", capture.name, capture.query)),
+            Err(reason) => Some(format!("capture {}: {reason}", capture.name)),
+        })
+        .map(|message| Failure { class: ErrorClass::Check, message })
 }
 
 struct Polling<'a> {
@@ -97,15 +148,15 @@ struct Polling<'a> {
 
 /// Asks until the condition holds. The failure, if any, is the poll's own; the exchange is the last one.
 async fn poll<T: Transport>(
-    transport: &T,
-    target: &str,
+    way: &Way<'_, T>,
     step: &Step,
+    prepared: &Prepared,
     values: &Values<'_>,
     polling: Polling<'_>,
 ) -> (Result<Exchange, ExchangeError>, Option<Failure>) {
     loop {
         let asked = Instant::now();
-        let exchange = match attempt(transport, target, step, polling.request, values).await {
+        let exchange = match attempt(way, step, polling.request, prepared, values).await {
             Ok(exchange) => exchange,
             Err(error) => return (Err(error), None),
         };
@@ -127,19 +178,18 @@ async fn poll<T: Transport>(
 }
 
 async fn attempt<T: Transport>(
-    transport: &T,
-    target: &str,
+    way: &Way<'_, T>,
     step: &Step,
     template: &RequestTemplate,
+    prepared: &Prepared,
     values: &Values<'_>,
 ) -> Result<Exchange, ExchangeError> {
-    let request = build(target, step, template, &values.context()).map_err(|message| ExchangeError {
-        class: ErrorClass::Protocol,
-        message,
-        done: Instant::now(),
-        local: false,
-    })?;
-    transport.exchange(request).await
+    if let Some(request) = &prepared.fixed {
+        return way.transport.exchange(way.lane, request).await;
+    }
+    let request = build(way.target, step, template, &values.context(), prepared.wants)
+        .map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))?;
+    way.transport.exchange(way.lane, &request).await
 }
 
 fn url_of(target: &str, template: &RequestTemplate, context: &Context<'_>) -> String {
@@ -162,6 +212,7 @@ fn build(
     step: &Step,
     template: &RequestTemplate,
     context: &Context<'_>,
+    wants: Wants,
 ) -> Result<Request, String> {
     let url = url_of(target, template, context);
     let mut headers = HeaderMap::with_capacity(template.headers.len() + 1);
@@ -177,18 +228,24 @@ fn build(
         }
         BodyTemplate::Text(text) => Bytes::from(text.render(context)),
     });
-    Ok(Request {
-        method: template.method.clone(),
-        url,
-        headers,
-        body,
-        timeout: Duration::from_nanos(step.timeout_ns),
-    })
+    let timeout = Duration::from_nanos(step.timeout_ns);
+    let mut request = Request::new(template.method.clone(), &url, headers, body, timeout)?;
+    request.wants = wants;
+    Ok(request)
+}
+
+impl HeaderSource for Headers {
+    fn map(&self) -> &HeaderMap {
+        Headers::map(self)
+    }
+}
+
+fn now_unix_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 fn subject(exchange: &Exchange, sent: Instant) -> Subject<'_> {
     let service_ns = exchange.done.duration_since(sent).as_nanos() as u64;
-    let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
     Subject::new(exchange.status, &exchange.headers, &exchange.body, service_ns, now_unix_ms)
 }
 

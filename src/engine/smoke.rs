@@ -1,10 +1,10 @@
-use super::iteration::{Values, describe, perform};
+use super::iteration::{Prepared, Values, Way, describe, perform};
 use super::stop::Interrupt;
 use crate::error_class::ErrorClass;
 use crate::metrics::{SmokeRecord, SmokeStatus, SmokeStep};
 use crate::scenario::{Action, Scenario};
 use crate::secrets::Secrets;
-use crate::transport::Transport;
+use crate::transport::{Lane, Transport};
 
 /// One pass over every smoke step of every scenario, scenarios side by side. The first failure ends its scenario.
 /// A step that may be sent twice is asked again before it fails, and is a near-miss if that helps.
@@ -29,6 +29,8 @@ async fn pass<T: Transport>(
     mut interrupt: Interrupt,
 ) -> Vec<SmokeStep> {
     let mut values = Values::new(scenario, |source| source.smoke_row(0));
+    let (lane, prepared) = (Lane::shared(), Prepared::once());
+    let way = Way { transport, lane: &lane, target };
     let mut steps = Vec::new();
     let mut ended = false;
     for step in scenario.steps.iter().filter(|step| step.in_smoke()) {
@@ -44,7 +46,7 @@ async fn pass<T: Transport>(
             let mut tried_twice = None;
             loop {
                 let result = tokio::select! {
-                    result = perform(transport, target, step, &mut values) => result,
+                    result = perform(&way, step, &prepared, &mut values) => result,
                     () = interrupt.wait() => {
                         ended = true;
                         break;

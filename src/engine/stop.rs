@@ -1,12 +1,14 @@
 use tokio::sync::watch;
 
-/// Why sending ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why sending ended; the later ones outweigh the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopCause {
     /// The schedule is complete and every response came in.
     Done,
     /// The schedule is complete; responses still missing after the drain were cut.
     DrainDeadline,
+    /// An `abort_when` rule: nothing more is sent, what is in flight is waited for as at the end.
+    Abort,
     /// A signal: nothing more is sent, what is in flight is cut.
     Interrupt,
 }
@@ -17,6 +19,7 @@ impl StopCause {
         match self {
             Self::Done => "done",
             Self::DrainDeadline => "drain deadline",
+            Self::Abort => "abort",
             Self::Interrupt => "interrupt",
         }
     }
@@ -42,6 +45,31 @@ impl Interrupt {
     pub async fn wait(&mut self) {
         if self.0.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What the workers hear: to stop before the schedule is complete, and why.
+#[derive(Clone, Debug)]
+pub struct StopSignal(watch::Receiver<StopCause>);
+
+impl StopSignal {
+    #[must_use]
+    pub fn new() -> (watch::Sender<StopCause>, Self) {
+        let (sender, receiver) = watch::channel(StopCause::Done);
+        (sender, Self(receiver))
+    }
+
+    /// Returns when sending shall stop; never, if nothing asks for it.
+    pub async fn wait(&mut self) -> StopCause {
+        self.wait_graver(StopCause::Done).await
+    }
+
+    /// Returns when there is a graver cause than the one that is known.
+    pub async fn wait_graver(&mut self, known: StopCause) -> StopCause {
+        match self.0.wait_for(|cause| *cause > known).await.map(|cause| *cause) {
+            Ok(cause) => cause,
+            Err(_) => std::future::pending().await,
         }
     }
 }

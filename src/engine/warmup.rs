@@ -18,12 +18,13 @@ impl SteadyState {
         self.pieces.entry((block.endpoint, block.start_ms)).or_default().merge(&block.response);
     }
 
-    /// What still moves after `length_ms` of warm-up: an endpoint's index and p50 (ms) in the second and last third.
+    /// What still moves between two instants of the warm-up: an endpoint's index and p50 (ms) in the second and last third.
     #[must_use]
-    pub fn unsteady(&self, length_ms: u64) -> Option<(usize, f64, f64)> {
+    pub fn unsteady(&self, from_ms: u64, to_ms: u64) -> Option<(usize, f64, f64)> {
         let mut thirds: BTreeMap<usize, [Histogram; 2]> = BTreeMap::new();
         for ((endpoint, start_ms), histogram) in &self.pieces {
-            let third = start_ms * 3 / length_ms.max(1);
+            let Some(since_ms) = start_ms.checked_sub(from_ms) else { continue };
+            let third = since_ms * 3 / (to_ms - from_ms).max(1);
             if (1..=2).contains(&third) {
                 thirds.entry(*endpoint).or_default()[third as usize - 1].merge(histogram);
             }
@@ -51,7 +52,8 @@ mod tests {
             (0..40).for_each(|_| response.record(ms * 1_000_000));
             state.add(&Block { endpoint: 3, start_ms, response, warmup: true, ..Block::default() });
         }
-        assert_eq!(state.unsteady(6000).map(|(endpoint, ..)| endpoint), Some(3));
-        assert_eq!(state.unsteady(3000), None);
+        assert_eq!(state.unsteady(0, 6000).map(|(endpoint, ..)| endpoint), Some(3));
+        assert_eq!(state.unsteady(0, 3000), None);
+        assert_eq!(state.unsteady(4000, 6000), None, "what came before is a ramp");
     }
 }

@@ -1,18 +1,21 @@
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use super::arrival::Arrivals;
-use super::iteration::{Values, perform};
+use super::arrival::Slice;
+use super::closed_model::start_users;
+use super::layout::Layout;
+use super::local::Local;
+use super::open_model::{Feed, release_due};
 use super::pacer::Pacer;
-use super::stop::{Interrupt, StopCause};
+use super::recent::Piece;
+use super::stop::{StopCause, StopSignal};
 use crate::machine;
-use crate::metrics::{Block, BlockGrid, ErrorExample, Histogram, Outcome, Recorder, Sample};
+use crate::metrics::{Block, EndpointOwn, ErrorExample, Recorder};
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::Transport;
@@ -21,27 +24,42 @@ use crate::transport::Transport;
 pub const UNDECIDED: u64 = u64::MAX;
 
 const FLUSH: Duration = Duration::from_millis(250);
-const EXAMPLES_A_CLASS: usize = 20;
-const IDENTITIES: usize = 64;
 
-/// What all workers of a look share, read-only but for two atomics.
+/// What all workers of a look share, read-only but for the atomics, which none touches on the way of a request but to
+/// read where the window begins.
 pub struct Shared {
     pub scenarios: Vec<Scenario>,
-    /// For each scenario and step, the endpoint's index, if the step runs under load.
-    pub endpoints: Vec<Vec<Option<usize>>>,
+    pub layout: Layout,
     pub target: String,
     pub seed: u64,
     pub secrets: Secrets,
     pub start: Instant,
     /// Nanoseconds from the start to the measured window, or [`UNDECIDED`].
     pub window_ns: AtomicU64,
-    pub in_flight: AtomicUsize,
+    /// Of the longest scenario.
+    pub length_ns: u64,
+    /// What of the load this process sends.
+    pub slice: Slice,
+    /// Requests in flight at each worker.
+    pub in_flight: Vec<AtomicUsize>,
+    /// For each worker.
     pub in_flight_cap: usize,
     pub drain: Duration,
 }
 
+impl Shared {
+    pub fn slice_of(&self, worker: u64) -> Slice {
+        self.slice.part(worker, self.in_flight.len() as u64)
+    }
+
+    pub fn watches(&self) -> bool {
+        self.scenarios.iter().any(|scenario| !scenario.abort_when.is_empty())
+    }
+}
+
 pub enum Message {
     Closed(Vec<Block>),
+    Recent(Vec<Piece>),
     Finished(Box<Report>),
 }
 
@@ -49,9 +67,9 @@ pub enum Message {
 #[derive(Default)]
 pub struct Report {
     pub blocks: Vec<Block>,
-    /// Send lags of each endpoint's arrivals.
-    pub lag: Vec<Histogram>,
+    pub own: Vec<EndpointOwn>,
     pub dropped: u64,
+    pub unsent: u64,
     pub local_failures: u64,
     /// CPU share of the thread within the measured window.
     pub cpu_busy: Option<f64>,
@@ -59,66 +77,57 @@ pub struct Report {
     pub builds: BTreeSet<String>,
     pub examples: Vec<ErrorExample>,
     pub stop: Option<StopCause>,
-}
-
-/// What the iterations of one worker share.
-struct Local<T> {
-    shared: Arc<Shared>,
-    transport: T,
-    recorder: RefCell<Recorder>,
-    report: RefCell<Report>,
-    in_flight: Cell<usize>,
-    cut: watch::Receiver<bool>,
+    /// When nothing more was sent, since the load began.
+    pub ended_ns: u64,
 }
 
 /// The loop: releases each arrival when it is due, hands out closed blocks, stops in an orderly way.
 pub async fn work<T: Transport + 'static>(
     shared: Arc<Shared>,
     transport: T,
-    grids: Vec<BlockGrid>,
-    mut arrivals: Vec<Arrivals>,
+    number: u64,
     messages: mpsc::UnboundedSender<Message>,
-    mut interrupt: Interrupt,
+    mut stop: StopSignal,
 ) {
     let pacer = Pacer::new();
-    let (cut_sender, cut) = watch::channel(false);
-    let local = Rc::new(Local {
-        shared: shared.clone(),
-        transport,
-        recorder: RefCell::new(Recorder::new(grids)),
-        report: RefCell::default(),
-        in_flight: Cell::new(0),
-        cut,
-    });
-    let mut taken = vec![0u64; arrivals.len()];
+    let slice = shared.slice_of(number);
+    let mut feeds = Feed::all(&shared.scenarios, shared.seed, slice);
+    let local = Rc::new(Local::new(shared.clone(), transport, number));
+    start_users(&local, slice);
     let mut next_flush = Instant::now() + FLUSH;
     let mut cpu_from: Option<(f64, Instant)> = None;
     let cause = loop {
-        let now_ns = elapsed_ns(&shared);
-        let window_ns = shared.window_ns.load(Ordering::Relaxed);
+        let (now_ns, window_ns) = (local.elapsed_ns(), local.window_ns());
         if cpu_from.is_none() && now_ns >= window_ns {
             cpu_from = Some((machine::thread_cpu_s(), Instant::now()));
         }
-        let next_ns = release_due(&local, &mut arrivals, &mut taken, now_ns, window_ns);
+        let next_ns = release_due(&local, &mut feeds, now_ns, window_ns);
         if Instant::now() >= next_flush {
             next_flush += FLUSH;
-            flush(&local, &messages);
+            flush(&local, number, &messages);
         }
-        let Some(next_ns) = next_ns else { break StopCause::Done };
-        let wake = (shared.start + Duration::from_nanos(next_ns)).min(next_flush);
+        if next_ns.is_none() && local.users.get() == 0 {
+            break StopCause::Done;
+        }
+        // Users begin no iteration after the window; one that is under way is waited for while it is drained.
+        if next_ns.is_none() && now_ns >= window_ns.saturating_add(shared.length_ns) {
+            break StopCause::Done;
+        }
+        let wake = next_ns.map_or(next_flush, |ns| (shared.start + Duration::from_nanos(ns)).min(next_flush));
         tokio::select! {
             biased;
-            () = interrupt.wait() => break StopCause::Interrupt,
+            cause = stop.wait() => break cause,
             () = pacer.wait_until(wake) => {}
         }
     };
-    let cause = drain(&local, cause, &cut_sender, &messages, &mut interrupt).await;
+    let ended_ns = local.elapsed_ns();
+    let cpu_busy = cpu_from
+        .map(|(cpu_s, from)| (machine::thread_cpu_s() - cpu_s) / from.elapsed().as_secs_f64().max(1e-3));
+    let cause = drain(&local, cause, number, &messages, &mut stop).await;
     let mut report = local.report.take();
     let recorder = local.recorder.replace(Recorder::new(Vec::new()));
-    (report.blocks, report.lag) = recorder.finish();
-    report.stop = Some(cause);
-    report.cpu_busy = cpu_from
-        .map(|(cpu_s, from)| (machine::thread_cpu_s() - cpu_s) / from.elapsed().as_secs_f64().max(1e-3));
+    (report.blocks, report.own) = recorder.finish();
+    (report.stop, report.cpu_busy, report.ended_ns) = (Some(cause), cpu_busy, ended_ns);
     // A closed channel means that the whole run is being torn down.
     let _ = messages.send(Message::Finished(Box::new(report)));
 }
@@ -127,161 +136,41 @@ pub async fn work<T: Transport + 'static>(
 async fn drain<T: Transport + 'static>(
     local: &Rc<Local<T>>,
     cause: StopCause,
-    cut: &watch::Sender<bool>,
+    number: u64,
     messages: &mpsc::UnboundedSender<Message>,
-    interrupt: &mut Interrupt,
+    stop: &mut StopSignal,
 ) -> StopCause {
     let mut cause = cause;
+    local.stopping.set(cause != StopCause::Done);
     let deadline = Instant::now() + local.shared.drain;
-    while cause == StopCause::Done && local.in_flight.get() > 0 {
+    while cause != StopCause::Interrupt && local.in_flight() + local.open.get() > 0 {
         tokio::select! {
-            () = interrupt.wait() => cause = StopCause::Interrupt,
+            other = stop.wait_graver(cause) => {
+                cause = other;
+                local.stopping.set(true);
+            }
             () = tokio::time::sleep(Duration::from_millis(5)) => {}
         }
-        if Instant::now() >= deadline && cause == StopCause::Done {
-            cause = StopCause::DrainDeadline;
+        flush(local, number, messages);
+        if Instant::now() >= deadline {
+            if cause == StopCause::Done {
+                cause = StopCause::DrainDeadline;
+            }
+            break;
         }
-        flush(local, messages);
     }
-    cut.send_replace(true);
-    while local.in_flight.get() > 0 {
-        tokio::task::yield_now().await;
-    }
+    local.cut();
     cause
 }
 
-fn elapsed_ns(shared: &Shared) -> u64 {
-    shared.start.elapsed().as_nanos() as u64
-}
-
-fn flush<T>(local: &Local<T>, messages: &mpsc::UnboundedSender<Message>) {
-    let window_ns = local.shared.window_ns.load(Ordering::Relaxed);
-    let closed = local.recorder.borrow_mut().close_until(elapsed_ns(&local.shared), window_ns);
+fn flush<T: Transport>(local: &Local<T>, number: u64, messages: &mpsc::UnboundedSender<Message>) {
+    local.shared.in_flight[number as usize].store(local.in_flight(), Ordering::Relaxed);
+    let closed = local.recorder.borrow_mut().close_until(local.elapsed_ns(), local.window_ns());
+    // Nobody listens only while all is being torn down.
     if !closed.is_empty() {
-        // As above: nobody listens only while all is being torn down.
         let _ = messages.send(Message::Closed(closed));
     }
-}
-
-/// Starts every iteration that is due; returns when the next one is, or `None` if no more will come.
-fn release_due<T: Transport + 'static>(
-    local: &Rc<Local<T>>,
-    arrivals: &mut [Arrivals],
-    taken: &mut [u64],
-    now_ns: u64,
-    window_ns: u64,
-) -> Option<u64> {
-    let shared = &local.shared;
-    let mut next_ns = None;
-    for (scenario, schedule) in arrivals.iter().enumerate() {
-        let length_ns = shared.scenarios[scenario].load.as_ref().map_or(0, |load| load.window_ns);
-        let end_ns = window_ns.saturating_add(length_ns);
-        loop {
-            let (index, planned_ns) = schedule.nth(taken[scenario]);
-            if planned_ns >= end_ns {
-                break;
-            }
-            if planned_ns > now_ns {
-                next_ns = Some(next_ns.map_or(planned_ns, |next: u64| next.min(planned_ns)));
-                break;
-            }
-            taken[scenario] += 1;
-            let warmup = planned_ns < window_ns;
-            if shared.in_flight.load(Ordering::Relaxed) >= shared.in_flight_cap {
-                local.report.borrow_mut().dropped += u64::from(!warmup);
-                continue;
-            }
-            local.in_flight.set(local.in_flight.get() + 1);
-            shared.in_flight.fetch_add(1, Ordering::Relaxed);
-            tokio::task::spawn_local(iterate(local.clone(), scenario, index, planned_ns, warmup));
-        }
-    }
-    next_ns
-}
-
-async fn iterate<T: Transport + 'static>(
-    local: Rc<Local<T>>,
-    scenario: usize,
-    index: u64,
-    planned_ns: u64,
-    warmup: bool,
-) {
-    let shared = local.shared.clone();
-    let plan = &shared.scenarios[scenario];
-    let mut values = Values::new(plan, |source| source.row(shared.seed, index));
-    let mut cut = local.cut.clone();
-    let mut planned_ns = planned_ns;
-    let mut first = true;
-    let mut ended = false;
-    for (step, endpoint) in plan.steps.iter().zip(&shared.endpoints[scenario]) {
-        let Some(endpoint) = *endpoint else { continue };
-        let window_ns = shared.window_ns.load(Ordering::Relaxed);
-        if ended {
-            local.recorder.borrow_mut().skipped(endpoint, planned_ns, warmup, window_ns);
-            continue;
-        }
-        local.recorder.borrow_mut().started(endpoint, planned_ns, warmup, window_ns);
-        let asked = Instant::now();
-        let result = tokio::select! {
-            result = perform(&local.transport, &shared.target, step, &mut values) => Some(result),
-            _ = cut.wait_for(|cut| *cut) => None,
-        };
-        let since_start =
-            |instant: Instant| instant.saturating_duration_since(shared.start).as_nanos() as u64;
-        let (sent_ns, done_ns, outcome) = match &result {
-            None => (since_start(asked), elapsed_ns(&shared), Outcome::Cut),
-            Some(result) => {
-                let outcome =
-                    result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
-                (since_start(result.sent), since_start(result.done), outcome)
-            }
-        };
-        let sample = Sample { endpoint, planned_ns, sent_ns, done_ns, outcome, warmup };
-        let mut recorder = local.recorder.borrow_mut();
-        recorder.finished(&sample, window_ns);
-        if first && !warmup {
-            recorder.lag(endpoint, sent_ns.saturating_sub(planned_ns));
-        }
-        drop(recorder);
-        if let Some(result) = result {
-            local.note(plan, step.endpoint.as_str(), &result);
-        }
-        first = false;
-        ended = outcome != Outcome::Ok;
-        planned_ns = done_ns;
-    }
-    shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-    local.in_flight.set(local.in_flight.get() - 1);
-}
-
-impl<T> Local<T> {
-    /// Who answered, and what an error looked like.
-    fn note(&self, plan: &Scenario, endpoint: &str, result: &super::iteration::StepResult) {
-        let mut report = self.report.borrow_mut();
-        report.local_failures += u64::from(result.local);
-        if let Some(headers) = &result.headers {
-            let told = |name: &Option<http::HeaderName>| headers.get(name.as_ref()?)?.to_str().ok();
-            remember(&mut report.instances, told(&plan.identity.instance));
-            remember(&mut report.builds, told(&plan.identity.build));
-        }
-        if let Some(failure) = &result.failure
-            && report.examples.iter().filter(|e| e.class == failure.class).count() < EXAMPLES_A_CLASS
-        {
-            let message = self.shared.secrets.scrub_brief(&failure.message);
-            report.examples.push(ErrorExample {
-                endpoint: endpoint.to_owned(),
-                class: failure.class,
-                message,
-            });
-        }
-    }
-}
-
-fn remember(known: &mut BTreeSet<String>, told: Option<&str>) {
-    if let Some(told) = told
-        && !known.contains(told)
-        && known.len() < IDENTITIES
-    {
-        known.insert(told.to_owned());
+    if let Some(recent) = &local.recent {
+        let _ = messages.send(Message::Recent(recent.borrow_mut().drain()));
     }
 }

@@ -3,7 +3,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::metrics::{Block, EndpointPlan, ErrorExample, LookRecord, RECORD_FORMAT, RunRecord, SmokeRecord};
+use crate::metrics::{
+    Block, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, RunRecord, SmokeRecord,
+    interval_log,
+};
 use crate::store::{read_journal, write_atomic};
 use crate::verdict::Verdict;
 
@@ -18,10 +21,10 @@ pub enum Entry {
     /// A look without its measurements.
     Look(Box<LookRecord>),
     Block(Box<Block>),
-    /// The same look again, with all but its blocks, and the send lags of its endpoints.
+    /// The same look again, with all but its blocks, and what is known of its endpoints only at the end.
     LookEnded {
         look: Box<LookRecord>,
-        lag_p99_us: Vec<Option<f64>>,
+        endpoints: Vec<EndpointEnd>,
         examples: Vec<ErrorExample>,
     },
     Ended {
@@ -29,46 +32,78 @@ pub enum Entry {
     },
 }
 
-/// Builds the record. A journal that breaks off gives a record that says so.
-pub fn assemble(entries: Vec<Entry>) -> Option<RunRecord> {
-    let mut entries = entries.into_iter();
-    let Some(Entry::Started(record)) = entries.next() else { return None };
-    let mut record = *record;
-    record.interrupted = Some("crash".into());
-    let plans: Vec<EndpointPlan> = record.scenarios.iter().flat_map(|s| s.endpoints.clone()).collect();
-    let mut open: Option<(LookRecord, Vec<Block>)> = None;
-    let close = |record: &mut RunRecord, look: Option<(LookRecord, Vec<Block>)>| {
-        if let Some((mut look, blocks)) = look {
-            look.absorb(&plans, blocks);
-            record.runs.push(look);
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EndpointEnd {
+    pub lag_p99_us: Option<f64>,
+    pub phases: PhaseHistograms,
+}
+
+/// Builds the record from the journal. One that breaks off gives a record that says so.
+///
+/// # Errors
+/// If it cannot be read, or makes no sense.
+pub fn assemble(path: &Path) -> Result<RunRecord> {
+    let mut assembly = Assembly::default();
+    let mut sound = true;
+    read_journal(path, |entry| sound &= assembly.take(entry).is_some())?;
+    let record = assembly.finish().filter(|_| sound);
+    record.ok_or_else(|| Error::input(path, "read journal", "it is not whole"))
+}
+
+/// A record in the making.
+#[derive(Default)]
+struct Assembly {
+    record: Option<RunRecord>,
+    open: Option<(Box<LookRecord>, LookBuilder)>,
+}
+
+impl Assembly {
+    /// `None`: the entry does not belong here.
+    fn take(&mut self, entry: Entry) -> Option<()> {
+        if let Entry::Started(record) = entry {
+            if self.record.is_some() {
+                return None;
+            }
+            self.record = Some(RunRecord { interrupted: Some("crash".into()), ..*record });
+            return Some(());
         }
-    };
-    for entry in entries {
+        let record = self.record.as_mut()?;
         match entry {
             Entry::Started(_) => return None,
             Entry::Smoke(smoke) => record.smoke = Some(smoke),
             Entry::NotReady(reason) => record.not_ready = Some(reason),
             Entry::Look(look) => {
-                close(&mut record, open.take());
-                open = Some((*look, Vec::new()));
+                let plans = record.scenarios.iter().flat_map(|s| s.endpoints.clone()).collect();
+                self.close();
+                self.open = Some((look, LookBuilder::new(plans)));
             }
-            Entry::Block(block) => open.as_mut()?.1.push(*block),
-            Entry::LookEnded { look, lag_p99_us, examples } => {
-                let (_, blocks) = open.take()?;
-                close(&mut record, Some((*look, blocks)));
+            Entry::Block(block) => self.open.as_mut()?.1.add(*block)?,
+            Entry::LookEnded { look, endpoints, examples } => {
+                self.open.as_mut()?.0 = look;
+                self.close();
+                let record = self.record.as_mut()?;
                 let ended = record.runs.last_mut()?;
-                ended
-                    .endpoints
-                    .iter_mut()
-                    .zip(lag_p99_us)
-                    .for_each(|(endpoint, lag)| endpoint.lag_p99_us = lag);
+                for (endpoint, end) in ended.endpoints.iter_mut().zip(endpoints) {
+                    (endpoint.lag_p99_us, endpoint.phases) = (end.lag_p99_us, end.phases);
+                }
                 record.error_examples.extend(examples);
             }
             Entry::Ended { interrupted } => record.interrupted = interrupted,
         }
+        Some(())
     }
-    close(&mut record, open);
-    Some(record)
+
+    fn close(&mut self) {
+        if let (Some((mut look, builder)), Some(record)) = (self.open.take(), &mut self.record) {
+            builder.finish(&mut look);
+            record.runs.push(*look);
+        }
+    }
+
+    fn finish(mut self) -> Option<RunRecord> {
+        self.close();
+        self.record
+    }
 }
 
 /// Reads a record from `run.json`, from a run's folder, or from the journal that a crashed run left there.
@@ -79,9 +114,7 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
     let file = if path.is_dir() { path.join("run.json") } else { path.to_owned() };
     let journal = journal_path(path);
     if path.is_dir() && !file.exists() && journal.exists() {
-        let entries = read_journal(&journal)?;
-        return assemble(entries)
-            .ok_or_else(|| Error::input(&journal, "read journal", "it has no beginning"));
+        return assemble(&journal);
     }
     let hint = "give a run's folder or its run.json";
     let bytes = std::fs::read(&file).map_err(|e| Error::input(&file, "read record", e).with_hint(hint))?;
@@ -102,7 +135,7 @@ pub fn journal_path(out: &Path) -> PathBuf {
     out.join("journal")
 }
 
-/// Writes `run.json` and `verdict.json`.
+/// Writes `run.json`, `latency.hlog` where load was sent, and `verdict.json`.
 ///
 /// # Errors
 /// With the path.
@@ -110,6 +143,11 @@ pub fn write_results(out: &Path, record: &RunRecord, verdict: &Verdict) -> Resul
     let (run, judged) = (out.join("run.json"), out.join("verdict.json"));
     let bytes = serde_json::to_vec(record).map_err(|e| Error::output(&run, "write", e))?;
     write_atomic(&run, &bytes)?;
+    if !record.runs.is_empty() {
+        let log = out.join("latency.hlog");
+        let bytes = interval_log(record).map_err(|e| Error::output(&log, "write", e))?;
+        write_atomic(&log, &bytes)?;
+    }
     let mut bytes = serde_json::to_vec_pretty(verdict).map_err(|e| Error::output(&judged, "write", e))?;
     bytes.push(b'\n');
     write_atomic(&judged, &bytes)

@@ -4,18 +4,19 @@ use std::time::Duration;
 use http::HeaderName;
 use jiff::Timestamp;
 
-use super::journal::{Entry, assemble, journal_path, write_results};
+use super::journal::{EndpointEnd, Entry, assemble, journal_path, write_results};
 use super::record::{environment, scenario_records, seed};
 use super::target::{Target, TargetSpec, wait_ready};
-use crate::engine::{Event, Interrupt, LoadOutcome, LoadRequest, run_load, run_smoke};
+use crate::engine::{Event, Interrupt, LoadOutcome, LoadRequest, Slice, run_load, run_smoke};
 use crate::error::{Error, Result};
 use crate::metrics::{
-    Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, SmokeRecord, WarmupRecord,
+    Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, ShardRecord, SmokeRecord,
+    WarmupRecord,
 };
 use crate::scenario::{Identity, Scenario};
 use crate::secrets::{Secrets, without_userinfo};
-use crate::store::{Journal, read_journal};
-use crate::transport::{HttpTransport, TransportOptions};
+use crate::store::Journal;
+use crate::transport::{AnyTransport, Kind, TransportOptions};
 use crate::verdict::{Allow, Judgement, Reference, Verdict, judge};
 
 const IN_FLIGHT_CAP: usize = 10_000;
@@ -43,6 +44,17 @@ pub struct GateRequest {
     /// Functional checks before, or instead of, the load.
     pub smoke: bool,
     pub load: bool,
+    pub transport: TransportOptions,
+    /// One transport for everything; else reqwest for smoke and readiness, `wire` for the load.
+    pub kind: Option<Kind>,
+    /// Of the load, if not all of it.
+    pub shard: Option<ShardRecord>,
+}
+
+impl GateRequest {
+    fn slice(&self) -> Slice {
+        self.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count })
+    }
 }
 
 /// What a caller may want to show while it runs.
@@ -93,7 +105,6 @@ struct Run {
     interrupt: Interrupt,
     journal: Journal,
     id: String,
-    transport: TransportOptions,
 }
 
 impl Run {
@@ -115,16 +126,20 @@ impl Run {
             env: request.env.clone(),
             plan: request.plan.clone(),
             environment: environment(),
-            scenarios: if request.load { scenario_records(&request.scenarios) } else { Vec::new() },
+            scenarios: if request.load {
+                scenario_records(&request.scenarios, request.slice())
+            } else {
+                Vec::new()
+            },
             smoke: None,
             runs: Vec::new(),
             error_examples: Vec::new(),
             interrupted: None,
             not_ready: None,
+            shard: request.shard,
         };
         journal.append(&[Entry::Started(Box::new(record))])?;
-        let transport = TransportOptions { user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")) };
-        Ok(Self { request, interrupt, journal, id, transport })
+        Ok(Self { request, interrupt, journal, id })
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
@@ -162,6 +177,11 @@ impl Run {
         Ok(())
     }
 
+    /// For smoke and readiness.
+    fn functional(&self) -> Result<AnyTransport> {
+        AnyTransport::new(self.request.kind.unwrap_or(Kind::Http), &self.request.transport)
+    }
+
     async fn restart(&mut self) -> Result<()> {
         let Some(hook) = &self.request.restart_hook else { return Ok(()) };
         let fail = |what: String| Error::harness(format!("the restart hook `{hook}` {what}"));
@@ -192,7 +212,7 @@ impl Run {
         let restarted = look > 1 && self.request.restart_hook.is_some();
         let Some(within) = self.request.wait.or(restarted.then_some(RESTART_READY)) else { return Ok(true) };
         observe(GateEvent::Waiting);
-        let transport = HttpTransport::new(&self.transport)?;
+        let transport = self.functional()?;
         match wait_ready(&transport, &target.url, within, self.interrupt.clone()).await {
             Ok(()) => Ok(true),
             Err(_) if self.interrupt.signal().is_some() => Ok(false),
@@ -208,7 +228,7 @@ impl Run {
             return Ok(true);
         }
         observe(GateEvent::SmokeStarted);
-        let transport = HttpTransport::new(&self.transport)?;
+        let transport = self.functional()?;
         let GateRequest { scenarios, secrets, .. } = &self.request;
         let smoke = run_smoke(&transport, &target.url, scenarios, secrets, &self.interrupt).await;
         observe(GateEvent::SmokeDone(&smoke));
@@ -231,11 +251,11 @@ impl Run {
             instance_id: self.request.invocation.clone(),
             seed: seed(scenarios),
             started: Timestamp::now().to_string(),
-            window_ms: loads().map(|l| l.window_ns / 1_000_000).max().unwrap_or(0),
+            window_ms: loads().map(|l| l.window_ns() / 1_000_000).max().unwrap_or(0),
             stages: scenarios
                 .iter()
                 .zip(loads())
-                .map(|(s, l)| format!("{}: {} for {} s", s.feature, l.rate, l.window_ns as f64 / 1e9))
+                .map(|(s, l)| format!("{}: {}", s.feature, l.described()))
                 .collect(),
             stop: "crash".into(),
             ..LookRecord::default()
@@ -246,7 +266,9 @@ impl Run {
             target: target.url.clone(),
             seed: record.seed,
             secrets: self.request.secrets.clone(),
-            transport: self.transport.clone(),
+            kind: self.request.kind.unwrap_or(Kind::Wire),
+            transport: self.request.transport.clone(),
+            slice: self.request.slice(),
             workers: crate::machine::cores(),
             in_flight_cap: IN_FLIGHT_CAP,
             drain: DRAIN,
@@ -267,8 +289,12 @@ impl Run {
         })
         .await?;
         self.describe(&mut record, &outcome);
-        let LoadOutcome { lag_p99_us, examples, .. } = outcome;
-        self.journal.append(&[Entry::LookEnded { look: Box::new(record), lag_p99_us, examples }])
+        let LoadOutcome { endpoints, examples, .. } = outcome;
+        let endpoints = endpoints
+            .into_iter()
+            .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
+            .collect();
+        self.journal.append(&[Entry::LookEnded { look: Box::new(record), endpoints, examples }])
     }
 
     /// Who answered, and how the sending went.
@@ -302,13 +328,11 @@ impl Run {
             ..WarmupRecord::default()
         };
         record.generator = outcome.generator.clone();
+        record.abort = outcome.abort.clone();
     }
 
     fn assemble(&self) -> Result<RunRecord> {
-        let path = journal_path(&self.request.out);
-        let entries = read_journal(&path)?;
-        let mut record =
-            assemble(entries).ok_or_else(|| Error::output(&path, "read back", "the journal is not whole"))?;
+        let mut record = assemble(&journal_path(&self.request.out))?;
         record.interrupted = self.interrupt.signal().map(str::to_owned);
         Ok(record)
     }

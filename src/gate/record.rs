@@ -1,9 +1,11 @@
 use jiff::Timestamp;
 
 use crate::digest::sha256_hex;
+use crate::engine::{EndpointSpec, Layout, Slice};
 use crate::machine;
 use crate::metrics::{EndpointPlan, Environment, ScenarioRecord};
-use crate::scenario::{Action, Scenario};
+use crate::scenario::{Action, Scenario, Step};
+use crate::units::Rules;
 
 /// A name for this invocation that sorts by time.
 #[must_use]
@@ -15,38 +17,47 @@ pub fn run_id() -> String {
 
 /// What the record says of the scenarios: everything that judging them again takes.
 #[must_use]
-pub fn scenario_records(scenarios: &[Scenario]) -> Vec<ScenarioRecord> {
+pub fn scenario_records(scenarios: &[Scenario], slice: Slice) -> Vec<ScenarioRecord> {
+    let layout = Layout::new(scenarios, seed(scenarios), slice);
     scenarios
         .iter()
-        .map(|scenario| ScenarioRecord {
+        .enumerate()
+        .map(|(number, scenario)| ScenarioRecord {
             file: scenario.path.display().to_string(),
             feature: scenario.feature.clone(),
             owner: scenario.owner.clone(),
             digest: scenario.digest.clone(),
-            endpoints: scenario
-                .load_steps()
-                .filter_map(|(_, step)| {
-                    let load = scenario.load.as_ref()?;
-                    let request = step.action.request();
-                    let poll = if matches!(step.action, Action::Poll { .. }) { "poll " } else { "" };
-                    Some(EndpointPlan {
-                        endpoint: step.endpoint.clone(),
-                        digest: step.digest.clone(),
-                        request: format!("{poll}{} {}", request.method, request.url.canonical()),
-                        line: step.line,
-                        rate_per_s: load.rate.per_second(),
-                        planned: load.arrivals(),
-                        rules: step.rules.clone(),
-                    })
-                })
+            endpoints: layout
+                .endpoints
+                .iter()
+                .filter(|spec| spec.scenario == number)
+                .map(|spec| endpoint_plan(&scenario.steps[spec.step], spec))
                 .collect(),
         })
         .collect()
 }
 
+fn endpoint_plan(step: &Step, spec: &EndpointSpec) -> EndpointPlan {
+    let request = step.action.request();
+    let poll = if matches!(step.action, Action::Poll { .. }) { "poll " } else { "" };
+    EndpointPlan {
+        endpoint: spec.name.clone(),
+        digest: step.digest.clone(),
+        request: format!("{poll}{} {}", request.method, request.url.canonical()),
+        line: step.line,
+        rate_per_s: spec.rate_per_s,
+        planned: spec.planned,
+        rules: if spec.judged { step.rules.clone() } else { Rules::default() },
+        users: spec.users,
+        length_ms: spec.length_ns / 1_000_000,
+        shown_only: !spec.judged,
+    }
+}
+
 /// The same scenarios give the same seed, on every look and shard.
+#[must_use]
 pub fn seed(scenarios: &[Scenario]) -> u64 {
-    let digests: String = scenarios.iter().map(|s| s.digest.as_str()).collect();
+    let digests: String = scenarios.iter().filter(|s| s.load.is_some()).map(|s| s.digest.as_str()).collect();
     u64::from_str_radix(&sha256_hex(digests.as_bytes())[..16], 16).unwrap_or_default()
 }
 

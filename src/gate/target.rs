@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 
 use crate::engine::Interrupt;
 use crate::error::{Error, Result};
-use crate::transport::{Request, Transport};
+use crate::transport::{Lane, Request, Transport};
 
 /// What is put under load.
 #[derive(Clone, Debug)]
@@ -84,15 +84,10 @@ pub async fn wait_ready<T: Transport>(
     mut interrupt: Interrupt,
 ) -> std::result::Result<(), String> {
     let deadline = Instant::now() + within;
+    let request = Request::new(Method::GET, url, HeaderMap::new(), None, Duration::from_secs(2))?;
+    let lane = Lane::shared();
     loop {
-        let request = Request {
-            method: Method::GET,
-            url: url.to_owned(),
-            headers: HeaderMap::new(),
-            body: None,
-            timeout: Duration::from_secs(2),
-        };
-        let reason = match transport.exchange(request).await {
+        let reason = match transport.exchange(&lane, &request).await {
             Ok(exchange) if exchange.status < 500 => return Ok(()),
             Ok(exchange) => format!("it answers {}", exchange.status),
             Err(error) => error.message,

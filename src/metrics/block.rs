@@ -9,9 +9,11 @@ use crate::error_class::ErrorClass;
 const QUARTER_NS: u64 = 250_000_000;
 const LEAST_REQUESTS: f64 = 50.0;
 
-/// How an endpoint's measured window is cut into blocks.
+/// How an endpoint's stage of the measured window is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockGrid {
+    /// From the window's beginning to the stage's.
+    pub origin_ns: u64,
     pub length_ns: u64,
     /// Blocks in the window; later requests belong to the last one.
     pub count: u64,
@@ -23,12 +25,31 @@ impl BlockGrid {
     pub fn new(rate_per_s: f64, window_ns: u64) -> Self {
         let quarters = (LEAST_REQUESTS / rate_per_s / 0.25 - 1e-9).ceil().max(1.0) as u64;
         let length_ns = (quarters * QUARTER_NS).min(window_ns.max(1));
-        Self { length_ns, count: (window_ns / length_ns).max(1) }
+        Self { origin_ns: 0, length_ns, count: (window_ns / length_ns).max(1) }
+    }
+
+    /// Closed model: how many requests there will be is not known, so about sixty blocks of ¼ s to 5 s.
+    #[must_use]
+    pub fn of_users(window_ns: u64) -> Self {
+        let quarters = (window_ns / 60).div_ceil(QUARTER_NS).clamp(1, 20);
+        let length_ns = (quarters * QUARTER_NS).min(window_ns.max(1));
+        Self { origin_ns: 0, length_ns, count: (window_ns / length_ns).max(1) }
+    }
+
+    #[must_use]
+    pub fn starting_at(self, origin_ns: u64) -> Self {
+        Self { origin_ns, ..self }
     }
 
     #[must_use]
     pub fn index(self, since_window_ns: u64) -> u64 {
-        (since_window_ns / self.length_ns).min(self.count - 1)
+        (since_window_ns.saturating_sub(self.origin_ns) / self.length_ns).min(self.count - 1)
+    }
+
+    /// Where block `index` begins, in nanoseconds since the window did.
+    #[must_use]
+    pub fn start_ns(self, index: u64) -> u64 {
+        self.origin_ns + index * self.length_ns
     }
 }
 
@@ -119,6 +140,15 @@ mod tests {
                 (length_ms, count),
                 "{rate}/s for {window_s} s"
             );
+        }
+    }
+
+    #[test]
+    fn virtual_users_have_about_sixty_blocks() {
+        for (window_s, length_ms, count) in [(10, 250, 40), (30, 500, 60), (120, 2000, 60), (3600, 5000, 720)]
+        {
+            let grid = BlockGrid::of_users(window_s * 1_000_000_000);
+            assert_eq!((grid.length_ns / 1_000_000, grid.count), (length_ms, count), "{window_s} s");
         }
     }
 

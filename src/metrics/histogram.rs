@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2DeflateSerializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Latencies in nanoseconds, 1 µs to 1 h, three significant digits (the only door to `hdrhistogram`).
+/// Latencies in nanoseconds, 1 µs to 1 h, three significant digits (with the interval log the only door to `hdrhistogram`).
 ///
 /// A block holds a few dozen samples, for which a full array of counts (192 KiB) would be waste; so counts are kept as
 /// pairs until there are many of them. What is recorded is the same either way.
@@ -55,7 +55,7 @@ impl Histogram {
         }
     }
 
-    fn dense(&self) -> Cow<'_, hdrhistogram::Histogram<u64>> {
+    pub(super) fn dense(&self) -> Cow<'_, hdrhistogram::Histogram<u64>> {
         match &self.0 {
             Counts::Dense(histogram) => Cow::Borrowed(histogram),
             Counts::Sparse(pairs) => {

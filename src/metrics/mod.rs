@@ -3,16 +3,20 @@
 
 mod block;
 mod histogram;
+mod interval_log;
+mod phase;
 mod recorder;
 mod run_record;
 mod sample;
 
 pub use block::{Block, BlockGrid};
 pub use histogram::Histogram;
-pub use recorder::Recorder;
+pub use interval_log::interval_log;
+pub use phase::PhaseHistograms;
+pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
-    EndpointPlan, EndpointRecord, Environment, ErrorExample, GeneratorRecord, JudgementPlan, LookRecord,
-    RECORD_FORMAT, Repeat, RunRecord, ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock,
-    WarmupRecord,
+    AbortRecord, EndpointPlan, EndpointRecord, Environment, ErrorExample, GeneratorRecord, JudgementPlan,
+    LookBuilder, LookRecord, RECORD_FORMAT, Repeat, RunRecord, ScenarioRecord, ShardRecord, SmokeRecord,
+    SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};

@@ -1,20 +1,35 @@
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use super::block::{Block, BlockGrid};
 use super::histogram::Histogram;
+use super::phase::PhaseHistograms;
 use super::sample::Sample;
+use crate::phases::Phases;
 
 const WARMUP_GRID_NS: u64 = 250_000_000;
 
 /// A worker's own record of its requests: open blocks, handed out once nothing in them can change.
 pub struct Recorder {
     grids: Vec<BlockGrid>,
-    open: BTreeMap<Key, OpenBlock>,
-    /// sent − planned of each arrival's first request in the measured window, a histogram for each endpoint.
-    lag: Vec<Histogram>,
+    /// Open blocks of each endpoint: of the measured window, and of the warm-up.
+    tracks: Vec<[Track; 2]>,
+    own: Vec<EndpointOwn>,
 }
 
-type Key = (usize, bool, u64);
+/// What is kept of an endpoint as a whole.
+#[derive(Clone, Default)]
+pub struct EndpointOwn {
+    /// sent − planned of each arrival's first request in the measured window.
+    pub lag: Histogram,
+    pub phases: PhaseHistograms,
+}
+
+/// Neighbouring blocks by their index, the oldest first.
+#[derive(Default)]
+struct Track {
+    first: u64,
+    open: VecDeque<Option<OpenBlock>>,
+}
 
 #[derive(Default)]
 struct OpenBlock {
@@ -25,8 +40,9 @@ struct OpenBlock {
 impl Recorder {
     #[must_use]
     pub fn new(grids: Vec<BlockGrid>) -> Self {
-        let lag = vec![Histogram::default(); grids.len()];
-        Self { grids, open: BTreeMap::new(), lag }
+        let tracks = grids.iter().map(|_| <[Track; 2]>::default()).collect();
+        let own = vec![EndpointOwn::default(); grids.len()];
+        Self { grids, tracks, own }
     }
 
     /// A request planned at `planned_ns` is about to be sent. `window_ns` is where the measured window begins.
@@ -35,10 +51,13 @@ impl Recorder {
     }
 
     /// The counterpart of [`Recorder::started`].
-    pub fn finished(&mut self, sample: &Sample, window_ns: u64) {
+    pub fn finished(&mut self, sample: &Sample, phases: &Phases, window_ns: u64) {
         let slot = self.slot(sample.endpoint, sample.planned_ns, sample.warmup, window_ns);
         slot.in_flight -= 1;
         slot.block.add(sample);
+        if !sample.warmup {
+            self.own[sample.endpoint].phases.add(phases);
+        }
     }
 
     /// A step that was not tried, at the instant where its iteration ended.
@@ -47,66 +66,93 @@ impl Recorder {
     }
 
     pub fn lag(&mut self, endpoint: usize, lag_ns: u64) {
-        self.lag[endpoint].record(lag_ns);
+        self.own[endpoint].lag.record(lag_ns);
     }
 
     /// Hands out every block that ends by `released_ns` (no later arrival can fall into it) and waits for no response.
     pub fn close_until(&mut self, released_ns: u64, window_ns: u64) -> Vec<Block> {
-        let grids = &self.grids;
-        let closed: Vec<Key> = self
-            .open
-            .iter()
-            .filter(|((endpoint, warmup, index), open)| {
-                let (length, last, origin) = if *warmup {
-                    (WARMUP_GRID_NS, false, 0)
-                } else {
-                    let grid = grids[*endpoint];
-                    (grid.length_ns, *index + 1 >= grid.count, window_ns)
-                };
-                !last && open.in_flight == 0 && origin.saturating_add((index + 1) * length) <= released_ns
-            })
-            .map(|(key, _)| *key)
-            .collect();
-        closed.iter().filter_map(|key| self.open.remove(key)).map(|open| open.block).collect()
+        let mut closed = Vec::new();
+        for (tracks, grid) in self.tracks.iter_mut().zip(&self.grids) {
+            for (warmup, track) in [false, true].into_iter().zip(tracks) {
+                track.close(&mut closed, |index| {
+                    if warmup {
+                        (index + 1) * WARMUP_GRID_NS <= released_ns
+                    } else {
+                        // Later requests belong to the last block, so it stays open.
+                        index + 1 < grid.count
+                            && window_ns.saturating_add(grid.start_ns(index + 1)) <= released_ns
+                    }
+                });
+            }
+        }
+        closed
     }
 
-    /// Hands out all that is left, and the send lags.
+    /// Hands out all that is left.
     #[must_use]
-    pub fn finish(self) -> (Vec<Block>, Vec<Histogram>) {
-        (self.open.into_values().map(|open| open.block).collect(), self.lag)
+    pub fn finish(self) -> (Vec<Block>, Vec<EndpointOwn>) {
+        let left = self.tracks.into_iter().flatten().flat_map(|track| track.open).flatten();
+        (left.map(|open| open.block).collect(), self.own)
     }
 
     fn slot(&mut self, endpoint: usize, at_ns: u64, warmup: bool, window_ns: u64) -> &mut OpenBlock {
-        let (index, length_ns) = if warmup {
-            (at_ns / WARMUP_GRID_NS, WARMUP_GRID_NS)
-        } else {
-            let grid = self.grids[endpoint];
-            (grid.index(at_ns.saturating_sub(window_ns)), grid.length_ns)
-        };
-        self.open.entry((endpoint, warmup, index)).or_insert_with(|| OpenBlock {
-            in_flight: 0,
-            block: Block {
-                endpoint,
-                index,
-                warmup,
-                start_ms: index * length_ns / 1_000_000,
-                len_ms: length_ns / 1_000_000,
-                ..Block::default()
-            },
+        let grid = self.grids[endpoint];
+        let index = if warmup { at_ns / WARMUP_GRID_NS } else { grid.index(at_ns.saturating_sub(window_ns)) };
+        self.tracks[endpoint][usize::from(warmup)].slot(index).get_or_insert_with(|| {
+            let (start_ns, length_ns) = if warmup {
+                (index * WARMUP_GRID_NS, WARMUP_GRID_NS)
+            } else {
+                (grid.start_ns(index), grid.length_ns)
+            };
+            let (start_ms, len_ms) = (start_ns / 1_000_000, length_ns / 1_000_000);
+            let block = Block { endpoint, index, warmup, start_ms, len_ms, ..Block::default() };
+            OpenBlock { in_flight: 0, block }
         })
+    }
+}
+
+impl Track {
+    fn slot(&mut self, index: u64) -> &mut Option<OpenBlock> {
+        if self.open.is_empty() {
+            self.first = index;
+        }
+        // A block that was closed already gets a second piece; pieces add up.
+        while index < self.first {
+            self.open.push_front(None);
+            self.first -= 1;
+        }
+        let at = (index - self.first) as usize;
+        while self.open.len() <= at {
+            self.open.push_back(None);
+        }
+        &mut self.open[at]
+    }
+
+    fn close(&mut self, closed: &mut Vec<Block>, is_over: impl Fn(u64) -> bool) {
+        for (index, slot) in (self.first..).zip(&mut self.open) {
+            if slot.as_ref().is_some_and(|open| open.in_flight == 0 && is_over(index)) {
+                closed.extend(slot.take().map(|open| open.block));
+            }
+        }
+        while let Some(None) = self.open.front() {
+            self.open.pop_front();
+            self.first += 1;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::super::sample::Outcome;
     use super::*;
     use crate::error_class::ErrorClass;
 
-    fn merged(recorders: Vec<Recorder>) -> BTreeMap<Key, Block> {
-        let mut all: BTreeMap<Key, Block> = BTreeMap::new();
+    fn merged(recorders: Vec<Recorder>) -> BTreeMap<(usize, bool, u64), Block> {
+        let mut all: BTreeMap<(usize, bool, u64), Block> = BTreeMap::new();
         for block in recorders.into_iter().flat_map(|recorder| recorder.finish().0) {
             match all.entry((block.endpoint, block.warmup, block.index)) {
                 std::collections::btree_map::Entry::Occupied(mut same) => same.get_mut().merge(&block),
@@ -136,7 +182,7 @@ mod tests {
                 let sample = Sample { endpoint, planned_ns, sent_ns: planned_ns + 1, done_ns: planned_ns + took, outcome, warmup };
                 for recorder in [&mut one, &mut many[worker]] {
                     recorder.started(endpoint, planned_ns, warmup, window_ns);
-                    recorder.finished(&sample, window_ns);
+                    recorder.finished(&sample, &Phases::default(), window_ns);
                 }
             }
             prop_assert_eq!(merged(vec![one]), merged(many));
@@ -156,7 +202,7 @@ mod tests {
             outcome: Outcome::Ok,
             warmup: false,
         };
-        recorder.finished(&sample, 0);
+        recorder.finished(&sample, &Phases::default(), 0);
         assert!(recorder.close_until(200_000_000, 0).is_empty());
         assert_eq!(recorder.close_until(250_000_000, 0).len(), 1);
     }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::block::Block;
 use super::histogram::Histogram;
+use super::phase::PhaseHistograms;
 use crate::error_class::ErrorClass;
-use crate::units::Rules;
+use crate::units::{Metric, Rules};
 
 /// The version of `run.json` that this build writes. Later builds read every earlier one.
 pub const RECORD_FORMAT: u32 = 1;
@@ -32,6 +33,16 @@ pub struct RunRecord {
     pub interrupted: Option<String>,
     /// Why the target never became ready, if it did not.
     pub not_ready: Option<String>,
+    /// Which part of the load this is, if it is not all of it.
+    #[serde(default)]
+    pub shard: Option<ShardRecord>,
+}
+
+/// Every `count`-th arrival or virtual user, from `index` on (0-based).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    pub index: u64,
+    pub count: u64,
 }
 
 /// How the run is to be judged; `compare` replays it.
@@ -82,10 +93,20 @@ pub struct EndpointPlan {
     pub request: String,
     /// The scenario's line, for annotations.
     pub line: usize,
+    /// Mean of the stage; 0 in the closed model.
     pub rate_per_s: f64,
-    /// Requests in one look's measured window.
+    /// Requests in one look's measured window; 0 in the closed model, where they are not known beforehand.
     pub planned: u64,
     pub rules: Rules,
+    /// Virtual users, in the closed model.
+    #[serde(default)]
+    pub users: Option<u32>,
+    /// Length of the stage; 0 where a record of an earlier version does not say.
+    #[serde(default)]
+    pub length_ms: u64,
+    /// A ramp: shown, not judged.
+    #[serde(default)]
+    pub shown_only: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -147,6 +168,25 @@ pub struct LookRecord {
     pub endpoints: Vec<EndpointRecord>,
     pub blocks: Vec<TimelineBlock>,
     pub generator: GeneratorRecord,
+    /// The rule that ended the load early.
+    #[serde(default)]
+    pub abort: Option<AbortRecord>,
+}
+
+/// What an `abort_when` rule saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AbortRecord {
+    pub endpoint: String,
+    pub metric: Metric,
+    /// Milliseconds or a fraction.
+    pub above: f64,
+    pub observed: f64,
+    /// Within the rule's window.
+    pub requests: u64,
+    pub errors: u64,
+    pub window_ms: u64,
+    /// Since the load began.
+    pub at_ms: u64,
 }
 
 /// Shown, never judged.
@@ -175,6 +215,8 @@ pub struct EndpointRecord {
     pub error: Histogram,
     /// Of an endpoint that starts an iteration; with few samples a lower quantile stands in.
     pub lag_p99_us: Option<f64>,
+    #[serde(default)]
+    pub phases: PhaseHistograms,
 }
 
 impl EndpointRecord {
@@ -212,6 +254,9 @@ pub struct GeneratorRecord {
     pub cpu_busy: Option<f64>,
     /// Connections or sockets that this machine itself refused (descriptors, ports).
     pub local_failures: u64,
+    /// Arrivals that were still waiting to be sent when the window had ended.
+    #[serde(default)]
+    pub unsent_arrivals: u64,
 }
 
 /// A failed request, scrubbed and cut.
@@ -222,22 +267,19 @@ pub struct ErrorExample {
     pub message: String,
 }
 
-impl LookRecord {
-    /// Adds closed blocks, pieces of one block included, and derives the endpoints' totals from them.
-    pub fn absorb(&mut self, plans: &[EndpointPlan], blocks: impl IntoIterator<Item = Block>) {
-        let mut whole: BTreeMap<(usize, u64), Block> = BTreeMap::new();
-        let mut warm = Histogram::default();
-        for block in blocks {
-            if block.warmup {
-                self.warmup.requests += block.planned;
-                self.warmup.errors += block.error_count();
-                warm.merge(&block.response);
-                continue;
-            }
-            whole.entry((block.endpoint, block.index)).and_modify(|b| b.merge(&block)).or_insert(block);
-        }
-        self.warmup.p50_ms = warm.quantile_ms(0.5);
-        self.endpoints = plans
+/// Puts a look together from its blocks, one at a time, so that only what is kept is held in memory.
+pub struct LookBuilder {
+    plans: Vec<EndpointPlan>,
+    endpoints: Vec<EndpointRecord>,
+    timeline: BTreeMap<(usize, u64), TimelineBlock>,
+    warmup: WarmupRecord,
+    warm: Histogram,
+}
+
+impl LookBuilder {
+    #[must_use]
+    pub fn new(plans: Vec<EndpointPlan>) -> Self {
+        let endpoints = plans
             .iter()
             .map(|plan| EndpointRecord {
                 endpoint: plan.endpoint.clone(),
@@ -245,30 +287,66 @@ impl LookRecord {
                 ..EndpointRecord::default()
             })
             .collect();
-        for block in whole.into_values() {
-            let total = &mut self.endpoints[block.endpoint];
-            total.requests += block.planned;
-            total.cut += block.cut;
-            total.censored += block.censored;
-            total.skipped += block.skipped;
-            for (class, count) in &block.errors {
-                *total.errors.entry(*class).or_default() += count;
-            }
-            total.response.merge(&block.response);
-            total.service.merge(&block.service);
-            total.error.merge(&block.error);
-            self.blocks.push(TimelineBlock {
-                start_ms: block.start_ms,
-                len_ms: block.len_ms,
-                endpoint: block.endpoint,
-                planned: block.planned,
-                done: block.done,
-                errors: block.error_count(),
-                histogram: block.response,
-            });
+        let (timeline, warmup, warm) = (BTreeMap::new(), WarmupRecord::default(), Histogram::default());
+        Self { plans, endpoints, timeline, warmup, warm }
+    }
+
+    /// A closed block, or a piece of one. `None` where it is of no endpoint.
+    pub fn add(&mut self, block: Block) -> Option<()> {
+        if block.warmup {
+            self.warmup.requests += block.planned;
+            self.warmup.errors += block.error_count();
+            self.warm.merge(&block.response);
+            return Some(());
         }
-        for (total, plan) in self.endpoints.iter_mut().zip(plans) {
-            total.rate_achieved = plan.rate_per_s * total.requests as f64 / plan.planned.max(1) as f64;
+        let total = self.endpoints.get_mut(block.endpoint)?;
+        total.requests += block.planned;
+        total.cut += block.cut;
+        total.censored += block.censored;
+        total.skipped += block.skipped;
+        for (class, count) in &block.errors {
+            *total.errors.entry(*class).or_default() += count;
+        }
+        total.response.merge(&block.response);
+        total.service.merge(&block.service);
+        total.error.merge(&block.error);
+        let errors = block.error_count();
+        let piece = self.timeline.entry((block.endpoint, block.index)).or_insert_with(|| TimelineBlock {
+            start_ms: block.start_ms,
+            len_ms: block.len_ms,
+            endpoint: block.endpoint,
+            planned: 0,
+            done: 0,
+            errors: 0,
+            histogram: Histogram::default(),
+        });
+        piece.planned += block.planned;
+        piece.done += block.done;
+        piece.errors += errors;
+        if piece.histogram.is_empty() {
+            piece.histogram = block.response;
+        } else {
+            piece.histogram.merge(&block.response);
+        }
+        Some(())
+    }
+
+    /// The endpoints' totals and the timeline into `look`.
+    pub fn finish(self, look: &mut LookRecord) {
+        look.warmup.requests = self.warmup.requests;
+        look.warmup.errors = self.warmup.errors;
+        look.warmup.p50_ms = self.warm.quantile_ms(0.5);
+        look.endpoints = self.endpoints;
+        look.blocks = self.timeline.into_values().collect();
+        let window_ms = look.window_ms;
+        for (total, plan) in look.endpoints.iter_mut().zip(&self.plans) {
+            total.rate_achieved = if plan.users.is_some() {
+                // A stage that is given by its iterations ends the window when they are done.
+                let length_ms = plan.length_ms.min(window_ms).max(1);
+                total.requests as f64 * 1e3 / length_ms as f64
+            } else {
+                plan.rate_per_s * total.requests as f64 / plan.planned.max(1) as f64
+            };
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Rendering only: what was decided becomes text. Nothing here judges.
 
 mod baselines;
+mod latencies;
 mod live;
 mod paint;
 mod plan;
@@ -8,6 +9,7 @@ mod smoke;
 mod table;
 
 pub use baselines::render_baselines;
+pub use latencies::render_latencies;
 pub use live::Live;
 pub use paint::Paint;
 pub use plan::render_plan;

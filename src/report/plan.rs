@@ -49,7 +49,7 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
     let seconds = scenarios
         .iter()
         .filter_map(|s| s.load.as_ref())
-        .map(|load| (load.window_ns + load.warmup.least_ns()) as f64 / 1e9)
+        .map(|load| (load.lead_ns() + load.window_ns() + load.warmup.least_ns()) as f64 / 1e9)
         .fold(0.0, f64::max);
     let total: f64 = plans.iter().map(|plan| plan.rate_per_s).sum();
     let _ = writeln!(

@@ -3,6 +3,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::digest::sha256_hex;
+use crate::random::pick;
 
 /// Rows of a data file, in the file's order.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ impl DataSource {
     pub fn row(&self, seed: u64, index: u64) -> &Row {
         let count = self.rows.len() as u64;
         let at = match self.pick {
-            Pick::Random => splitmix(seed ^ splitmix(index)) % count,
+            Pick::Random => pick(seed, index) % count,
             Pick::Sequential | Pick::Unique => index % count,
         };
         &self.rows[at as usize]
@@ -45,14 +46,6 @@ impl DataSource {
         let count = self.rows.len() as u64;
         &self.rows[(count - 1 - pass % count) as usize]
     }
-}
-
-/// `SplitMix64`'s output function (Steele, Lea, Flood 2014).
-fn splitmix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

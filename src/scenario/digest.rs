@@ -6,7 +6,7 @@ use crate::digest::sha256_hex;
 
 /// SHA-256 of what decides whether two measurements of an endpoint can be compared: method, URL template, header
 /// names, body template, data and stages. Not checks, limits, target or secrets.
-pub fn endpoint_digest(action: &Action, data: &[DataSource], stage: Option<&str>) -> String {
+pub fn endpoint_digest(action: &Action, data: &[DataSource], stage: Option<&str>, transport: &str) -> String {
     let request = action.request();
     let url = request.url.canonical();
     let body = request.body.as_ref().map(|body| match body {
@@ -27,7 +27,7 @@ pub fn endpoint_digest(action: &Action, data: &[DataSource], stage: Option<&str>
     };
     let canonical = json!({
         "method": request.method.as_str(), "url": url, "headers": names, "body": body,
-        "data": used, "poll_every_ns": poll, "stage": stage, "transport": "http",
+        "data": used, "poll_every_ns": poll, "stage": stage, "transport": transport,
     });
     sha256_hex(canonical.to_string().as_bytes())
 }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use super::data::Pick;
 use super::model::Scenario;
 use super::parse::{Parsed, parse};
+use super::stage::Stage;
 use crate::error::{Error, Result, SourceText, nearest};
 use crate::secrets::Secrets;
 use crate::units::NS_PER_S;
@@ -15,6 +16,8 @@ pub struct LoadOptions {
     pub require_secrets: bool,
     /// Features to keep, with `*` as a wildcard; all where there is none.
     pub only: Vec<String>,
+    /// The transport under load, as part of what makes measurements comparable.
+    pub transport: &'static str,
 }
 
 /// Reads every scenario below `paths` (files, or folders of `.yaml` and `.yml` files).
@@ -76,7 +79,20 @@ fn enough_unique_rows(scenarios: &[Scenario]) -> Result<()> {
     let warmup_ns = loads.map(|load| load.warmup.most_ns()).max().unwrap_or(0) + 2 * NS_PER_S;
     for scenario in scenarios {
         let Some(load) = &scenario.load else { continue };
-        let needed = load.rate.arrivals_within(load.window_ns + warmup_ns);
+        if !load.is_open() {
+            if let Some(source) = scenario.data.iter().find(|d| d.pick == Pick::Unique) {
+                let message = format!(
+                    "`unique` rows of `{}` cannot be promised: how often virtual users iterate is not known beforehand",
+                    source.name
+                );
+                return Err(Error::input(&scenario.path, "use scenario", message)
+                    .with_hint("use `pick: sequential` or `random`, or a `rate` instead of `vus`"));
+            }
+            continue;
+        }
+        let warm = Stage { length_ns: warmup_ns, ..load.stages[0] };
+        let lead: u64 = load.lead.iter().map(Stage::arrivals).sum();
+        let needed = load.arrivals() + lead + warm.arrivals();
         let short = scenario.data.iter().find(|d| d.pick == Pick::Unique && (d.rows.len() as u64) < needed);
         if let Some(source) = short {
             let rows = source.rows.len();

@@ -8,15 +8,20 @@ mod load;
 mod model;
 mod node;
 mod parse;
+mod profile;
+mod program;
 mod quick;
+mod stage;
 mod step;
 mod template;
 
 pub use data::{DataSource, Pick, Row};
 pub use load::{LoadOptions, load};
 pub use model::{
-    Action, BodyTemplate, Capture, Identity, LoadPlan, Only, RequestTemplate, Scenario, Step, WARMUP_AUTO_NS,
-    Warmup,
+    AbortRule, Action, BodyTemplate, Capture, Identity, LoadPlan, Only, Process, RequestTemplate, Scenario,
+    Step, WARMUP_AUTO_NS, Warmup,
 };
-pub use quick::{QuickOptions, quick, quick_yaml};
+pub use program::{Act, Branch, Node};
+pub use quick::{QuickLoad, QuickOptions, quick, quick_yaml};
+pub use stage::{Level, Stage};
 pub use template::{Context, JsonTemplate, Template};

@@ -3,9 +3,11 @@ use std::path::PathBuf;
 use http::{HeaderName, Method};
 
 use super::data::DataSource;
+use super::program::Node;
+use super::stage::Stage;
 use super::template::{JsonTemplate, Template};
 use crate::checks::{Check, Query};
-use crate::units::{Rate, Rules};
+use crate::units::{Metric, Rules};
 
 /// One feature's scenario, ready to run.
 #[derive(Clone, Debug)]
@@ -15,11 +17,15 @@ pub struct Scenario {
     pub owner: Option<String>,
     pub identity: Identity,
     pub data: Vec<DataSource>,
+    /// Every step of every branch, in the file's order.
     pub steps: Vec<Step>,
+    /// In which order, and which of them, an iteration under load takes.
+    pub program: Vec<Node>,
     /// How many captured values an iteration holds.
     pub slots: usize,
     /// `None`: functional checks only.
     pub load: Option<LoadPlan>,
+    pub abort_when: Vec<AbortRule>,
     /// SHA-256 of the file.
     pub digest: String,
 }
@@ -90,6 +96,25 @@ impl Action {
     }
 }
 
+impl Step {
+    /// What of a response its checks and captures look at.
+    #[must_use]
+    pub fn wants(&self) -> (bool, bool) {
+        let queries = self.captures.iter().map(|capture| &capture.query);
+        let (until, fail_if): (&[Check], &[Check]) = match &self.action {
+            Action::Request(_) => (&[], &[]),
+            Action::Poll { until, fail_if, .. } => (until, fail_if),
+        };
+        let checks = || self.checks.iter().chain(until).chain(fail_if);
+        let (mut headers, mut body) = (checks().any(Check::reads_headers), checks().any(Check::reads_body));
+        for query in queries {
+            headers |= matches!(query, Query::Header(_));
+            body |= matches!(query, Query::JsonPath(_));
+        }
+        (headers, body)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct RequestTemplate {
     pub method: Method,
@@ -97,6 +122,19 @@ pub struct RequestTemplate {
     pub url: Template,
     pub headers: Vec<(HeaderName, Template)>,
     pub body: Option<BodyTemplate>,
+}
+
+impl RequestTemplate {
+    /// Whether every iteration sends the same.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.url.constant().is_some()
+            && self.headers.iter().all(|(_, value)| value.constant().is_some())
+            && self.body.as_ref().is_none_or(|body| match body {
+                BodyTemplate::Json(json) => json.constant().is_some(),
+                BodyTemplate::Text(text) => text.constant().is_some(),
+            })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -112,12 +150,33 @@ pub struct Capture {
     pub query: Query,
 }
 
-/// Open model at one constant rate.
+/// How load is offered: a leading ramp, a warm-up at the first steady level, then the measured stages.
 #[derive(Clone, Debug)]
 pub struct LoadPlan {
     pub warmup: Warmup,
-    pub rate: Rate,
-    /// The measured window.
+    /// Ramps before the first steady stage; left out like the warm-up that they lead into.
+    pub lead: Vec<Stage>,
+    /// The first one is steady. All are of one model, open or closed.
+    pub stages: Vec<Stage>,
+    pub process: Process,
+}
+
+/// How arrivals of the open model are spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Process {
+    /// Evenly.
+    #[default]
+    Constant,
+    /// At random, as many as evenly spread ones would be, so that every run sends equally many.
+    Poisson,
+}
+
+/// Ends the run early: the metric of one endpoint lies above this over the last `window_ns`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AbortRule {
+    pub metric: Metric,
+    /// Milliseconds for a quantile, a fraction for the error rate.
+    pub above: f64,
     pub window_ns: u64,
 }
 
@@ -155,10 +214,44 @@ impl Warmup {
 }
 
 impl LoadPlan {
-    /// Arrivals in the measured window.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.stages[0].level.is_open()
+    }
+
+    /// The measured window.
+    #[must_use]
+    pub fn window_ns(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.length_ns).sum()
+    }
+
+    #[must_use]
+    pub fn lead_ns(&self) -> u64 {
+        self.lead.iter().map(|stage| stage.length_ns).sum()
+    }
+
+    /// Arrivals in the measured window; 0 in the closed model.
     #[must_use]
     pub fn arrivals(&self) -> u64 {
-        self.rate.arrivals_within(self.window_ns)
+        self.stages.iter().map(Stage::arrivals).sum()
+    }
+
+    /// For people: `100/s for 30 s, ramp 100/s to 200/s for 10 s`.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let one = |stage: &Stage| match stage.iterations {
+            Some(_) => stage.to_string(),
+            None => format!("{} for {} s", stage.level, stage.length_ns as f64 / 1e9),
+        };
+        self.lead.iter().chain(&self.stages).map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What of it makes measurements comparable.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let stages: Vec<String> = self.lead.iter().chain(&self.stages).map(ToString::to_string).collect();
+        let process = if self.process == Process::Poisson { " poisson" } else { "" };
+        format!("{}{process}", stages.join(", "))
     }
 }
 

@@ -7,17 +7,28 @@ use http::HeaderName;
 use super::data::{self, ColumnType, DataSource, Pick};
 use super::fields::{Fields, Reader};
 use super::load::LoadOptions;
-use super::model::{Identity, LoadPlan, Scenario, Warmup};
+use super::model::{Identity, LoadPlan, Scenario};
 use super::node::{Node, NodeValue};
+use super::profile::{read_abort_rules, read_load};
 use super::step::{self, StepDefaults};
 use super::template::{Meaning, Template};
 use crate::digest::sha256_hex;
 use crate::error::{Diagnostic, SourceText};
-use crate::units::{Limit, Metric, RegressionRule, Rules, parse_limit, parse_rate, parse_tolerance};
+use crate::units::{Limit, Metric, RegressionRule, Rules, parse_limit, parse_tolerance};
 
-const KEYS: [&str; 10] =
-    ["feature", "owner", "identity", "vars", "data", "headers", "steps", "load", "limits", "regression"];
-const DEFAULT_WARMUP_MAX_NS: u64 = 60_000_000_000;
+const KEYS: [&str; 11] = [
+    "feature",
+    "owner",
+    "identity",
+    "vars",
+    "data",
+    "headers",
+    "steps",
+    "load",
+    "limits",
+    "regression",
+    "abort_when",
+];
 const DEFAULT_ERROR_LIMIT: Limit = Limit { metric: Metric::ErrorRate, below: 0.01 };
 
 /// The names that templates of one file may use.
@@ -37,6 +48,8 @@ pub struct CaptureName {
     pub slot: usize,
     pub in_smoke: bool,
     pub in_load: bool,
+    /// Captured in a branch that has ended: nothing after it can count on it.
+    pub hidden: bool,
 }
 
 impl Scope<'_> {
@@ -66,6 +79,12 @@ impl Scope<'_> {
                         "expected `}`",
                         Some("`$${` stands for a plain `${`".into()),
                     );
+                } else if self.captures.iter().any(|c| c.name == error.name && c.hidden) {
+                    let help = Some(
+                        "use it inside its branch, or capture it in a step of every iteration".to_owned(),
+                    );
+                    let label = "captured only in one branch of a `one_of`";
+                    reader.fail(&span, format!("`{}` is not always captured", error.name), label, help);
                 } else if let Some(capture) = self.captures.iter().find(|c| c.name == error.name) {
                     let phase = if capture.in_load { "load" } else { "smoke" };
                     let label = format!("captured only under {phase}, but this step runs without it too");
@@ -93,7 +112,7 @@ impl Scope<'_> {
             self.secrets.borrow_mut().push((secret.to_owned(), value.clone()));
             return Some(Meaning::Secret { name: secret.to_owned(), value });
         }
-        if let Some(capture) = self.captures.iter().rev().find(|c| c.name == name) {
+        if let Some(capture) = self.captures.iter().rev().find(|c| c.name == name && !c.hidden) {
             let available = (!in_smoke || capture.in_smoke) && (!in_load || capture.in_load);
             return available.then_some(Meaning::Capture { slot: capture.slot });
         }
@@ -172,19 +191,21 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         feature: feature.unwrap_or_default(),
         headers,
         rules,
-        stage: load.as_ref().map(|l| format!("{} for {} ns", l.rate, l.window_ns)),
+        stage: load.as_ref().map(LoadPlan::canonical),
+        transport: scope.options.transport,
     };
     let list = required(reader, &fields, "steps", "a list of steps")
         .and_then(|n| reader.list(n, "a list of steps"))?;
     if list.is_empty() {
         reader.fail(&fields.entry("steps")?.0.span, "a scenario needs at least one step", "empty", None);
     }
-    let steps = step::read_steps(reader, list, scope, &defaults);
+    let (steps, program) = step::read_steps(reader, list, scope, &defaults);
+    let abort_when = fields.get("abort_when").map(|n| read_abort_rules(reader, n)).unwrap_or_default();
     if reader.found_any() {
         return None;
     }
     if let (None, Some((key, _))) =
-        (fields.get("load"), fields.entry("limits").or_else(|| fields.entry("regression")))
+        (fields.get("load"), ["limits", "regression", "abort_when"].iter().find_map(|key| fields.entry(key)))
     {
         let help = Some("add `load:`, or take the rule away".to_owned());
         reader.fail(
@@ -208,7 +229,9 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         data: std::mem::take(&mut scope.data),
         slots: scope.captures.len(),
         steps,
+        program,
         load,
+        abort_when,
         digest: sha256_hex(reader.source().text.as_bytes()),
     })
 }
@@ -297,38 +320,6 @@ fn read_identity(reader: &Reader, fields: &Fields<'_>) -> Identity {
 pub fn header_name(reader: &Reader, node: &Node, text: &str) -> Option<HeaderName> {
     let parsed = HeaderName::try_from(text).map_err(|_| format!("`{text}` is not a header name"));
     reader.take(node, "expected a header name", parsed)
-}
-
-fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
-    let fields = reader.fields(node, "`stages` and `warmup`", &["warmup", "warmup_max", "stages"])?;
-    let max_ns = fields
-        .get("warmup_max")
-        .map_or(Some(DEFAULT_WARMUP_MAX_NS), |n| reader.duration(n, "a duration such as 60s"))?;
-    let warmup = match fields.get("warmup") {
-        None => Warmup::Auto { max_ns },
-        Some(n) if reader.text(n, "`auto` or a duration")? == "auto" => Warmup::Auto { max_ns },
-        Some(n) => Warmup::Fixed { ns: reader.duration(n, "`auto` or a duration such as 5s")? },
-    };
-    let stages = required(reader, &fields, "stages", "a list such as `[ { rate: 100/s, for: 30s } ]`")?;
-    let list = reader.list(stages, "a list of stages")?;
-    let [stage] = list else {
-        let label = format!("{} stages", list.len());
-        reader.fail(&stages.span, "this version runs exactly one stage at a constant rate", label, None);
-        return None;
-    };
-    let stage_fields =
-        reader.fields(stage, "a stage such as `{ rate: 100/s, for: 30s }`", &["rate", "for"])?;
-    let rate = required(reader, &stage_fields, "rate", "arrivals such as 100/s");
-    let length = required(reader, &stage_fields, "for", "a duration such as 30s");
-    let (rate, length) = (rate?, length?);
-    let parsed = parse_rate(&reader.scalar(rate, "a rate such as 100/s")?);
-    let rate_value = reader.take(rate, "expected a rate", parsed);
-    let window_ns = reader.duration(length, "a duration such as 30s")?;
-    if window_ns < 1_000_000_000 {
-        reader.fail(&length.span, "a stage needs at least one second", "too short to measure", None);
-        return None;
-    }
-    Some(LoadPlan { warmup, rate: rate_value?, window_ns })
 }
 
 fn read_rules(reader: &Reader, fields: &Fields<'_>) -> Rules {

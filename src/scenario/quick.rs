@@ -14,10 +14,21 @@ pub struct QuickOptions {
     pub method: String,
     pub headers: Vec<(String, String)>,
     pub body: Option<String>,
-    pub rate: Rate,
+    pub load: QuickLoad,
+    /// How many requests, instead of a length.
+    pub requests: Option<u64>,
     /// As written, such as `10s`.
-    pub length: String,
+    pub length: Option<String>,
     pub warmup: String,
+    pub timeout: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum QuickLoad {
+    /// Open model.
+    Rate(Rate),
+    /// Closed model: virtual users, each with a connection of its own.
+    Users(u64),
 }
 
 /// The scenario file that says the same as the flags.
@@ -35,18 +46,25 @@ pub fn quick_yaml(options: &QuickOptions) -> String {
     if let Some(body) = &options.body {
         let _ = writeln!(out, "    body: {}", quoted(body));
     }
-    let _ = writeln!(
-        out,
-        "load:\n  warmup: {}\n  stages: [ {{ rate: {}, for: {} }} ]",
-        options.warmup, options.rate, options.length
-    );
+    if let Some(timeout) = &options.timeout {
+        let _ = writeln!(out, "    timeout: {timeout}");
+    }
+    let level = match options.load {
+        QuickLoad::Rate(rate) => format!("rate: {rate}"),
+        QuickLoad::Users(users) => format!("vus: {users}"),
+    };
+    let mut extent = Vec::new();
+    extent.extend(options.length.as_ref().map(|length| format!("for: {length}")));
+    extent.extend(options.requests.map(|count| format!("iterations: {count}")));
+    let (warmup, extent) = (&options.warmup, extent.join(", "));
+    let _ = writeln!(out, "load:\n  warmup: {warmup}\n  stages: [ {{ {level}, {extent} }} ]");
     out
 }
 
 /// # Errors
 /// Where the flags make no valid scenario.
-pub fn quick(options: &QuickOptions) -> Result<Scenario> {
+pub fn quick(options: &QuickOptions, transport: &'static str) -> Result<Scenario> {
     let source = SourceText { path: PathBuf::from("(from flags)"), text: quick_yaml(options) };
-    let load = LoadOptions { vars: Vec::new(), require_secrets: true, only: Vec::new() };
+    let load = LoadOptions { vars: Vec::new(), require_secrets: true, only: Vec::new(), transport };
     parse(source, &load).map(|parsed| parsed.scenario).map_err(Error::Invalid)
 }

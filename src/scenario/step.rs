@@ -4,16 +4,17 @@ use super::check::{StepReader, read_jsonpath};
 use super::digest::endpoint_digest;
 use super::fields::{Fields, Reader};
 use super::model::{Action, BodyTemplate, Capture, Only, RequestTemplate, Step};
-use super::node::Node;
+use super::node::{Node, NodeValue};
 use super::parse::{CaptureName, Scope, header_name, read_limits, required};
+use super::program::{Branch, Node as ProgramNode};
 use super::template::Template;
 use crate::checks::{Check, Query, StatusSet};
 use crate::units::Rules;
 
 const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
-const STEP_KEYS: [&str; 17] = [
+const STEP_KEYS: [&str; 19] = [
     "name", "get", "post", "put", "patch", "delete", "head", "options", "poll", "headers", "json", "body",
-    "timeout", "capture", "check", "only", "limits",
+    "timeout", "capture", "check", "only", "limits", "think", "one_of",
 ];
 const POLL_KEYS: [&str; 10] =
     ["get", "post", "put", "patch", "delete", "head", "every", "within", "until", "fail_if"];
@@ -26,33 +27,132 @@ pub struct StepDefaults<'a> {
     pub rules: Rules,
     /// The stage, as part of what makes measurements comparable.
     pub stage: Option<String>,
+    pub transport: &'static str,
 }
 
+/// The steps of all branches, and the order in which an iteration takes them.
 pub fn read_steps(
     reader: &Reader,
     list: &[Node],
     scope: &mut Scope<'_>,
     defaults: &StepDefaults<'_>,
-) -> Vec<Step> {
-    let mut names: Vec<String> = Vec::new();
-    let mut steps = Vec::new();
-    for node in list {
-        let Some(fields) = reader.fields(node, "a step", &STEP_KEYS) else { continue };
-        if let Some(name) = fields.get("name").and_then(super::node::Node::scalar_text) {
-            if names.contains(&name) {
-                let label = "another step has this name";
-                reader.fail(
-                    &node.span,
-                    format!("step `{name}` stands twice"),
-                    label,
-                    Some("names tell endpoints apart".into()),
-                );
+) -> (Vec<Step>, Vec<ProgramNode>) {
+    let mut reading = Reading { names: Vec::new(), steps: Vec::new() };
+    let program = reading.nodes(reader, list, scope, defaults, "");
+    (reading.steps, program)
+}
+
+struct Reading {
+    names: Vec<String>,
+    steps: Vec<Step>,
+}
+
+impl Reading {
+    /// `share` names the branch that these steps stand in, as part of what makes measurements comparable.
+    fn nodes(
+        &mut self,
+        reader: &Reader,
+        list: &[Node],
+        scope: &mut Scope<'_>,
+        defaults: &StepDefaults<'_>,
+        share: &str,
+    ) -> Vec<ProgramNode> {
+        let mut nodes = Vec::new();
+        for node in list {
+            let Some(fields) = reader.fields(node, "a step", &STEP_KEYS) else { continue };
+            if let Some((key, value)) = fields.entry("think").or_else(|| fields.entry("one_of")) {
+                if let NodeValue::Map(entries) = &node.value
+                    && entries.len() > 1
+                {
+                    let label = "a step of its own, without a name";
+                    reader.fail(&key.span, format!("`{}` stands alone", key.name), label, None);
+                    continue;
+                }
+                if key.name == "think" {
+                    nodes.extend(read_think(reader, value));
+                } else {
+                    nodes.extend(self.one_of(reader, value, scope, defaults, share));
+                }
+                continue;
             }
-            names.push(name);
+            if let Some(name) = fields.get("name").and_then(Node::scalar_text) {
+                if self.names.contains(&name) {
+                    let help = Some("names tell endpoints apart".into());
+                    reader.fail(
+                        &node.span,
+                        format!("step `{name}` stands twice"),
+                        "another step has this name",
+                        help,
+                    );
+                }
+                self.names.push(name);
+            }
+            if let Some(step) = read_step(reader, node, &fields, scope, defaults, share) {
+                nodes.push(ProgramNode::Step(self.steps.len()));
+                self.steps.push(step);
+            }
         }
-        steps.extend(read_step(reader, node, &fields, scope, defaults));
+        nodes
     }
-    steps
+
+    fn one_of(
+        &mut self,
+        reader: &Reader,
+        node: &Node,
+        scope: &mut Scope<'_>,
+        defaults: &StepDefaults<'_>,
+        share: &str,
+    ) -> Option<ProgramNode> {
+        let what = "branches such as `[ { weight: 3, steps: [ … ] }, { weight: 1, steps: [ … ] } ]`";
+        let list = reader.list(node, what)?;
+        if list.len() < 2 {
+            reader.fail(&node.span, "`one_of` needs at least two branches", "nothing to choose from", None);
+            return None;
+        }
+        let mut branches = Vec::new();
+        for item in list {
+            let fields = reader.fields(item, "a branch with `steps` and `weight`", &["weight", "steps"])?;
+            let weight = fields.get("weight").map_or(Some(1), |n| reader.whole(n, "a whole number"))?;
+            if !(1..=1_000_000).contains(&weight) {
+                let span = fields.get("weight").map_or(&item.span, |n| &n.span);
+                reader.fail(span, "a weight is a whole number from 1", "out of range", None);
+            }
+            branches.push((weight as u32, required(reader, &fields, "steps", "a list of steps")?));
+        }
+        let total: u64 = branches.iter().map(|(weight, _)| u64::from(*weight)).sum();
+        let mut read = Vec::new();
+        for (weight, steps) in branches {
+            let visible = scope.captures.len();
+            let own = format!("{share} × {weight}/{total}");
+            let nodes = self.nodes(reader, reader.list(steps, "a list of steps")?, scope, defaults, &own);
+            scope.captures[visible..].iter_mut().for_each(|capture| capture.hidden = true);
+            read.push(Branch { weight, nodes });
+        }
+        Some(ProgramNode::OneOf(read))
+    }
+}
+
+/// A length, or a pair of lengths between which each pause is drawn.
+fn read_think(reader: &Reader, node: &Node) -> Option<ProgramNode> {
+    let what = "a pause such as 1s, or `[500ms, 2s]`";
+    let (least_ns, most_ns) = match &node.value {
+        NodeValue::List(pair) => {
+            let [least, most] = pair.as_slice() else {
+                reader.fail(&node.span, format!("expected {what}"), "two lengths", None);
+                return None;
+            };
+            (reader.duration(least, what)?, reader.duration(most, what)?)
+        }
+        _ => {
+            let ns = reader.duration(node, what)?;
+            (ns, ns)
+        }
+    };
+    if least_ns > most_ns {
+        reader.fail(&node.span, "the shorter pause comes first", "the wrong way round", None);
+        return None;
+    }
+    Some(ProgramNode::Think { least_ns, most_ns })
 }
 
 fn read_step(
@@ -61,6 +161,7 @@ fn read_step(
     fields: &Fields<'_>,
     scope: &mut Scope<'_>,
     defaults: &StepDefaults<'_>,
+    share: &str,
 ) -> Option<Step> {
     let name =
         required(reader, fields, "name", "a name for the endpoint").and_then(|n| reader.scalar(n, "a name"));
@@ -96,7 +197,8 @@ fn read_step(
     }
     let captures = fields.get("capture").map(|n| read_captures(reader, n, scope, phase)).unwrap_or_default();
     let (name, action) = (name?, action?);
-    let digest = endpoint_digest(&action, &scope.data, defaults.stage.as_deref());
+    let stage = defaults.stage.as_ref().map(|stage| format!("{stage}{share}"));
+    let digest = endpoint_digest(&action, &scope.data, stage.as_deref(), defaults.transport);
     Some(Step {
         endpoint: format!("{}/{name}", defaults.feature),
         name,
@@ -140,6 +242,7 @@ fn read_captures(reader: &Reader, node: &Node, scope: &mut Scope<'_>, phase: (bo
             slot,
             in_smoke: phase.0,
             in_load: phase.1,
+            hidden: false,
         });
         captures.push(Capture { name: key.name.clone(), slot, query });
     }

@@ -1,5 +1,7 @@
 use serde_json::Value;
 
+use crate::units::percent_encoded;
+
 /// Text with `${name}` in it, compiled to segments: names are looked up once, before anything is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
@@ -131,7 +133,7 @@ impl Template {
             } else {
                 let mut plain = String::new();
                 push_plain(&mut plain, value);
-                push_encoded(out, &plain);
+                out.push_str(&percent_encoded(&plain));
             }
         })
     }
@@ -183,18 +185,6 @@ fn push_plain(out: &mut String, value: &Value) {
     match value {
         Value::String(text) => out.push_str(text),
         other => out.push_str(&other.to_string()),
-    }
-}
-
-/// RFC 3986: everything but unreserved characters is encoded.
-fn push_encoded(out: &mut String, text: &str) {
-    use std::fmt::Write as _;
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
     }
 }
 

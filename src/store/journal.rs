@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -52,19 +52,22 @@ impl Journal {
     }
 }
 
-/// All complete entries; a last line that was cut off by a crash is left out.
+/// Hands out all complete entries in order, one at a time, so that a long journal is never in memory as a whole; a last
+/// line that was cut off by a crash is left out.
 ///
 /// # Errors
 /// If the file cannot be read, or a line before the last is not an entry.
-pub fn read_journal<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, "read journal", e))?;
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    complete
-        .lines()
-        .enumerate()
-        .map(|(i, line)| {
-            serde_json::from_str(line)
-                .map_err(|e| Error::input(path, "read journal", format!("line {}: {e}", i + 1)))
-        })
-        .collect()
+pub fn read_journal<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<()> {
+    let fail = |e: &dyn std::fmt::Display| Error::input(path, "read journal", e);
+    let mut lines = BufReader::new(File::open(path).map_err(|e| fail(&e))?);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        lines.read_until(b'\n', &mut line).map_err(|e| fail(&e))?;
+        if line.pop() != Some(b'\n') {
+            break;
+        }
+        take(serde_json::from_slice(&line).map_err(|e| fail(&format!("line {number}: {e}")))?);
+    }
+    Ok(())
 }

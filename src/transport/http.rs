@@ -3,18 +3,12 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::{Exchange, ExchangeError, Request, Transport};
+use super::failure::classify;
+use super::{
+    BODY_CAP, Exchange, ExchangeError, Headers, Lane, Phases, Request, Transport, TransportOptions, tls,
+};
 use crate::error::{Error, Result};
 use crate::error_class::ErrorClass;
-
-/// A body larger than this is refused rather than buffered.
-const BODY_CAP: usize = 16 << 20;
-
-/// What all requests of a worker share.
-#[derive(Clone, Debug, Default)]
-pub struct TransportOptions {
-    pub user_agent: String,
-}
 
 /// reqwest, told to do nothing that was not asked for: no retries, no redirects, no proxy.
 pub struct HttpTransport {
@@ -23,59 +17,70 @@ pub struct HttpTransport {
 
 impl HttpTransport {
     /// # Errors
-    /// If the TLS back end cannot be set up.
+    /// If TLS cannot be set up.
     pub fn new(options: &TransportOptions) -> Result<Self> {
         // A second call finds it installed, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(options.user_agent.clone())
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .no_proxy()
-                .pool_idle_timeout(std::time::Duration::from_secs(60))
-                .tcp_nodelay(true)
-        };
-        // A machine without certificate authorities can still reach targets without TLS; the others then fail as TLS.
-        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
-        let client =
-            client.map_err(|e| Error::harness(format!("cannot set up the HTTP client: {}", chain(&e))))?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(options.user_agent.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .pool_idle_timeout(std::time::Duration::from_secs(60))
+            .tcp_nodelay(true)
+            .tls_backend_preconfigured(tls::client_config(options)?);
+        if options.http2 {
+            builder = builder.http2_prior_knowledge();
+        }
+        let client = builder
+            .build()
+            .map_err(|e| Error::harness(format!("cannot set up the HTTP client: {}", failed(&e).message)))?;
         Ok(Self { client })
     }
 }
 
 impl Transport for HttpTransport {
-    async fn exchange(&self, request: Request) -> std::result::Result<Exchange, ExchangeError> {
+    async fn exchange(
+        &self,
+        _lane: &Lane,
+        request: &Request,
+    ) -> std::result::Result<Exchange, ExchangeError> {
+        let asked = Instant::now();
         let mut builder = self
             .client
-            .request(request.method, &request.url)
-            .headers(request.headers)
+            .request(request.method.clone(), request.uri.to_string())
+            .headers(request.headers.clone())
             .timeout(request.timeout);
-        if let Some(body) = request.body {
-            builder = builder.body(body);
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
         }
-        let mut response = builder.send().await.map_err(|e| classify(&e))?;
+        let mut response = builder.send().await.map_err(|e| failed(&e))?;
+        let head = Instant::now();
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| classify(&e))? {
-            if body.len() + chunk.len() > BODY_CAP {
-                return Err(ExchangeError {
-                    class: ErrorClass::Protocol,
-                    message: format!("the body is over the cap of {} MiB", BODY_CAP >> 20),
-                    done: Instant::now(),
-                    local: false,
-                });
+        let mut length = 0;
+        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
+            length += chunk.len();
+            if length > BODY_CAP {
+                let message = format!("the body is over the cap of {} MiB", BODY_CAP >> 20);
+                return Err(ExchangeError::new(ErrorClass::Protocol, message));
             }
-            body.extend_from_slice(&chunk);
+            if request.wants.body {
+                body.extend_from_slice(&chunk);
+            }
         }
         let done = Instant::now();
-        let status = response.status().as_u16();
-        Ok(Exchange { status, headers: std::mem::take(response.headers_mut()), body: body.freeze(), done })
+        let phases = Phases {
+            first_byte_ns: Some((head - asked).as_nanos() as u64),
+            body_ns: Some((done - head).as_nanos() as u64),
+            ..Phases::default()
+        };
+        let headers = Headers::from(std::mem::take(response.headers_mut()));
+        Ok(Exchange { status: response.status().as_u16(), headers, body: body.freeze(), done, phases })
     }
 }
 
-fn classify(error: &reqwest::Error) -> ExchangeError {
-    let done = Instant::now();
-    let mut class = if error.is_timeout() {
+fn failed(error: &reqwest::Error) -> ExchangeError {
+    let outer = if error.is_timeout() {
         ErrorClass::Timeout
     } else if error.is_connect() {
         ErrorClass::Connect
@@ -84,42 +89,13 @@ fn classify(error: &reqwest::Error) -> ExchangeError {
     } else {
         ErrorClass::Reset
     };
-    let mut local = false;
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            // EADDRNOTAVAIL, EMFILE, ENFILE: this side ran out.
-            local |= matches!(io.raw_os_error(), Some(99 | 24 | 23));
-            if io.get_ref().is_some_and(<dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static >::is::<rustls::Error>) {
-                class = ErrorClass::Tls;
-            }
-        }
-        if cause.is::<rustls::Error>() {
-            class = ErrorClass::Tls;
-        }
-        if let Some(hyper) = cause.downcast_ref::<hyper::Error>()
-            && (hyper.is_parse() || hyper.is_parse_status())
-        {
-            class = ErrorClass::Protocol;
-        }
-        source = cause.source();
+    // The outermost text has the URL in it, which may carry secrets.
+    let mut told = match error.source() {
+        Some(source) => classify(source, outer),
+        None => ExchangeError::new(outer, "the request failed"),
+    };
+    if outer == ErrorClass::Timeout {
+        (told.class, told.message) = (outer, "timed out".into());
     }
-    ExchangeError { class, message: chain(error), done, local }
-}
-
-/// The causes from the outermost in, without the URL, which may carry secrets.
-fn chain(error: &reqwest::Error) -> String {
-    let mut parts = Vec::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if parts.last().is_none_or(|last: &String| !last.contains(&text)) {
-            parts.push(text);
-        }
-        source = cause.source();
-    }
-    if parts.is_empty() {
-        return if error.is_timeout() { "timed out".into() } else { "request failed".into() };
-    }
-    parts.join(": ")
+    told
 }

@@ -1,49 +1,45 @@
-//! How one request becomes one exchange. Each transport tells the same failures by the same class.
+//! How one request becomes one exchange. Each transport tells the same failures by the same class; one conformance
+//! suite (`tests/it/conformance.rs`) holds all of them to that.
 
+mod any;
+mod exchange;
+mod failure;
 mod http;
+mod request;
+mod tls;
+mod wire;
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use ::http::{HeaderMap, Method};
-use bytes::Bytes;
+pub use any::{AnyTransport, Kind};
+pub use exchange::{Exchange, ExchangeError, Headers};
+pub use request::{Request, Wants};
 
-pub use self::http::{HttpTransport, TransportOptions};
-use crate::error_class::ErrorClass;
+pub use self::http::HttpTransport;
+pub use crate::phases::Phases;
+pub use wire::{Lane, WireTransport};
 
-/// A request ready to be sent.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub method: Method,
-    /// Absolute.
-    pub url: String,
-    pub headers: HeaderMap,
-    pub body: Option<Bytes>,
-    /// From the connection's acquisition to the last byte.
-    pub timeout: Duration,
+/// What all requests of a worker share.
+#[derive(Clone, Debug, Default)]
+pub struct TransportOptions {
+    pub user_agent: String,
+    /// Accept any certificate.
+    pub insecure: bool,
+    /// HTTP/2 only: by prior knowledge without TLS. Otherwise a TLS target chooses, and HTTP/1.1 is spoken without TLS.
+    pub http2: bool,
+    /// Certificates (PEM) to trust beside the machine's own.
+    pub ca_file: Option<PathBuf>,
 }
 
-/// A complete response.
-#[derive(Clone, Debug)]
-pub struct Exchange {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-    /// When the last byte of the body was read.
-    pub done: Instant,
-}
-
-/// No complete response.
-#[derive(Clone, Debug)]
-pub struct ExchangeError {
-    pub class: ErrorClass,
-    pub message: String,
-    pub done: Instant,
-    /// This machine ran out of descriptors or ports: the target is not to blame.
-    pub local: bool,
-}
+/// A body larger than this is refused rather than buffered.
+const BODY_CAP: usize = 16 << 20;
 
 pub trait Transport {
-    /// Sends one request and reads its whole response.
-    fn exchange(&self, request: Request) -> impl Future<Output = Result<Exchange, ExchangeError>>;
+    /// Sends one request and reads its whole response. No retries, no redirects, no proxy.
+    fn exchange(
+        &self,
+        lane: &Lane,
+        request: &Request,
+    ) -> impl Future<Output = Result<Exchange, ExchangeError>>;
 }

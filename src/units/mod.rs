@@ -7,12 +7,26 @@ mod rule;
 
 pub use duration::{Rate, format_ms, format_ns, parse_duration_ns, parse_rate, parse_share};
 pub use metric::Metric;
-pub use rule::{Limit, RegressionRule, Rules, Tolerance, parse_limit, parse_tolerance};
+pub use rule::{Limit, RegressionRule, Rules, Tolerance, parse_above, parse_limit, parse_tolerance};
 
 /// `1 endpoint`, `2 endpoints`.
 #[must_use]
 pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// RFC 3986: everything but unreserved characters is encoded.
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
 }
 
 pub const NS_PER_MS: f64 = 1e6;

@@ -92,15 +92,31 @@ pub fn parse_limit(metric: Metric, text: &str) -> Result<Limit, String> {
     let Some(value) = text.trim().strip_prefix('<').map(|v| v.trim_start_matches('=').trim()) else {
         return Err(format!("`{text}` is not a limit; expected `<` and a value, such as `{example}`"));
     };
-    let below = match metric {
+    Ok(Limit { metric, below: level(metric, text, value)? })
+}
+
+/// Parses `> 2s` (quantiles) or `> 50%` (error rate): milliseconds, or a fraction.
+///
+/// # Errors
+/// Says what form was expected.
+pub fn parse_above(metric: Metric, text: &str) -> Result<f64, String> {
+    let example = if metric == Metric::ErrorRate { "> 50%" } else { "> 2s" };
+    let Some(value) = text.trim().strip_prefix('>').map(|v| v.trim_start_matches('=').trim()) else {
+        return Err(format!("expected `>` and a value after the metric, such as `{metric} {example}`"));
+    };
+    level(metric, text.trim(), value)
+}
+
+fn level(metric: Metric, text: &str, value: &str) -> Result<f64, String> {
+    Ok(match metric {
         Metric::ErrorRate if value.ends_with('%') => parse_share(value)?,
         // A bare number would be a fraction to some and a percentage to others.
         Metric::ErrorRate => {
-            return Err(format!("`{text}` has no unit; expected a percentage such as `< {value}%`"));
+            let sign = &text[..1];
+            return Err(format!("`{text}` has no unit; expected a percentage such as `{sign} {value}%`"));
         }
         Metric::Quantile(_) => parse_duration_ns(value)? as f64 / super::NS_PER_MS,
-    };
-    Ok(Limit { metric, below })
+    })
 }
 
 /// Parses `10% and 2ms`, `10%` (quantiles) or `0.5pp` (error rate).

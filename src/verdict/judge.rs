@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
 
+use super::endpoint::endpoint_summary;
 use super::errors::{self, ErrorSeries};
 use super::limits::{self, QuantileEvidence};
 use super::model::{
-    Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome, Settled,
-    Severity, VERDICT_FORMAT, Verdict,
+    Action, Cause, Comparison, Finding, FindingKind, GeneratorSummary, Outcome, Settled, Severity,
+    VERDICT_FORMAT, Verdict,
 };
 use super::quantiles::{LEAST_TAIL_COMPARED, estimate, missing_requests, seconds_for};
 use super::reference::Reference;
-use super::statistics::{benjamini_hochberg, holm};
+use super::statistics::{benjamini_hochberg, holm, mean};
 use super::stored::{self, Levels, MOST_LOOKS, Series};
 use super::{summary, validity};
 use crate::exit_code::ExitCode;
@@ -50,7 +51,7 @@ struct Regression {
 pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judgement {
     let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
     let mut findings = smoke_findings(record);
-    let generator = validity::generator(record, &plans);
+    let (generator, ailments) = validity::generator(record, &plans);
     let mut regression = Regression::default();
     if let Some(reason) = &record.not_ready {
         let text = format!("The target never became ready: {reason}.");
@@ -64,12 +65,10 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         let all_sound = generator.healthy && unsound.iter().all(|f| f.endpoint.is_some());
         let doubtful: BTreeSet<String> = unsound.iter().filter_map(|f| f.endpoint.clone()).collect();
         let trusted = |endpoint: &str| all_sound && !doubtful.contains(endpoint);
-        for reason in &generator.reasons {
-            let text = format!("This machine could not measure properly: {reason}.");
-            findings.push(
-                Finding::new(FindingKind::Validity, Severity::Hold, None, text)
-                    .remedy("use a bigger or quieter machine, or a lower rate"),
-            );
+        for ailment in ailments {
+            let text = format!("This machine could not measure properly: {}.", ailment.reason);
+            findings
+                .push(Finding::new(FindingKind::Validity, Severity::Hold, None, text).remedy(ailment.remedy));
         }
         findings.extend(unsound);
         let notes: BTreeSet<&String> = record.runs.iter().flat_map(|look| &look.notes).collect();
@@ -78,9 +77,13 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
                 .into_iter()
                 .map(|note| Finding::new(FindingKind::Validity, Severity::Warn, None, note.as_str())),
         );
-        findings.extend(judge_limits(record, &plans, &trusted));
-        regression = judge_regression(record, &plans, references, &trusted);
-        findings.append(&mut regression.findings);
+        findings.extend(validity::aborted(record));
+        // A shard sees a part of the load; only all of them together are judged.
+        if record.shard.is_none() {
+            findings.extend(judge_limits(record, &plans, &trusted));
+            regression = judge_regression(record, &plans, references, &trusted);
+            findings.append(&mut regression.findings);
+        }
     }
     let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
     if record.runs.is_empty() && !checked && record.not_ready.is_none() {
@@ -123,6 +126,14 @@ fn looks_of(record: &RunRecord, index: usize) -> Vec<&EndpointRecord> {
     record.runs.iter().filter_map(|look| look.endpoints.get(index)).collect()
 }
 
+/// What an endpoint's requests come at; in the closed model, what they came at.
+fn rate_of(record: &RunRecord, index: usize, plan: &EndpointPlan) -> f64 {
+    if plan.users.is_none() {
+        return plan.rate_per_s;
+    }
+    mean(&looks_of(record, index).iter().map(|e| e.rate_achieved).collect::<Vec<_>>())
+}
+
 fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: Trusted<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (i, plan) in plans.iter().enumerate() {
@@ -140,7 +151,7 @@ fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: Trusted<'_
                     &plan.endpoint,
                     limit,
                     &QuantileEvidence { estimates, samples },
-                    plan.rate_per_s,
+                    rate_of(record, i, plan),
                 )
             };
             findings.extend(found.map(|mut finding| {
@@ -285,7 +296,8 @@ fn quantile_series(
             "Too few requests to compare {metric} of {} with its baseline: {fewest} of {needed}, {missing} missing.",
             plan.endpoint
         );
-        let remedy = format!("use `for: {:.0}s` or a higher rate", seconds_for(needed, plan.rate_per_s));
+        let remedy =
+            format!("use `for: {:.0}s` or a higher rate", seconds_for(needed, rate_of(record, i, plan)));
         let finding = Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
             .remedy(remedy);
         return Err(rule.explicit.then(|| Box::new(finding)));
@@ -308,7 +320,7 @@ fn quantile_series(
         ignore: plan.rules.ignore(),
         baseline,
         candidate,
-        w2: super::statistics::mean(&w2),
+        w2: mean(&w2),
     })
 }
 
@@ -342,6 +354,9 @@ fn settle(
             (Outcome::Interrupted, None, Action::Hold, ExitCode::Harness)
         }
         Some(_) => (Outcome::Interrupted, None, Action::Hold, ExitCode::Interrupted),
+        None if record.shard.is_some() && !record.runs.is_empty() => {
+            (Outcome::Partial, None, Action::Hold, ExitCode::Pass)
+        }
         None if failed => (Outcome::Fail, None, Action::RollBack, ExitCode::Fail),
         None if invalid => (Outcome::Inconclusive, Some(Cause::Invalid), Action::Hold, ExitCode::Hold),
         None if at_limit || (held && !allow.unresolved) || holds_unresolved => {
@@ -364,7 +379,11 @@ fn settle(
         summary: String::new(),
         looks: record.runs.len(),
         findings,
-        endpoints: plans.iter().enumerate().map(|(i, plan)| summarise(record, i, plan)).collect(),
+        endpoints: plans
+            .iter()
+            .enumerate()
+            .map(|(i, plan)| endpoint_summary(&looks_of(record, i), plan))
+            .collect(),
         comparisons: regression.comparisons,
         generator,
     };
@@ -374,41 +393,4 @@ fn settle(
     }
     verdict.summary = summary::first_line(&verdict, record, regression.without_baseline);
     Judgement { verdict, look_again }
-}
-
-fn summarise(record: &RunRecord, index: usize, plan: &EndpointPlan) -> EndpointSummary {
-    let mut all = EndpointRecord::default();
-    let looks = looks_of(record, index);
-    for look in &looks {
-        all.requests += look.requests;
-        all.cut += look.cut;
-        all.skipped += look.skipped;
-        for (class, count) in &look.errors {
-            *all.errors.entry(*class).or_default() += count;
-        }
-        all.response.merge(&look.response);
-        all.service.merge(&look.service);
-        all.rate_achieved += look.rate_achieved / looks.len() as f64;
-    }
-    let (feature, step) = plan.endpoint.split_once('/').unwrap_or(("", &plan.endpoint));
-    let quantile = |q| all.response.quantile_ms(q);
-    EndpointSummary {
-        feature: feature.to_owned(),
-        step: step.to_owned(),
-        requests: all.requests,
-        errors: all.error_count(),
-        error_rate: all.error_rate(),
-        cut: all.cut,
-        skipped: all.skipped,
-        mean_ms: all.response.mean_ms(),
-        p50_ms: quantile(0.5),
-        p90_ms: quantile(0.9),
-        p95_ms: quantile(0.95),
-        p99_ms: quantile(0.99),
-        p999_ms: quantile(0.999),
-        max_ms: all.response.max_ms(),
-        service_p95_ms: all.service.quantile_ms(0.95),
-        rate_offered: plan.rate_per_s,
-        rate_achieved: all.rate_achieved,
-    }
 }

@@ -31,6 +31,8 @@ pub enum Outcome {
     Inconclusive,
     NoBaseline,
     Interrupted,
+    /// One shard of a load: judged after the merge.
+    Partial,
 }
 
 /// Why an outcome is inconclusive.
@@ -150,9 +152,29 @@ pub struct EndpointSummary {
     pub p99_ms: Option<f64>,
     pub p999_ms: Option<f64>,
     pub max_ms: Option<f64>,
+    pub service_p50_ms: Option<f64>,
     pub service_p95_ms: Option<f64>,
+    pub service_p99_ms: Option<f64>,
+    pub service_p999_ms: Option<f64>,
+    pub service_mean_ms: Option<f64>,
+    pub service_max_ms: Option<f64>,
+    /// Where the time went; a phase that no request had is left out.
+    #[serde(default)]
+    pub phases: Vec<PhaseSummary>,
     pub rate_offered: f64,
     pub rate_achieved: f64,
+}
+
+/// One phase of an endpoint's requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PhaseSummary {
+    /// `dns`, `connect`, `tls`, `first_byte` or `body`.
+    pub phase: String,
+    /// Requests that had it.
+    pub count: u64,
+    pub p50_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
 }
 
 /// One metric of one endpoint against its baseline.
@@ -196,5 +218,7 @@ pub struct GeneratorSummary {
     pub send_lag_p99_us: Option<f64>,
     pub cpu_busy: Option<f64>,
     pub dropped_arrivals: u64,
+    #[serde(default)]
+    pub unsent_arrivals: u64,
     pub reasons: Vec<String>,
 }

@@ -35,6 +35,8 @@ pub const LEAST_BLOCKS: u64 = 10;
 /// How long a stage must last for `requests` at this rate, and for enough blocks.
 #[must_use]
 pub fn seconds_for(requests: u64, rate_per_s: f64) -> f64 {
+    // One request in 100 s, where nothing came at all.
+    let rate_per_s = rate_per_s.max(0.01);
     let block_s = BlockGrid::new(rate_per_s, u64::MAX).length_ns as f64 / 1e9;
     (requests as f64 / rate_per_s).max(LEAST_BLOCKS as f64 * block_s).ceil()
 }

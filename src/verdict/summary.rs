@@ -111,6 +111,13 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
         Action::Hold => "HOLD",
         Action::RollBack => "ROLL BACK",
     };
+    if let (Outcome::Partial, Some(shard)) = (verdict.outcome, record.shard) {
+        let requests: u64 = verdict.endpoints.iter().map(|e| e.requests).sum();
+        let (index, count) = (shard.index, shard.count);
+        return format!(
+            "PARTIAL. Shard {index}/{count} is recorded with {requests} requests; only all shards together are judged."
+        );
+    }
     let ground = match (verdict.outcome, verdict.cause) {
         (Outcome::Interrupted, _) => {
             let why = record.interrupted.as_deref().unwrap_or("a signal");
@@ -131,7 +138,7 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
             "No baseline for {without_baseline} of {} endpoints; everything else passed.",
             verdict.endpoints.len()
         ),
-        (Outcome::Pass, _) => passed(verdict, record, without_baseline),
+        (Outcome::Pass | Outcome::Partial, _) => passed(verdict, record, without_baseline),
     };
     format!("{action}. {ground}")
 }

@@ -3,8 +3,9 @@ use super::model::{Finding, FindingKind, GeneratorSummary, Severity};
 use super::quantiles::{
     LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests,
 };
-use crate::metrics::{EndpointPlan, LookRecord, RunRecord};
-use crate::units::{Metric, format_ns};
+use super::statistics::proportion_lower;
+use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, RunRecord};
+use crate::units::{Metric, format_ms, format_ns};
 
 const BUSY: f64 = 0.90;
 const LEAST_ACHIEVED: f64 = 0.95;
@@ -38,6 +39,9 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
     let mut findings = Vec::new();
     let Some(endpoint) = look.endpoints.get(index) else { return findings };
     let name = Some(plan.endpoint.as_str());
+    if plan.shown_only {
+        return findings;
+    }
     let cut = endpoint.cut as f64 / endpoint.requests.max(1) as f64;
     if cut > MOST_CUT && look.stop != "interrupt" {
         let reason = format!(
@@ -57,7 +61,7 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
     // A rule without its samples is named elsewhere; more blocks alone would not help it.
     let judges_quantiles = plan.rules.limits.iter().any(|l| enough(l.metric, LEAST_TAIL_LIMIT))
         || plan.rules.regression.iter().any(|r| r.explicit && enough(r.metric, LEAST_TAIL_COMPARED));
-    if !judges_quantiles || endpoint.requests == 0 || look.stop == "interrupt" {
+    if !judges_quantiles || endpoint.requests == 0 || matches!(look.stop.as_str(), "interrupt" | "abort") {
         return findings;
     }
     let blocks = look.blocks.iter().filter(|b| b.endpoint == index).count();
@@ -95,56 +99,136 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
     findings
 }
 
+/// Why a generator was not healthy, and what to do about it.
+pub struct Ailment {
+    pub reason: String,
+    pub remedy: &'static str,
+}
+
+const BIGGER: &str = "use a bigger machine or --shard, or a lower rate";
+const SLOW_TARGET: &str =
+    "the target answers too slowly for this rate: lower it, shorten the timeout, or give the target more";
+const QUIETER: &str = "use a bigger or quieter machine, or a lower rate";
+const MORE_FILES: &str = "raise the limit of open files (`ulimit -n`), or use fewer users or --shard";
+
 /// How the load generator fared over all looks, in words where it fell short.
-pub fn generator(record: &RunRecord, plans: &[&EndpointPlan]) -> GeneratorSummary {
-    let mut summary = GeneratorSummary { healthy: true, ..GeneratorSummary::default() };
+pub fn generator(record: &RunRecord, plans: &[&EndpointPlan]) -> (GeneratorSummary, Vec<Ailment>) {
+    let mut summary = GeneratorSummary::default();
+    let mut ailments: Vec<Ailment> = Vec::new();
     for look in &record.runs {
         let own = &look.generator;
         summary.dropped_arrivals += own.dropped_arrivals;
+        summary.unsent_arrivals += own.unsent_arrivals;
         summary.send_lag_p99_us = max(summary.send_lag_p99_us, own.send_lag_p99_us);
         summary.cpu_busy = max(summary.cpu_busy, own.cpu_busy);
-        if own.dropped_arrivals > 0 {
-            let count = own.dropped_arrivals;
-            summary
-                .reasons
-                .push(format!("{count} arrivals were dropped: too many requests were in flight at once"));
+        for ailment in ailments_of(look, plans) {
+            if ailments.iter().all(|known| known.reason != ailment.reason) {
+                ailments.push(ailment);
+            }
         }
-        if own.local_failures > 0 {
-            let count = own.local_failures;
-            summary
-                .reasons
-                .push(format!("{count} connections failed on this machine: out of descriptors or ports"));
-        }
-        if let Some(busy) = own.cpu_busy.filter(|busy| *busy > BUSY) {
-            summary.reasons.push(format!("its busiest load worker was {} busy", percent(busy)));
-        }
-        if look.stop == "interrupt" || look.stop == "crash" {
-            continue;
-        }
-        for (i, plan) in plans.iter().enumerate() {
-            let Some(endpoint) = look.endpoints.get(i) else { continue };
+    }
+    summary.reasons = ailments.iter().map(|ailment| ailment.reason.clone()).collect();
+    summary.healthy = ailments.is_empty();
+    (summary, ailments)
+}
+
+fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
+    let mut found = Vec::new();
+    let mut add = |reason: String, remedy| found.push(Ailment { reason, remedy });
+    let own = &look.generator;
+    if own.local_failures > 0 {
+        let count = own.local_failures;
+        add(format!("{count} connections failed on this machine: out of descriptors or ports"), MORE_FILES);
+    }
+    let whole = !matches!(look.stop.as_str(), "interrupt" | "crash" | "abort");
+    let endpoints = || plans.iter().zip(&look.endpoints).filter(|(plan, _)| plan.users.is_none());
+    let offered: f64 = endpoints().map(|(plan, _)| plan.rate_per_s).sum();
+    let achieved: f64 =
+        endpoints().map(|(plan, endpoint)| plan.rate_per_s * sent_share(plan, endpoint)).sum();
+    let short = whole && endpoints().any(|(plan, endpoint)| sent_share(plan, endpoint) < LEAST_ACHIEVED);
+    let lost = own.dropped_arrivals + own.unsent_arrivals;
+    let busy = own.cpu_busy.filter(|busy| *busy > BUSY);
+    if let Some(busy) = busy {
+        let cores = match own.workers {
+            1 => "its one core was".to_owned(),
+            n => format!("the busiest of its {n} cores was"),
+        };
+        let busy = percent(busy.min(1.0));
+        let sent = if short || lost > 0 {
+            format!("it sent {} of {}/s: ", whole_number(achieved), whole_number(offered))
+        } else {
+            String::new()
+        };
+        add(format!("{sent}{cores} {busy} busy"), BIGGER);
+    } else if own.dropped_arrivals > 0 {
+        let count = own.dropped_arrivals;
+        let most = "too many requests were waiting for the target at once";
+        add(format!("{count} arrivals were dropped: {most}"), SLOW_TARGET);
+    } else if short || own.unsent_arrivals > 0 {
+        add(format!("it sent {} of {}/s", whole_number(achieved), whole_number(offered)), QUIETER);
+    }
+    // To be late is what a busy machine does first; said once is enough.
+    if whole && busy.is_none() && lost == 0 {
+        for (plan, endpoint) in endpoints() {
             let Some(lag_us) = endpoint.lag_p99_us else { continue };
             let allowed =
                 LAG_FLOOR_US.max(LAG_SHARE * endpoint.response.quantile_ns(0.5).unwrap_or(0) as f64 / 1e3);
             if lag_us > allowed {
                 let (lag, most) = (format_ns(lag_us * 1e3), format_ns(allowed * 1e3));
-                summary.reasons.push(format!(
-                    "it sent late: 1 in 100 requests of {} by over {lag}, allowed {most}",
-                    plan.endpoint
-                ));
-            }
-            let sent = endpoint.requests as f64 / plan.planned.max(1) as f64;
-            if sent < LEAST_ACHIEVED {
-                let (sent, planned) = (endpoint.requests, plan.planned);
-                summary
-                    .reasons
-                    .push(format!("it sent {sent} of {planned} planned requests of {}", plan.endpoint));
+                let name = &plan.endpoint;
+                add(
+                    format!("it sent late: 1 in 100 requests of {name} by over {lag}, allowed {most}"),
+                    QUIETER,
+                );
             }
         }
     }
-    summary.reasons.dedup();
-    summary.healthy = summary.reasons.is_empty();
-    summary
+    found
+}
+
+/// A step that was not tried because an earlier one failed is the target's doing, not this machine's.
+fn sent_share(plan: &EndpointPlan, endpoint: &EndpointRecord) -> f64 {
+    (endpoint.requests + endpoint.skipped) as f64 / plan.planned.max(1) as f64
+}
+
+/// `2,000`.
+fn whole_number(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}
+
+/// What an `abort_when` rule saw: proven, or only observed.
+pub fn aborted(record: &RunRecord) -> Vec<Finding> {
+    let aborts = record.runs.iter().filter_map(|look| look.abort.as_ref());
+    aborts
+        .map(|abort| {
+            let (at_s, over_s) = (abort.at_ms as f64 / 1e3, abort.window_ms as f64 / 1e3);
+            let head =
+                format!("Ended by `abort_when` after {at_s:.0} s: {} of {}", abort.metric, abort.endpoint);
+            let (text, proven) = if abort.metric == Metric::ErrorRate {
+                let (x, n) = (abort.errors, abort.requests);
+                let (seen, above) = (percent(abort.observed), percent(abort.above));
+                let proven = proportion_lower(x as f64, n as f64, 0.99) > abort.above;
+                (
+                    format!("{head} was {seen} ({x} of {n} requests) over {over_s:.0} s, allowed {above}."),
+                    proven,
+                )
+            } else {
+                let (seen, above) = (format_ms(abort.observed), format_ms(abort.above));
+                (format!("{head} was {seen} over {over_s:.0} s, allowed {above}."), false)
+            };
+            let severity = if proven { Severity::Fail } else { Severity::Hold };
+            Finding::new(FindingKind::Limit, severity, Some(&abort.endpoint), text)
+                .measured(abort.metric, abort.observed, abort.above)
+                .remedy("look at `error_examples` in run.json; what was measured until then is kept")
+        })
+        .collect()
 }
 
 fn max(a: Option<f64>, b: Option<f64>) -> Option<f64> {

@@ -1,7 +1,7 @@
 use loadgate::error_class::ErrorClass;
 use loadgate::metrics::{
-    Block, EndpointPlan, Environment, JudgementPlan, LookRecord, Outcome as SampleOutcome, RECORD_FORMAT,
-    Repeat, RunRecord, Sample, ScenarioRecord,
+    Block, EndpointPlan, Environment, JudgementPlan, LookBuilder, LookRecord, Outcome as SampleOutcome,
+    RECORD_FORMAT, Repeat, RunRecord, Sample, ScenarioRecord,
 };
 use loadgate::units::{Limit, Metric, RegressionRule, Rules, Tolerance};
 use loadgate::verdict::{
@@ -61,6 +61,9 @@ fn plan(name: &str, requests: u64) -> EndpointPlan {
             ],
             ignore: None,
         },
+        users: None,
+        length_ms: 40_000,
+        shown_only: false,
     }
 }
 
@@ -101,7 +104,9 @@ fn look(made: &Made, number: u32, plans: &[EndpointPlan]) -> LookRecord {
         stop: "done".into(),
         ..LookRecord::default()
     };
-    look.absorb(plans, blocks);
+    let mut builder = LookBuilder::new(plans.to_vec());
+    blocks.into_iter().for_each(|block| builder.add(block).unwrap());
+    builder.finish(&mut look);
     look.generator.dropped_arrivals = made.dropped;
     look.warmup.unsteady = made.unsteady.then(|| "never reached a steady state".into());
     look
@@ -130,6 +135,7 @@ fn record(made: &Made) -> RunRecord {
         error_examples: Vec::new(),
         interrupted: made.interrupted.map(str::to_owned),
         not_ready: None,
+        shard: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole behaviour through the binary, against real servers.
 //!
 //! - `authoring`    mistakes in scenario files and flags: place, caret, nearest name, exit code 2, nothing sent
+//! - `conformance`  both transports against the same misbehaving servers: the same exchange, the same error class
 //! - `demo`         the embedded target keeps its promises
 //! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
@@ -10,6 +11,8 @@
 //! - `layers`       the import direction of the source
 
 mod authoring;
+mod conformance;
+mod conformance_servers;
 mod demo;
 mod endings;
 mod judging;

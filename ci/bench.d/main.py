@@ -1,0 +1,104 @@
+"""Entry of ci/bench: runs the chosen parts, prints their tables, and writes benches/RESULTS.md at the end."""
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import machine
+import prepare
+from context import progress
+from parts import BY_DEFAULT, PARTS
+from procs import BenchError
+from report import PartResult, as_markdown, as_text
+
+RESULTS = prepare.REPOSITORY / "benches/RESULTS.md"
+LEGEND = [
+    "Client and server each have a core of their own, on one machine, over loopback.",
+    "Ratios hold across machines better than figures: both sides of a ratio come from the same run.",
+    "MISSED is a finding, not an error: `ci/bench` exits with 0 whatever the figures, and with 1 if a part failed.",
+    "`truth` and `known` are servers that log what really happened: when requests arrived, how long answers took.",
+]
+
+
+def main():
+    options = _parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the `with` blocks end the children
+    with tempfile.TemporaryDirectory(prefix="loadgate-bench-") as scratch:
+        bench, notes = prepare.prepare(
+            Path(scratch), build=options.build, binary=options.binary, quick=options.quick
+        )
+        for note in notes:
+            progress(note)
+        environment = [*machine.description(bench), *notes]
+        if options.quick:
+            environment.append("**`--quick`: a test of the script; the figures mean nothing**")
+        disturbance = machine.Disturbance()
+        parts = {name: _run_part(name, bench) for name in options.parts}
+        environment.append(disturbance.until_now())
+        print(environment[-1])
+    _write_results(options, environment, parts)
+    return 1 if any(part.error for part in parts.values()) else 0
+
+
+def _parse_arguments():
+    parser = argparse.ArgumentParser(
+        prog="ci/bench",
+        description="Measures loadgate beside wrk, hey, oha, wrk2 and k6, as far as they are there. 5 to 8 minutes.",
+    )
+    parser.add_argument("--only", metavar="PART,…", help=f"of {', '.join(PARTS)}; keeps RESULTS.md as it is")
+    parser.add_argument("--soak", action="store_true", help="also ten minutes for memory")
+    parser.add_argument("--quick", action="store_true", help="short: tests the script; keeps RESULTS.md as it is")
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md in any case")
+    parser.add_argument("--no-build", dest="build", action="store_false", help="take target/release/loadgate as it is")
+    parser.add_argument("--binary", type=Path, metavar="FILE", help="measure this loadgate, and build none")
+    options = parser.parse_args()
+    options.parts = options.only.split(",") if options.only else list(BY_DEFAULT)
+    if options.soak and "soak" not in options.parts:
+        options.parts.append("soak")
+    for name in options.parts:
+        if name not in PARTS:
+            parser.error(f"no part is called {name!r}: {', '.join(PARTS)}")
+    return options
+
+
+def _run_part(name, bench):
+    part = PARTS[name]
+    missing = [need for need in part.NEEDS if getattr(bench, need) is None]
+    if missing:
+        result = PartResult(part.TITLE, skipped=f"{', '.join(missing)} not found")
+    else:
+        try:
+            result = part.run(bench)
+        except Exception as error:  # whatever breaks one part must not cost the others
+            kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
+            result = PartResult(part.TITLE, error=f"{kind}{error}")
+    result.commands = bench.take_commands()
+    print(as_text(name, result), flush=True)
+    return result
+
+
+def _write_results(options, environment, parts):
+    complete = all(name in parts and parts[name].complete for name in BY_DEFAULT)
+    if not options.write and (options.quick or not complete):
+        progress("benches/RESULTS.md is left as it is (--write writes it in any case)")
+        return
+    RESULTS.parent.mkdir(exist_ok=True)
+    unfinished = RESULTS.with_suffix(".md.new")
+    unfinished.write_text(as_markdown(environment, parts, LEGEND))
+    unfinished.replace(RESULTS)
+    progress("benches/RESULTS.md is written")
+
+
+if __name__ == "__main__":
+    started_s = time.monotonic()
+    try:
+        exit_code = main()
+    except BenchError as error:
+        sys.exit(f"ci/bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    progress(f"done in {time.monotonic() - started_s:.0f} s")
+    sys.exit(exit_code)

@@ -1,0 +1,105 @@
+use super::arrival::Slice;
+use crate::metrics::BlockGrid;
+use crate::random::pick;
+use crate::scenario::{LoadPlan, Scenario};
+
+/// One step in one stage of the measured window: what is judged.
+#[derive(Clone, Debug)]
+pub struct EndpointSpec {
+    pub scenario: usize,
+    pub step: usize,
+    /// `feature/step name`, in later steady stages with `@stage2` and so on, in ramps with `@ramp1`.
+    pub name: String,
+    /// Mean of the stage, of this slice; 0 in the closed model.
+    pub rate_per_s: f64,
+    pub users: Option<u32>,
+    /// Requests of the stage, of this slice; 0 in the closed model.
+    pub planned: u64,
+    pub length_ns: u64,
+    pub judged: bool,
+    pub grid: BlockGrid,
+}
+
+/// The endpoints of a load, and which of them a step of a stage counts to.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    pub endpoints: Vec<EndpointSpec>,
+    /// By scenario, stage and step; `None` for a step that does not run under load.
+    index: Vec<Vec<Vec<Option<usize>>>>,
+}
+
+/// Of one scenario among several.
+#[must_use]
+pub fn scenario_seed(seed: u64, scenario: usize) -> u64 {
+    pick(seed, scenario as u64)
+}
+
+impl Layout {
+    #[must_use]
+    pub fn new(scenarios: &[Scenario], seed: u64, slice: Slice) -> Self {
+        let mut layout = Self::default();
+        for (number, scenario) in scenarios.iter().enumerate() {
+            let stages = scenario.load.as_ref().map_or(0, |load| load.stages.len());
+            layout.index.push(vec![vec![None; scenario.steps.len()]; stages]);
+            if let Some(load) = &scenario.load {
+                layout.place(number, scenario, load, scenario_seed(seed, number), slice);
+            }
+        }
+        layout
+    }
+
+    fn place(&mut self, number: usize, scenario: &Scenario, load: &LoadPlan, seed: u64, slice: Slice) {
+        let shares = scenario.shares();
+        let mut bases = vec![0];
+        for stage in &load.stages {
+            bases.push(bases.last().copied().unwrap_or(0) + stage.arrivals());
+        }
+        let planned: Vec<Vec<u64>> = bases
+            .windows(2)
+            .map(|pair| scenario.counts(seed, slice.of(pair[1]).filter(|n| *n >= pair[0])))
+            .collect();
+        for (step, spec) in scenario.load_steps() {
+            let (mut origin_ns, mut steady, mut ramps) = (0, 0, 0);
+            for (at, stage) in load.stages.iter().enumerate() {
+                let judged = stage.level.is_steady();
+                let name = if judged {
+                    steady += 1;
+                    if steady == 1 {
+                        spec.endpoint.clone()
+                    } else {
+                        format!("{}@stage{steady}", spec.endpoint)
+                    }
+                } else {
+                    ramps += 1;
+                    format!("{}@ramp{ramps}", spec.endpoint)
+                };
+                let rate_per_s = stage.rate_per_s() * shares[step] / slice.count as f64;
+                let users = (!stage.level.is_open()).then(|| stage.level.users().1);
+                let grid = if users.is_some() {
+                    BlockGrid::of_users(stage.length_ns)
+                } else {
+                    BlockGrid::new(rate_per_s, stage.length_ns)
+                };
+                self.index[number][at][step] = Some(self.endpoints.len());
+                self.endpoints.push(EndpointSpec {
+                    scenario: number,
+                    step,
+                    name,
+                    rate_per_s,
+                    users,
+                    planned: planned[at][step],
+                    length_ns: stage.length_ns,
+                    judged,
+                    grid: grid.starting_at(origin_ns),
+                });
+                origin_ns += stage.length_ns;
+            }
+        }
+    }
+
+    /// Which endpoint a step counts to, in a stage of its scenario.
+    #[must_use]
+    pub fn endpoint(&self, scenario: usize, stage: usize, step: usize) -> Option<usize> {
+        self.index[scenario][stage][step]
+    }
+}

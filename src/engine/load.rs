@@ -1,0 +1,241 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::arrival::Slice;
+use super::event::Event;
+use super::health;
+use super::layout::Layout;
+use super::recent::Watch;
+use super::stop::{Interrupt, StopCause, StopSignal};
+use super::window::WindowDecision;
+use super::worker::{Message, Report, Shared, UNDECIDED, work};
+use crate::error::{Error, Result};
+use crate::metrics::{AbortRecord, EndpointOwn, ErrorExample, GeneratorRecord, Histogram, PhaseHistograms};
+use crate::scenario::Scenario;
+use crate::secrets::Secrets;
+use crate::transport::{AnyTransport, Kind, TransportOptions};
+
+const TICK: Duration = Duration::from_millis(250);
+const ABORT_CHECK_NS: u64 = 1_000_000_000;
+
+/// Everything one look needs. All scenarios have a load.
+pub struct LoadRequest {
+    pub scenarios: Vec<Scenario>,
+    pub target: String,
+    pub seed: u64,
+    pub secrets: Secrets,
+    pub kind: Kind,
+    pub transport: TransportOptions,
+    /// What of the load this process sends.
+    pub slice: Slice,
+    pub workers: usize,
+    /// Requests in flight at once, all workers together.
+    pub in_flight_cap: usize,
+    pub drain: Duration,
+}
+
+/// What a look tells beside its blocks.
+pub struct LoadOutcome {
+    pub stop: StopCause,
+    pub warmup_ms: u64,
+    pub window_ms: u64,
+    /// What never settled, in words.
+    pub unsteady: Option<String>,
+    pub endpoints: Vec<EndpointOutcome>,
+    pub generator: GeneratorRecord,
+    pub instances: BTreeSet<String>,
+    pub builds: BTreeSet<String>,
+    pub examples: Vec<ErrorExample>,
+    pub abort: Option<AbortRecord>,
+}
+
+/// What is known of an endpoint only at the end.
+pub struct EndpointOutcome {
+    /// Of an endpoint that starts an iteration.
+    pub lag_p99_us: Option<f64>,
+    pub phases: PhaseHistograms,
+}
+
+/// Sends the load of one look. Closed blocks and progress go to `events` as they come.
+///
+/// # Errors
+/// If a worker cannot be set up, or `events` fails.
+pub async fn run_load(
+    request: LoadRequest,
+    mut interrupt: Interrupt,
+    events: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<LoadOutcome> {
+    let layout = Layout::new(&request.scenarios, request.seed, request.slice);
+    // Setting up TLS takes its time; the clock starts after it.
+    let transports: Vec<AnyTransport> = (0..request.workers)
+        .map(|_| AnyTransport::new(request.kind, &request.transport))
+        .collect::<Result<_>>()?;
+    let mut window = WindowDecision::new(&request.scenarios);
+    let longest_think_ns = request.scenarios.iter().map(Scenario::longest_think_ns).max().unwrap_or(0);
+    let shared = Arc::new(Shared {
+        layout,
+        target: request.target,
+        seed: request.seed,
+        secrets: request.secrets,
+        // Workers need a moment to be ready for the first arrival.
+        start: Instant::now() + Duration::from_millis(50),
+        window_ns: AtomicU64::new(window.fixed_ns().unwrap_or(UNDECIDED)),
+        length_ns: window.length_ns,
+        slice: request.slice,
+        in_flight: (0..request.workers).map(|_| AtomicUsize::new(0)).collect(),
+        in_flight_cap: request.in_flight_cap.div_ceil(request.workers),
+        drain: request.drain + Duration::from_nanos(longest_think_ns),
+        scenarios: request.scenarios,
+    });
+    let (stop, signal) = StopSignal::new();
+    let (sender, mut messages) = mpsc::unbounded_channel();
+    for (number, transport) in (0u64..).zip(transports) {
+        spawn(shared.clone(), transport, number, sender.clone(), signal.clone())?;
+    }
+    drop(sender);
+
+    let mut reports: Vec<Report> = Vec::new();
+    let mut guard = Guard::new(&shared);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    while reports.len() < shared.in_flight.len() {
+        tokio::select! {
+            message = messages.recv() => match message {
+                Some(Message::Closed(blocks)) => {
+                    blocks.iter().filter(|b| b.warmup).for_each(|b| window.steady.add(b));
+                    events(Event::Closed(blocks))?;
+                }
+                Some(Message::Recent(pieces)) => {
+                    guard.watch.add(shared.start.elapsed().as_nanos() as u64, pieces, guard.longest_ns);
+                }
+                Some(Message::Finished(mut report)) => {
+                    events(Event::Closed(std::mem::take(&mut report.blocks)))?;
+                    reports.push(*report);
+                }
+                None => return Err(Error::harness("a load worker ended without a report")),
+            },
+            () = interrupt.wait(), if *stop.borrow() != StopCause::Interrupt => {
+                stop.send_replace(StopCause::Interrupt);
+            }
+            _ = tick.tick() => {
+                window.decide(&shared);
+                guard.check(&shared, &stop);
+                let window_ns = shared.window_ns.load(Ordering::Relaxed);
+                events(Event::Progress {
+                    elapsed_ms: shared.start.elapsed().as_millis() as u64,
+                    window_ms: (window_ns != UNDECIDED)
+                        .then(|| (window_ns / 1_000_000, (window_ns + window.length_ns) / 1_000_000)),
+                    in_flight: shared.in_flight.iter().map(|own| own.load(Ordering::Relaxed)).sum(),
+                })?;
+            }
+        }
+    }
+    Ok(summarise(reports, &shared, window, guard.abort))
+}
+
+fn spawn(
+    shared: Arc<Shared>,
+    transport: AnyTransport,
+    number: u64,
+    messages: mpsc::UnboundedSender<Message>,
+    stop: StopSignal,
+) -> Result<()> {
+    let fail = |e| Error::harness(format!("cannot start a load worker: {e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+    std::thread::Builder::new()
+        .name(format!("load-{number}"))
+        .spawn(move || {
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, work(shared, transport, number, messages, stop));
+        })
+        .map(drop)
+        .map_err(fail)
+}
+
+/// Evaluates the `abort_when` rules.
+struct Guard {
+    watch: Watch,
+    longest_ns: u64,
+    next_ns: u64,
+    abort: Option<AbortRecord>,
+}
+
+impl Guard {
+    fn new(shared: &Shared) -> Self {
+        let rules = shared.scenarios.iter().flat_map(|scenario| &scenario.abort_when);
+        let longest_ns = rules.map(|rule| rule.window_ns).max().unwrap_or(0);
+        Self { watch: Watch::default(), longest_ns, next_ns: ABORT_CHECK_NS, abort: None }
+    }
+
+    fn check(&mut self, shared: &Shared, stop: &watch::Sender<StopCause>) {
+        let now_ns = shared.start.elapsed().as_nanos() as u64;
+        if self.longest_ns == 0 || self.abort.is_some() || now_ns < self.next_ns {
+            return;
+        }
+        self.next_ns = now_ns + ABORT_CHECK_NS;
+        let mut specs = shared.layout.endpoints.iter().enumerate();
+        self.abort = specs.find_map(|(endpoint, spec)| {
+            let rules = &shared.scenarios[spec.scenario].abort_when;
+            rules.iter().find_map(|rule| self.watch.fires(rule, endpoint, &spec.name, now_ns))
+        });
+        if self.abort.is_some() && *stop.borrow() < StopCause::Abort {
+            stop.send_replace(StopCause::Abort);
+        }
+    }
+}
+
+fn summarise(
+    reports: Vec<Report>,
+    shared: &Shared,
+    window: WindowDecision,
+    abort: Option<AbortRecord>,
+) -> LoadOutcome {
+    let window_ns = shared.window_ns.load(Ordering::Relaxed);
+    let mut own = vec![EndpointOwn::default(); shared.layout.endpoints.len()];
+    let ended_ns = reports.iter().map(|report| report.ended_ns).max().unwrap_or(0);
+    let by_count =
+        shared.scenarios.iter().filter_map(|s| s.load.as_ref()).all(|l| l.stages[0].iterations.is_some());
+    let measured_ns = if by_count { ended_ns.saturating_sub(window_ns) } else { window.length_ns };
+    let mut outcome = LoadOutcome {
+        stop: StopCause::Done,
+        warmup_ms: if window_ns == UNDECIDED { 0 } else { window_ns / 1_000_000 },
+        window_ms: measured_ns.min(window.length_ns).div_ceil(1_000_000),
+        unsteady: window.unsteady,
+        endpoints: Vec::new(),
+        generator: GeneratorRecord { workers: reports.len(), ..GeneratorRecord::default() },
+        instances: BTreeSet::new(),
+        builds: BTreeSet::new(),
+        examples: Vec::new(),
+        abort,
+    };
+    for report in reports {
+        for (all, part) in own.iter_mut().zip(&report.own) {
+            all.lag.merge(&part.lag);
+            all.phases.merge(&part.phases);
+        }
+        outcome.generator.dropped_arrivals += report.dropped;
+        outcome.generator.unsent_arrivals += report.unsent;
+        outcome.generator.local_failures += report.local_failures;
+        outcome.generator.cpu_busy = health::larger(outcome.generator.cpu_busy, report.cpu_busy);
+        outcome.instances.extend(report.instances);
+        outcome.builds.extend(report.builds);
+        outcome.examples.extend(report.examples);
+        outcome.stop = outcome.stop.max(report.stop.unwrap_or(StopCause::Done));
+    }
+    outcome.examples = health::limited(std::mem::take(&mut outcome.examples));
+    let mut all = Histogram::default();
+    own.iter().for_each(|endpoint| all.merge(&endpoint.lag));
+    outcome.generator.send_lag_p99_us = health::p99_us(&all);
+    outcome.endpoints = own
+        .into_iter()
+        .map(|endpoint| EndpointOutcome {
+            lag_p99_us: health::p99_us(&endpoint.lag),
+            phases: endpoint.phases,
+        })
+        .collect();
+    outcome
+}

@@ -1,0 +1,242 @@
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::iteration::{Prepared, StepResult, Values, Way, perform};
+use super::layout::scenario_seed;
+use super::recent::Recent;
+use super::worker::{Report, Shared};
+use crate::metrics::{ErrorExample, Outcome, Recorder, Sample};
+use crate::scenario::{Act, Scenario};
+use crate::transport::{Lane, Transport};
+
+const EXAMPLES_A_CLASS: usize = 20;
+const IDENTITIES: usize = 64;
+
+/// What the iterations of one worker share; nothing of it is seen by another thread.
+pub struct Local<T> {
+    pub shared: Arc<Shared>,
+    pub transport: T,
+    /// The open model's connections.
+    pub lane: Lane,
+    pub recorder: RefCell<Recorder>,
+    pub report: RefCell<Report>,
+    /// What an `abort_when` rule looks at; kept only where there is one.
+    pub recent: Option<RefCell<Recent>>,
+    /// Virtual users that have not ended.
+    pub users: Cell<usize>,
+    /// Iterations that virtual users may still begin, by scenario, where their number is limited.
+    pub left: Vec<Cell<Option<u64>>>,
+    /// Where the next iteration of a scenario's virtual users takes its index from.
+    pub next_index: Vec<Cell<u64>>,
+    /// Iterations of the open model that are under way.
+    pub open: Cell<usize>,
+    /// Nothing new may be begun.
+    pub stopping: Cell<bool>,
+    in_flight: RefCell<Flights>,
+    prepared: Vec<Vec<Prepared>>,
+    /// What an iteration does, where every one does the same.
+    fixed_acts: Vec<Option<Vec<Act>>>,
+}
+
+/// One pass through a scenario's steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Iteration {
+    pub scenario: usize,
+    /// Of the measured window.
+    pub stage: usize,
+    pub index: u64,
+    /// Nanoseconds since the load began.
+    pub planned_ns: u64,
+    pub warmup: bool,
+}
+
+/// A request that waits for its response.
+#[derive(Clone, Copy)]
+struct Flight {
+    endpoint: usize,
+    planned_ns: u64,
+    sent_ns: u64,
+    warmup: bool,
+}
+
+/// Requests in flight, so that they can be cut without each one listening for that.
+#[derive(Default)]
+struct Flights {
+    slots: Vec<Option<Flight>>,
+    free: Vec<usize>,
+}
+
+impl Flights {
+    fn insert(&mut self, flight: Flight) -> usize {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot] = Some(flight);
+            return slot;
+        }
+        self.slots.push(Some(flight));
+        self.slots.len() - 1
+    }
+
+    fn remove(&mut self, slot: usize) {
+        self.slots[slot] = None;
+        self.free.push(slot);
+    }
+
+    fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+impl<T: Transport> Local<T> {
+    pub fn new(shared: Arc<Shared>, transport: T, number: u64) -> Self {
+        let prepare = |scenario: &Scenario| {
+            scenario.steps.iter().map(|step| Prepared::new(scenario, step, &shared.target)).collect()
+        };
+        let slice = shared.slice_of(number);
+        let limited = |scenario: &Scenario| {
+            let limit = scenario.load.as_ref()?.stages[0].iterations?;
+            Some(slice.of(limit).count() as u64)
+        };
+        Self {
+            transport,
+            lane: Lane::shared(),
+            recorder: RefCell::new(Recorder::new(shared.layout.endpoints.iter().map(|e| e.grid).collect())),
+            report: RefCell::default(),
+            recent: shared.watches().then(|| RefCell::new(Recent::new(shared.layout.endpoints.len()))),
+            users: Cell::new(0),
+            left: shared.scenarios.iter().map(|s| Cell::new(limited(s))).collect(),
+            next_index: shared.scenarios.iter().map(|_| Cell::new(slice.index)).collect(),
+            open: Cell::new(0),
+            stopping: Cell::new(false),
+            in_flight: RefCell::default(),
+            prepared: shared.scenarios.iter().map(prepare).collect(),
+            fixed_acts: shared.scenarios.iter().map(|s| s.is_fixed().then(|| s.acts(0, 0))).collect(),
+            shared,
+        }
+    }
+
+    pub fn elapsed_ns(&self) -> u64 {
+        self.shared.start.elapsed().as_nanos() as u64
+    }
+
+    pub fn window_ns(&self) -> u64 {
+        self.shared.window_ns.load(Ordering::Relaxed)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.borrow().len()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.in_flight() >= self.shared.in_flight_cap
+    }
+
+    /// Takes one iteration through its steps.
+    pub async fn iterate(&self, lane: &Lane, iteration: Iteration) {
+        let Iteration { scenario, stage, index, mut planned_ns, warmup } = iteration;
+        let shared = &*self.shared;
+        let plan = &shared.scenarios[scenario];
+        let seed = scenario_seed(shared.seed, scenario);
+        let acts = match &self.fixed_acts[scenario] {
+            Some(acts) => Cow::Borrowed(acts.as_slice()),
+            None => Cow::Owned(plan.acts(seed, index)),
+        };
+        let mut values = Values::new(plan, |source| source.row(seed, index));
+        let (mut first, mut ended) =
+            (plan.load.as_ref().is_some_and(crate::scenario::LoadPlan::is_open), false);
+        for act in acts.iter() {
+            if self.stopping.get() {
+                return;
+            }
+            let step = match act {
+                Act::Step(step) => *step,
+                Act::Think { ns } if !ended => {
+                    let pause = Duration::from_nanos(*ns);
+                    tokio::time::sleep(pause).await;
+                    planned_ns = self.elapsed_ns();
+                    continue;
+                }
+                Act::Think { .. } => continue,
+            };
+            let Some(endpoint) = shared.layout.endpoint(scenario, stage, step) else { continue };
+            let window_ns = self.window_ns();
+            if ended {
+                self.recorder.borrow_mut().skipped(endpoint, planned_ns, warmup, window_ns);
+                continue;
+            }
+            let flight = Flight { endpoint, planned_ns, sent_ns: self.elapsed_ns(), warmup };
+            self.recorder.borrow_mut().started(endpoint, planned_ns, warmup, window_ns);
+            let slot = self.in_flight.borrow_mut().insert(flight);
+            let way = Way { transport: &self.transport, lane, target: &shared.target };
+            let result = perform(&way, &plan.steps[step], &self.prepared[scenario][step], &mut values).await;
+            self.in_flight.borrow_mut().remove(slot);
+            let since_start =
+                |instant: Instant| instant.saturating_duration_since(shared.start).as_nanos() as u64;
+            let (sent_ns, done_ns) = (since_start(result.sent), since_start(result.done));
+            let outcome =
+                result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
+            let sample = Sample { endpoint, planned_ns, sent_ns, done_ns, outcome, warmup };
+            let mut recorder = self.recorder.borrow_mut();
+            recorder.finished(&sample, &result.phases, window_ns);
+            if first && !warmup {
+                recorder.lag(endpoint, sent_ns.saturating_sub(planned_ns));
+            }
+            drop(recorder);
+            if let Some(recent) = &self.recent {
+                recent.borrow_mut().add(&sample);
+            }
+            self.note(plan, endpoint, &result);
+            first = false;
+            ended = outcome != Outcome::Ok;
+            planned_ns = done_ns;
+        }
+    }
+
+    /// Counts everything that still waits as cut, here and now.
+    pub fn cut(&self) {
+        let (now_ns, window_ns) = (self.elapsed_ns(), self.window_ns());
+        let flights = self.in_flight.take();
+        let mut recorder = self.recorder.borrow_mut();
+        for flight in flights.slots.into_iter().flatten() {
+            let Flight { endpoint, planned_ns, sent_ns, warmup } = flight;
+            let outcome = Outcome::Cut;
+            let sample = Sample { endpoint, planned_ns, sent_ns, done_ns: now_ns, outcome, warmup };
+            recorder.finished(&sample, &crate::phases::Phases::default(), window_ns);
+        }
+    }
+
+    /// Who answered, and what an error looked like.
+    fn note(&self, plan: &Scenario, endpoint: usize, result: &StepResult) {
+        let identity = &plan.identity;
+        if let Some(headers) = &result.headers
+            && (identity.instance.is_some() || identity.build.is_some())
+        {
+            let mut report = self.report.borrow_mut();
+            let told = |name: &Option<http::HeaderName>| headers.map().get(name.as_ref()?)?.to_str().ok();
+            remember(&mut report.instances, told(&identity.instance));
+            remember(&mut report.builds, told(&identity.build));
+        }
+        let Some(failure) = &result.failure else { return };
+        let mut report = self.report.borrow_mut();
+        report.local_failures += u64::from(result.local);
+        if report.examples.iter().filter(|e| e.class == failure.class).count() < EXAMPLES_A_CLASS {
+            report.examples.push(ErrorExample {
+                endpoint: self.shared.layout.endpoints[endpoint].name.clone(),
+                class: failure.class,
+                message: self.shared.secrets.scrub_brief(&failure.message),
+            });
+        }
+    }
+}
+
+fn remember(known: &mut BTreeSet<String>, told: Option<&str>) {
+    if let Some(told) = told
+        && !known.contains(told)
+        && known.len() < IDENTITIES
+    {
+        known.insert(told.to_owned());
+    }
+}

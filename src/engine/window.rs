@@ -1,0 +1,75 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::warmup::SteadyState;
+use super::worker::Shared;
+use crate::scenario::{LoadPlan, Scenario, Warmup};
+
+/// Time between the decision that the window begins and its first arrival, so that every worker hears of it.
+const NOTICE: Duration = Duration::from_millis(300);
+const WARMUP_EXTENSION: Duration = Duration::from_secs(2);
+
+/// Decides where the measured window begins.
+pub struct WindowDecision {
+    pub steady: SteadyState,
+    pub unsteady: Option<String>,
+    /// The longest leading ramp: steadiness is asked of what comes after it.
+    lead: Duration,
+    /// Next look at the warm-up; `None` once the window is announced.
+    next: Option<Duration>,
+    fixed: bool,
+    max: Duration,
+    /// The longest scenario's window.
+    pub length_ns: u64,
+}
+
+impl WindowDecision {
+    pub fn new(scenarios: &[Scenario]) -> Self {
+        let loads = || scenarios.iter().filter_map(|s| s.load.as_ref());
+        let least_ns = loads().map(|load| load.warmup.least_ns()).max().unwrap_or(0);
+        let max_ns = loads()
+            .filter_map(|load| match load.warmup {
+                Warmup::Auto { max_ns } => Some(max_ns),
+                Warmup::Fixed { .. } => None,
+            })
+            .max();
+        let lead = Duration::from_nanos(loads().map(LoadPlan::lead_ns).max().unwrap_or(0));
+        Self {
+            steady: SteadyState::default(),
+            unsteady: None,
+            next: Some(lead + Duration::from_nanos(least_ns)),
+            lead,
+            fixed: max_ns.is_none(),
+            max: lead + Duration::from_nanos(max_ns.unwrap_or(least_ns).max(least_ns)),
+            length_ns: loads().map(LoadPlan::window_ns).max().unwrap_or(0),
+        }
+    }
+
+    /// Where the window begins, if no scenario leaves that to the run.
+    pub fn fixed_ns(&mut self) -> Option<u64> {
+        if !self.fixed {
+            return None;
+        }
+        self.next.take().map(|length| length.as_nanos() as u64)
+    }
+
+    /// An automatic warm-up ends once it is steady, or at its longest.
+    pub fn decide(&mut self, shared: &Shared) {
+        let elapsed = shared.start.elapsed();
+        let Some(next) = self.next.filter(|next| elapsed >= *next) else { return };
+        let moving = self.steady.unsteady(self.lead.as_millis() as u64, next.as_millis() as u64);
+        if let Some((endpoint, before, after)) = moving {
+            if next < self.max {
+                self.next = Some((next + WARMUP_EXTENSION).min(self.max));
+                return;
+            }
+            self.unsteady = Some(format!(
+                "never reached a steady state: p50 of {} still moved from {before:.1} to {after:.1} ms after {:.0} s of warm-up",
+                shared.layout.endpoints[endpoint].name,
+                (next - self.lead).as_secs_f64()
+            ));
+        }
+        self.next = None;
+        shared.window_ns.store((elapsed + NOTICE).as_nanos() as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,135 @@
+use super::model::{LoadPlan, Scenario};
+use crate::random::{pick, unit};
+
+/// What an iteration does, in order.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// Index into the scenario's steps.
+    Step(usize),
+    /// A pause, evenly spread between two lengths; only under load.
+    Think { least_ns: u64, most_ns: u64 },
+    /// One branch an iteration, drawn by weight.
+    OneOf(Vec<Branch>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Branch {
+    pub weight: u32,
+    pub nodes: Vec<Node>,
+}
+
+/// A node whose choices are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Step(usize),
+    Think { ns: u64 },
+}
+
+impl Scenario {
+    /// What iteration `index` does under load: fixed by the seed, whatever worker or shard runs it.
+    #[must_use]
+    pub fn acts(&self, seed: u64, index: u64) -> Vec<Act> {
+        let mut acts = Vec::with_capacity(self.steps.len());
+        self.choose(&self.program, seed, index, &mut 0, &mut acts);
+        acts
+    }
+
+    fn choose(&self, nodes: &[Node], seed: u64, index: u64, draws: &mut u64, acts: &mut Vec<Act>) {
+        for node in nodes {
+            match node {
+                Node::Step(step) if !self.steps[*step].in_load() => {}
+                Node::Step(step) => acts.push(Act::Step(*step)),
+                Node::Think { least_ns, most_ns } => {
+                    *draws += 1;
+                    let share = unit(pick(seed, *draws), index);
+                    acts.push(Act::Think { ns: least_ns + (share * (most_ns - least_ns) as f64) as u64 });
+                }
+                Node::OneOf(branches) => {
+                    *draws += 1;
+                    let total: u64 = branches.iter().map(|b| u64::from(b.weight)).sum();
+                    let mut drawn = pick(pick(seed, *draws), index) % total;
+                    let chosen = branches.iter().find(|branch| {
+                        let weight = u64::from(branch.weight);
+                        let here = drawn < weight;
+                        drawn = drawn.saturating_sub(weight);
+                        here
+                    });
+                    if let Some(branch) = chosen {
+                        self.choose(&branch.nodes, seed, index, draws, acts);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The longest that an iteration may pause in all.
+    #[must_use]
+    pub fn longest_think_ns(&self) -> u64 {
+        fn longest(nodes: &[Node]) -> u64 {
+            nodes
+                .iter()
+                .map(|node| match node {
+                    Node::Step(_) => 0,
+                    Node::Think { most_ns, .. } => *most_ns,
+                    Node::OneOf(branches) => branches.iter().map(|b| longest(&b.nodes)).max().unwrap_or(0),
+                })
+                .sum()
+        }
+        if self.load.as_ref().is_some_and(LoadPlan::is_open) { longest(&self.program) } else { 0 }
+    }
+
+    /// Whether every iteration does the same.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.program.iter().all(|node| match node {
+            Node::Step(_) => true,
+            Node::Think { least_ns, most_ns } => least_ns == most_ns,
+            Node::OneOf(_) => false,
+        })
+    }
+
+    /// Which share of the iterations reaches each step.
+    #[must_use]
+    pub fn shares(&self) -> Vec<f64> {
+        fn walk(nodes: &[Node], share: f64, shares: &mut [f64]) {
+            for node in nodes {
+                match node {
+                    Node::Step(step) => shares[*step] = share,
+                    Node::Think { .. } => {}
+                    Node::OneOf(branches) => {
+                        let total: f64 = branches.iter().map(|b| f64::from(b.weight)).sum();
+                        for branch in branches {
+                            walk(&branch.nodes, share * f64::from(branch.weight) / total, shares);
+                        }
+                    }
+                }
+            }
+        }
+        let mut shares = vec![0.0; self.steps.len()];
+        walk(&self.program, 1.0, &mut shares);
+        shares
+    }
+
+    /// How many of the iterations `indices` reach each step.
+    #[must_use]
+    pub fn counts(&self, seed: u64, indices: impl Iterator<Item = u64>) -> Vec<u64> {
+        let mut counts = vec![0; self.steps.len()];
+        if self.is_fixed() {
+            let all = indices.count() as u64;
+            self.acts(seed, 0).iter().for_each(|act| {
+                if let Act::Step(step) = act {
+                    counts[*step] = all;
+                }
+            });
+            return counts;
+        }
+        for index in indices {
+            for act in self.acts(seed, index) {
+                if let Act::Step(step) = act {
+                    counts[step] += 1;
+                }
+            }
+        }
+        counts
+    }
+}

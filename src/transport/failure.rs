@@ -1,0 +1,60 @@
+use std::error::Error as StdError;
+use std::io::ErrorKind;
+use std::time::Instant;
+
+use super::ExchangeError;
+use crate::error_class::ErrorClass;
+
+/// Tells a failure by its causes; `outer` is what is assumed where they say nothing.
+pub fn classify(error: &(dyn StdError + 'static), outer: ErrorClass) -> ExchangeError {
+    let mut class = outer;
+    let mut local = false;
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            // EADDRNOTAVAIL, EMFILE, ENFILE: this side ran out.
+            local |= matches!(io.raw_os_error(), Some(99 | 24 | 23));
+            if is_tls(io) {
+                class = ErrorClass::Tls;
+            } else if matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput) {
+                class = ErrorClass::Protocol;
+            }
+        }
+        if current.is::<rustls::Error>() {
+            class = ErrorClass::Tls;
+        }
+        if let Some(hyper) = current.downcast_ref::<hyper::Error>()
+            && (hyper.is_parse() || hyper.is_parse_status() || hyper.is_parse_too_large())
+        {
+            class = ErrorClass::Protocol;
+        }
+        cause = inner(current);
+    }
+    ExchangeError { class, message: chain(error), done: Instant::now(), local }
+}
+
+fn is_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        // tokio-rustls has no type for a peer that leaves during the handshake.
+        || (error.kind() == ErrorKind::UnexpectedEof && error.to_string().contains("tls handshake"))
+}
+
+/// What an error wraps. An `io::Error` passes over what it wraps itself, and tells only the cause of that.
+fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source())
+}
+
+/// The causes from the outermost in, each said once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        let text = current.to_string();
+        if parts.last().is_none_or(|last| !last.contains(&text)) {
+            parts.push(text);
+        }
+        cause = inner(current);
+    }
+    parts.join(": ")
+}

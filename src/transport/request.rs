@@ -1,0 +1,119 @@
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method, Uri};
+use bytes::Bytes;
+
+/// Which parts of a response must be kept. Anything else is read and let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    pub headers: bool,
+    pub body: bool,
+}
+
+impl Wants {
+    pub const ALL: Self = Self { headers: true, body: true };
+}
+
+/// A request ready to be sent, any number of times.
+#[derive(Debug)]
+pub struct Request {
+    pub method: Method,
+    /// Absolute.
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Option<Bytes>,
+    /// From the connection's acquisition to the last byte.
+    pub timeout: Duration,
+    pub wants: Wants,
+    /// Bytes of the HTTP/1.1 form, made on first use.
+    pub(super) encoded: OnceCell<Bytes>,
+}
+
+impl Request {
+    /// # Errors
+    /// Where `url` is no absolute URL of http or https.
+    pub fn new(
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        // A fragment is for the client alone.
+        let sent = url.split('#').next().unwrap_or(url);
+        let uri: Uri = match sent.parse() {
+            Ok(uri) => uri,
+            // Spaces and letters beyond ASCII are encoded as browsers do; anything else is a mistake.
+            Err(_) => encoded(sent).parse().map_err(|e| format!("`{url}` is not a URL: {e}"))?,
+        };
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+            return Err(format!("`{url}` is not an absolute http or https URL"));
+        }
+        Ok(Self { method, uri, headers, body, timeout, wants: Wants::ALL, encoded: OnceCell::new() })
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
+    /// Host without brackets, and port.
+    pub(super) fn endpoint(&self) -> (&str, u16) {
+        let host = self.uri.host().unwrap_or_default();
+        let port = self.uri.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 });
+        (host.trim_start_matches('[').trim_end_matches(']'), port)
+    }
+
+    /// Host and port as the `host` header has them: a default port is left out.
+    pub(super) fn authority(&self) -> String {
+        let host = self.uri.host().unwrap_or_default();
+        match self.uri.port_u16() {
+            Some(port) if port != if self.is_tls() { 443 } else { 80 } => format!("{host}:{port}"),
+            _ => host.to_owned(),
+        }
+    }
+
+    /// Path and query.
+    pub(super) fn target(&self) -> Cow<'_, str> {
+        match self.uri.path_and_query().map_or("", |path| path.as_str()) {
+            "" => "/".into(),
+            query if query.starts_with('?') => format!("/{query}").into(),
+            target => target.into(),
+        }
+    }
+}
+
+fn encoded(url: &str) -> String {
+    use std::fmt::Write as _;
+    url.bytes().fold(String::with_capacity(url.len() + 16), |mut out, byte| {
+        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_as_people_write_them() {
+        for (url, target, authority) in [
+            ("http://h/a?b=c#frag", "/a?b=c", "h"),
+            ("http://h:80", "/", "h"),
+            ("https://h:80/ä b", "/%C3%A4%20b", "h:80"),
+            ("http://[::1]:8080/x", "/x", "[::1]:8080"),
+            ("http://h?q=1", "/?q=1", "h"),
+        ] {
+            let request = Request::new(Method::GET, url, HeaderMap::new(), None, Duration::ZERO).unwrap();
+            assert_eq!((&*request.target(), request.authority().as_str()), (target, authority), "{url}");
+        }
+        for bad in ["h/a", "/a", "ftp://h/", "http://"] {
+            assert!(Request::new(Method::GET, bad, HeaderMap::new(), None, Duration::ZERO).is_err(), "{bad}");
+        }
+    }
+}

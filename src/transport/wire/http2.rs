@@ -1,0 +1,77 @@
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::connection::Io;
+use crate::error_class::ErrorClass;
+use crate::transport::failure::classify;
+use crate::transport::{BODY_CAP, Exchange, ExchangeError, Headers, Phases, Request};
+
+pub type Sender = http2::SendRequest<Full<Bytes>>;
+
+/// Begins HTTP/2 on a new connection, which then serves any number of requests at once.
+pub async fn handshake(io: Io) -> Result<Sender, ExchangeError> {
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(|e| classify(&e, ErrorClass::Reset))?;
+    // What ends the connection reaches every request that is on it.
+    tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+pub async fn exchange(
+    mut sender: Sender,
+    request: &Request,
+    user_agent: &str,
+    opened: Phases,
+) -> Result<Exchange, ExchangeError> {
+    let reset = |e: hyper::Error| classify(&e, ErrorClass::Reset);
+    let asked = Instant::now();
+    sender.ready().await.map_err(reset)?;
+    let response = sender.send_request(message(request, user_agent)).await.map_err(reset)?;
+    let head = Instant::now();
+    let (parts, mut incoming) = response.into_parts();
+    let mut body = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = incoming.frame().await {
+        let Ok(data) = frame.map_err(reset)?.into_data() else { continue };
+        length += data.len();
+        if length > BODY_CAP {
+            let message = format!("the body is over the cap of {} MiB", BODY_CAP >> 20);
+            return Err(ExchangeError::new(ErrorClass::Protocol, message));
+        }
+        if request.wants.body {
+            body.extend_from_slice(&data);
+        }
+    }
+    let done = Instant::now();
+    let phases = Phases {
+        first_byte_ns: Some((head - asked).as_nanos() as u64),
+        body_ns: Some((done - head).as_nanos() as u64),
+        ..opened
+    };
+    let headers = Headers::from(parts.headers);
+    Ok(Exchange { status: parts.status.as_u16(), headers, body: body.freeze(), done, phases })
+}
+
+fn message(request: &Request, user_agent: &str) -> http::Request<Full<Bytes>> {
+    let mut message = http::Request::new(Full::new(request.body.clone().unwrap_or_default()));
+    *message.method_mut() = request.method.clone();
+    *message.uri_mut() = request.uri.clone();
+    let headers = message.headers_mut();
+    *headers = request.headers.clone();
+    // HTTP/2 has the host in `:authority`, and forbids the headers of a single connection.
+    for name in [HOST, CONNECTION, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    if let (false, Ok(value)) = (headers.contains_key(USER_AGENT), user_agent.parse()) {
+        headers.insert(USER_AGENT, value);
+    }
+    headers.entry(http::header::ACCEPT).or_insert(http::HeaderValue::from_static("*/*"));
+    message
+}

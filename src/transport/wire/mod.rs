@@ -1,0 +1,117 @@
+//! Own HTTP/1.1 over tokio, and hyper for HTTP/2: every phase is seen, and a request costs little of this machine.
+
+mod codec;
+mod connection;
+mod http1;
+mod http2;
+mod pool;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use codec::MOST_HEADERS;
+use connection::{Connection, dial};
+pub use pool::Lane;
+use pool::Pool;
+
+use super::{Exchange, ExchangeError, Request, Transport, TransportOptions, tls};
+use crate::error::Result;
+use crate::error_class::ErrorClass;
+
+/// One worker's connections.
+pub struct WireTransport {
+    user_agent: String,
+    http2: bool,
+    tls: Arc<rustls::ClientConfig>,
+    pool: RefCell<Pool>,
+    /// What is read from any connection passes through here, so that a waiting one needs no memory of its own.
+    scratch: RefCell<Box<[u8]>>,
+}
+
+impl WireTransport {
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new(options: &TransportOptions) -> Result<Self> {
+        Ok(Self {
+            user_agent: options.user_agent.clone(),
+            http2: options.http2,
+            tls: Arc::new(tls::client_config(options)?),
+            pool: RefCell::default(),
+            scratch: RefCell::new(vec![0; 64 << 10].into_boxed_slice()),
+        })
+    }
+
+    fn pool<'a>(&'a self, lane: &'a Lane) -> &'a RefCell<Pool> {
+        lane.own_pool().unwrap_or(&self.pool)
+    }
+
+    /// A new connection, whatever the target speaks on it.
+    async fn open(&self, pool: &RefCell<Pool>, request: &Request) -> Opened {
+        let negotiates = self.http2 || request.is_tls();
+        // One request finds out what the target speaks; the others then share its HTTP/2 connection, or open their own.
+        let gate =
+            (negotiates && !pool.borrow().speaks_http1(request)).then(|| pool.borrow_mut().gate(request));
+        let _guard = match &gate {
+            Some(gate) => Some(gate.lock().await),
+            None => None,
+        };
+        if let Some(sender) = pool.borrow_mut().http2(request) {
+            return Ok((Line::Http2(sender), super::Phases::default()));
+        }
+        let (connection, phases) = dial(request, &self.tls, self.http2).await?;
+        if connection.is_http2 {
+            let sender = http2::handshake(connection.io).await?;
+            pool.borrow_mut().keep_http2(request, sender.clone());
+            return Ok((Line::Http2(sender), phases));
+        }
+        pool.borrow_mut().note_http1(request);
+        Ok((Line::Http1(connection), phases))
+    }
+}
+
+type Opened = std::result::Result<(Line, super::Phases), ExchangeError>;
+
+enum Line {
+    Http1(Connection),
+    Http2(http2::Sender),
+}
+
+fn timed_out() -> ExchangeError {
+    ExchangeError::new(ErrorClass::Timeout, "timed out")
+}
+
+impl Transport for WireTransport {
+    async fn exchange(&self, lane: &Lane, request: &Request) -> std::result::Result<Exchange, ExchangeError> {
+        let deadline = Instant::now() + request.timeout;
+        let pool = self.pool(lane);
+        let kept = pool.borrow_mut().take(request, &self.scratch);
+        let (line, phases) = match kept {
+            Some(connection) => (Line::Http1(connection), super::Phases::default()),
+            // Boxed: opening is rare, and its state large.
+            None => Box::pin(tokio::time::timeout_at(deadline.into(), self.open(pool, request)))
+                .await
+                .map_err(|_| timed_out())??,
+        };
+        match line {
+            Line::Http1(mut connection) => {
+                let bytes = request.encoded.get_or_init(|| codec::encode(request, &self.user_agent));
+                let (mut exchange, reusable) =
+                    http1::converse(&mut connection, bytes, request, &self.scratch, deadline).await?;
+                if reusable {
+                    pool.borrow_mut().give(request, connection);
+                }
+                exchange.phases = super::Phases {
+                    first_byte_ns: exchange.phases.first_byte_ns,
+                    body_ns: exchange.phases.body_ns,
+                    ..phases
+                };
+                Ok(exchange)
+            }
+            Line::Http2(sender) => {
+                let asked = http2::exchange(sender, request, &self.user_agent, phases);
+                Box::pin(tokio::time::timeout_at(deadline.into(), asked)).await.map_err(|_| timed_out())?
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::connection::Connection;
+use super::http2::Sender;
+use crate::transport::Request;
+
+/// Which connections a request may use.
+#[derive(Default)]
+pub struct Lane(Option<RefCell<Pool>>);
+
+impl Lane {
+    /// Open model: the worker's own, last in, first out.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self(None)
+    }
+
+    /// Closed model: those of one virtual user.
+    #[must_use]
+    pub fn own() -> Self {
+        Self(Some(RefCell::default()))
+    }
+
+    pub(super) fn own_pool(&self) -> Option<&RefCell<Pool>> {
+        self.0.as_ref()
+    }
+}
+
+/// Idle connections by where they lead.
+#[derive(Default)]
+pub struct Pool {
+    origins: Vec<Origin>,
+}
+
+struct Origin {
+    tls: bool,
+    host: Box<str>,
+    port: u16,
+    idle: Vec<Connection>,
+    http2: Option<Sender>,
+    speaks_http1: bool,
+    gate: Option<Arc<Mutex<()>>>,
+}
+
+impl Pool {
+    /// Mostly there is one, and never are there many.
+    fn find(&mut self, request: &Request) -> Option<&mut Origin> {
+        let (tls, (host, port)) = (request.is_tls(), request.endpoint());
+        self.origins.iter_mut().find(|o| o.tls == tls && o.port == port && &*o.host == host)
+    }
+
+    fn origin(&mut self, request: &Request) -> &mut Origin {
+        let (tls, (host, port)) = (request.is_tls(), request.endpoint());
+        let at = self.origins.iter().position(|o| o.tls == tls && o.port == port && &*o.host == host);
+        let at = at.unwrap_or_else(|| {
+            let (idle, host) = (Vec::new(), host.into());
+            self.origins.push(Origin { tls, host, port, idle, http2: None, speaks_http1: false, gate: None });
+            self.origins.len() - 1
+        });
+        &mut self.origins[at]
+    }
+
+    /// The connection that was used last, if the target has not closed it meanwhile.
+    pub fn take(&mut self, request: &Request, scratch: &RefCell<Box<[u8]>>) -> Option<Connection> {
+        let idle = &mut self.find(request)?.idle;
+        while let Some(mut connection) = idle.pop() {
+            if connection.is_quiet(scratch) {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    pub fn give(&mut self, request: &Request, connection: Connection) {
+        self.origin(request).idle.push(connection);
+    }
+
+    pub fn http2(&mut self, request: &Request) -> Option<Sender> {
+        self.find(request)?.http2.clone().filter(|sender| !sender.is_closed())
+    }
+
+    pub fn keep_http2(&mut self, request: &Request, sender: Sender) {
+        self.origin(request).http2 = Some(sender);
+    }
+
+    pub fn note_http1(&mut self, request: &Request) {
+        self.origin(request).speaks_http1 = true;
+    }
+
+    pub fn speaks_http1(&self, request: &Request) -> bool {
+        let (tls, (host, port)) = (request.is_tls(), request.endpoint());
+        let same = |o: &&Origin| o.tls == tls && o.port == port && &*o.host == host;
+        self.origins.iter().find(same).is_some_and(|o| o.speaks_http1)
+    }
+
+    /// Held while somebody finds out what the target speaks.
+    pub fn gate(&mut self, request: &Request) -> Arc<Mutex<()>> {
+        self.origin(request).gate.get_or_insert_default().clone()
+    }
+}

@@ -1,0 +1,290 @@
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::Barrier;
+use tokio_rustls::TlsAcceptor;
+
+/// How many requests the HTTP/2 server wants in flight before it answers `/together`.
+pub const TOGETHER: usize = 20;
+
+/// Servers have threads of their own: a transport that blocks its thread cannot stop them.
+static BACKGROUND: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+/// One step of what a server does with a connection. After the last it closes in order.
+#[derive(Clone, PartialEq)]
+pub enum Act {
+    /// Reads one request with as much body as its content-length says.
+    Request,
+    /// Reads one head and leaves the body in the socket.
+    Head,
+    /// Reads what comes first, whatever it is.
+    Sip,
+    Send(Bytes),
+    /// Sends pieces of so many bytes, apart in time so that each arrives alone.
+    Drip(usize, Bytes),
+    /// Milliseconds.
+    Pause(u64),
+    /// Reads until the client has closed.
+    Hold,
+    /// The end is RST, not FIN.
+    Reset,
+}
+
+#[derive(Clone)]
+pub enum Serve {
+    /// A script for each connection in turn; the last one for all that follow.
+    Scripts(Vec<Vec<Act>>),
+    Tls(Arc<ServerConfig>, Vec<Act>),
+    /// HTTP/2 and nothing else: every connection that counts is one of HTTP/2.
+    Http2(Option<Arc<ServerConfig>>),
+    /// A port in use by a socket that does not listen, so that nobody else can come to listen there.
+    Refuse,
+}
+
+pub fn scripts(scripts: impl Into<Vec<Vec<Act>>>) -> Serve {
+    Serve::Scripts(scripts.into())
+}
+
+pub fn send(bytes: impl Into<Bytes>) -> Act {
+    Act::Send(bytes.into())
+}
+
+pub fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Requests and answers in turn, as many as that; then it waits for the client to go.
+pub fn answers(count: usize, body: &str) -> Vec<Act> {
+    let turns = std::iter::repeat_n([Act::Request, send(ok(body))], count).flatten();
+    turns.chain([Act::Hold]).collect()
+}
+
+#[derive(Clone, Default)]
+struct Log {
+    connections: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<Bytes>>>,
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    log: Log,
+    _refusing: Option<TcpSocket>,
+}
+
+impl Server {
+    pub fn start(serve: &Serve) -> Self {
+        let log = Log::default();
+        if let Serve::Refuse = serve {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+            return Self { address: socket.local_addr().expect("bound"), log, _refusing: Some(socket) };
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("non-blocking");
+        let address = listener.local_addr().expect("bound");
+        BACKGROUND.spawn(accept(listener, serve.clone(), log.clone()));
+        Self { address, log, _refusing: None }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.log.connections.load(Ordering::SeqCst)
+    }
+
+    /// Every request read so far, as it came.
+    pub fn requests(&self) -> Vec<Bytes> {
+        self.log.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, serve: Serve, log: Log) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let together = Arc::new(Barrier::new(TOGETHER));
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let number = log.connections.fetch_add(1, Ordering::SeqCst);
+        // A client may leave whenever it likes: how a connection ended here is no finding.
+        tokio::spawn(connection(stream, number, serve.clone(), log.clone(), Arc::clone(&together)));
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    number: usize,
+    serve: Serve,
+    log: Log,
+    together: Arc<Barrier>,
+) -> io::Result<()> {
+    match serve {
+        Serve::Scripts(scripts) => {
+            let script = &scripts[number.min(scripts.len() - 1)];
+            if script.contains(&Act::Reset) {
+                stream.set_zero_linger()?;
+            }
+            perform(stream, script, &log).await
+        }
+        Serve::Tls(config, script) => {
+            perform(TlsAcceptor::from(config).accept(stream).await?, &script, &log).await
+        }
+        Serve::Http2(None) => http2(stream, together).await,
+        Serve::Http2(Some(config)) => http2(TlsAcceptor::from(config).accept(stream).await?, together).await,
+        Serve::Refuse => Ok(()),
+    }
+}
+
+async fn perform<S>(mut stream: S, script: &[Act], log: &Log) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut read = BytesMut::new();
+    for act in script {
+        match act {
+            Act::Request | Act::Head => {
+                let request = request(&mut stream, &mut read, *act == Act::Request).await?;
+                log.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+            }
+            Act::Sip => drop(stream.read_buf(&mut read).await?),
+            Act::Send(bytes) => put(&mut stream, bytes).await?,
+            Act::Drip(size, bytes) => {
+                for piece in bytes.chunks(*size) {
+                    put(&mut stream, piece).await?;
+                    pause(1).await;
+                }
+            }
+            Act::Pause(milliseconds) => pause(*milliseconds).await,
+            Act::Hold => while stream.read_buf(&mut read).await? > 0 {},
+            Act::Reset => return Ok(()),
+        }
+    }
+    stream.shutdown().await
+}
+
+async fn put(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+async fn pause(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+async fn request(
+    stream: &mut (impl AsyncRead + Unpin),
+    read: &mut BytesMut,
+    with_body: bool,
+) -> io::Result<Bytes> {
+    let head = loop {
+        if let Some(at) = read.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at + 4;
+        }
+        more(stream, read).await?;
+    };
+    let text = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let whole = head + if with_body { length.unwrap_or(0) } else { 0 };
+    while read.len() < whole {
+        more(stream, read).await?;
+    }
+    Ok(read.split_to(whole).freeze())
+}
+
+async fn more(stream: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) -> io::Result<()> {
+    match stream.read_buf(read).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
+async fn http2<S>(stream: S, together: Arc<Barrier>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<Incoming>| answer(request, Arc::clone(&together)));
+    let server = http2::Builder::new(TokioExecutor::new());
+    server.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
+}
+
+/// Says what arrived. An error of the service or of its body becomes `RST_STREAM`.
+async fn answer(
+    request: hyper::Request<Incoming>,
+    together: Arc<Barrier>,
+) -> io::Result<hyper::Response<impl Body<Data = Bytes, Error = io::Error>>> {
+    let (head, body) = request.into_parts();
+    let length = body.collect().await.map_err(io::Error::other)?.to_bytes().len();
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+    let agent = head.headers.get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = format!("{} {path} {:?} {agent} {length}", head.method, head.version);
+    let mut frames = vec![Ok(Frame::data(Bytes::from(text)))];
+    match path {
+        "/together" => {
+            together.wait().await;
+        }
+        "/refused" => return Err(io::Error::other("as asked")),
+        "/broken" => frames.push(Err(io::Error::other("as asked"))),
+        _ => {}
+    }
+    Ok(hyper::Response::new(StreamBody::new(stream::iter(frames))))
+}
+
+/// A certificate authority that nobody trusts until told to.
+pub struct Authority {
+    folder: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub fn found() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Otherwise it would bear the name of the certificates it signs.
+        params.distinguished_name.push(DnType::CommonName, "conformance authority");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        std::fs::write(folder.path().join("roots.pem"), certificate.pem()).expect("writes");
+        Self { folder, issuer: Issuer::new(params, key) }
+    }
+
+    /// What to give as `ca_file`.
+    pub fn roots(&self) -> PathBuf {
+        self.folder.path().join("roots.pem")
+    }
+
+    /// How a server with these names is set up.
+    pub fn certify(&self, names: &[&str], alpn: &[&str]) -> Arc<ServerConfig> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(names).expect("names");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_no_client_auth()
+                .with_single_cert(
+                    vec![certificate.der().clone()],
+                    PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+                )
+                .expect("a usable certificate");
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+}
