@@ -30,6 +30,21 @@ pub fn memory_share() -> Option<f64> {
     Some(pages * rustix::param::page_size() as f64 / 1024.0 / total_kib)
 }
 
+/// Raises the limit of open files as far as this process may, and says what it is then.
+pub fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let before = limit.current;
+        limit.current = limit.maximum;
+        // Refused: what there is must do.
+        if setrlimit(Resource::Nofile, limit).is_err() {
+            limit.current = before;
+        }
+    }
+    limit.current.unwrap_or(u64::MAX)
+}
+
 #[must_use]
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

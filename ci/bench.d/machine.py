@@ -41,7 +41,7 @@ class Disturbance:
         stolen_s = (ticks["steal"] - self._ticks["steal"]) / TICKS_PER_S
         others_s = max(busy_s() - self._busy_s - (_own_cpu_s() - self._own_s), 0)
         return (
-            f"CPU time during the run that went to other processes: {others_s / available_s:.1%}, "
+            f"CPU time meanwhile that went to other processes: {others_s / available_s:.1%}, "
             f"that the host withheld: {stolen_s / available_s:.1%}"
         )
 

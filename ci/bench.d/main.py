@@ -18,6 +18,7 @@ RESULTS = prepare.REPOSITORY / "benches/RESULTS.md"
 LEGEND = [
     "Client and server each have a core of their own, on one machine, over loopback.",
     "Ratios hold across machines better than figures: both sides of a ratio come from the same run.",
+    "A part during which other processes had more than a few percent of the machine should be run again.",
     "MISSED is a finding, not an error: `ci/bench` exits with 0 whatever the figures, and with 1 if a part failed.",
     "`truth` and `known` are servers that log what really happened: when requests arrived, how long answers took.",
 ]
@@ -35,10 +36,7 @@ def main():
         environment = [*machine.description(bench), *notes]
         if options.quick:
             environment.append("**`--quick`: a test of the script; the figures mean nothing**")
-        disturbance = machine.Disturbance()
         parts = {name: _run_part(name, bench) for name in options.parts}
-        environment.append(disturbance.until_now())
-        print(environment[-1])
     _write_results(options, environment, parts)
     return 1 if any(part.error for part in parts.values()) else 0
 
@@ -70,11 +68,13 @@ def _run_part(name, bench):
     if missing:
         result = PartResult(part.TITLE, skipped=f"{', '.join(missing)} not found")
     else:
+        disturbance = machine.Disturbance()
         try:
             result = part.run(bench)
         except Exception as error:  # whatever breaks one part must not cost the others
             kind = "" if isinstance(error, BenchError) else f"{type(error).__name__}: "
             result = PartResult(part.TITLE, error=f"{kind}{error}")
+        result.notes.append(disturbance.until_now())
     result.commands = bench.take_commands()
     print(as_text(name, result), flush=True)
     return result

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -93,8 +94,9 @@ pub async fn run_load(
     });
     let (stop, signal) = StopSignal::new();
     let (sender, mut messages) = mpsc::unbounded_channel();
+    let mut threads = Vec::new();
     for (number, transport) in (0u64..).zip(transports) {
-        spawn(shared.clone(), transport, number, sender.clone(), signal.clone())?;
+        threads.push(spawn(shared.clone(), transport, number, sender.clone(), signal.clone())?);
     }
     drop(sender);
 
@@ -134,6 +136,10 @@ pub async fn run_load(
             }
         }
     }
+    // With a worker its connections end; only then are their descriptors free for the results.
+    for thread in threads {
+        thread.join().map_err(|_| Error::harness("a load worker panicked"))?;
+    }
     Ok(summarise(reports, &shared, window, guard.abort))
 }
 
@@ -143,7 +149,7 @@ fn spawn(
     number: u64,
     messages: mpsc::UnboundedSender<Message>,
     stop: StopSignal,
-) -> Result<()> {
+) -> Result<JoinHandle<()>> {
     let fail = |e| Error::harness(format!("cannot start a load worker: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
     std::thread::Builder::new()
@@ -152,7 +158,6 @@ fn spawn(
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, work(shared, transport, number, messages, stop));
         })
-        .map(drop)
         .map_err(fail)
 }
 
@@ -197,11 +202,12 @@ fn summarise(
     let window_ns = shared.window_ns.load(Ordering::Relaxed);
     let mut own = vec![EndpointOwn::default(); shared.layout.endpoints.len()];
     let ended_ns = reports.iter().map(|report| report.ended_ns).max().unwrap_or(0);
-    let by_count =
-        shared.scenarios.iter().filter_map(|s| s.load.as_ref()).all(|l| l.stages[0].iterations.is_some());
-    let measured_ns = if by_count { ended_ns.saturating_sub(window_ns) } else { window.length_ns };
+    let stop = reports.iter().filter_map(|report| report.stop).max().unwrap_or(StopCause::Done);
+    let mut loads = shared.scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
+    let ends_early = stop >= StopCause::Abort || loads.all(|load| load.stages[0].iterations.is_some());
+    let measured_ns = if ends_early { ended_ns.saturating_sub(window_ns) } else { window.length_ns };
     let mut outcome = LoadOutcome {
-        stop: StopCause::Done,
+        stop,
         warmup_ms: if window_ns == UNDECIDED { 0 } else { window_ns / 1_000_000 },
         window_ms: measured_ns.min(window.length_ns).div_ceil(1_000_000),
         unsteady: window.unsteady,
@@ -224,7 +230,6 @@ fn summarise(
         outcome.instances.extend(report.instances);
         outcome.builds.extend(report.builds);
         outcome.examples.extend(report.examples);
-        outcome.stop = outcome.stop.max(report.stop.unwrap_or(StopCause::Done));
     }
     outcome.examples = health::limited(std::mem::take(&mut outcome.examples));
     let mut all = Histogram::default();

@@ -15,6 +15,7 @@ use crate::transport::{Lane, Transport};
 
 const EXAMPLES_A_CLASS: usize = 20;
 const IDENTITIES: usize = 64;
+const AFTER_LOCAL_FAILURE: Duration = Duration::from_millis(100);
 
 /// What the iterations of one worker share; nothing of it is seen by another thread.
 pub struct Local<T> {
@@ -130,8 +131,9 @@ impl<T: Transport> Local<T> {
         self.in_flight.borrow().len()
     }
 
+    /// Counts iterations from when they are begun: a flood of them must not hide behind those that have not sent yet.
     pub fn is_full(&self) -> bool {
-        self.in_flight() >= self.shared.in_flight_cap
+        self.open.get() >= self.shared.in_flight_cap
     }
 
     /// Takes one iteration through its steps.
@@ -192,6 +194,10 @@ impl<T: Transport> Local<T> {
             first = false;
             ended = outcome != Outcome::Ok;
             planned_ns = done_ns;
+            if result.local {
+                // To ask again at once would find the same, and only burn what is short.
+                tokio::time::sleep(AFTER_LOCAL_FAILURE).await;
+            }
         }
     }
 

@@ -20,6 +20,8 @@ use crate::transport::{AnyTransport, Kind, TransportOptions};
 use crate::verdict::{Allow, Judgement, Reference, Verdict, judge};
 
 const IN_FLIGHT_CAP: usize = 10_000;
+/// Runtimes, timers, the journal, standard streams, the demo's pipes.
+const OWN_FILES: u64 = 48;
 const DRAIN: Duration = Duration::from_secs(5);
 const RESTART_READY: Duration = Duration::from_secs(60);
 
@@ -270,7 +272,7 @@ impl Run {
             transport: self.request.transport.clone(),
             slice: self.request.slice(),
             workers: crate::machine::cores(),
-            in_flight_cap: IN_FLIGHT_CAP,
+            in_flight_cap: in_flight_cap(),
             drain: DRAIN,
         };
         let mut seen = Seen::default();
@@ -351,6 +353,12 @@ impl Run {
         self.journal.remove()?;
         Ok(GateResult { record, verdict })
     }
+}
+
+/// Each request in flight takes a descriptor; some are for this process itself.
+fn in_flight_cap() -> usize {
+    let spare = crate::machine::raise_open_files().saturating_sub(OWN_FILES).max(8);
+    IN_FLIGHT_CAP.min(usize::try_from(spare).unwrap_or(IN_FLIGHT_CAP))
 }
 
 /// Running totals for the progress line.

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use super::table::grid;
 use crate::metrics::{BlockGrid, EndpointPlan};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Stage};
 use crate::units::{Metric, RegressionRule, counted};
 use crate::verdict::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, missing_requests, seconds_for};
 
@@ -35,8 +35,8 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
             };
             vec![
                 plan.endpoint.clone(),
-                plan.planned.to_string(),
-                format!("{:.0}/s", plan.rate_per_s),
+                if plan.users.is_some() { "–".into() } else { plan.planned.to_string() },
+                plan.users.map_or_else(|| format!("{:.0}/s", plan.rate_per_s), |users| format!("{users} users")),
                 if plan.rules.limits.is_empty() { "–".into() } else { limits_text(plan) },
                 names(plan.rules.regression.iter().filter(judged).map(|r| r.metric.to_string()).collect()),
             ]
@@ -51,14 +51,35 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
         .filter_map(|s| s.load.as_ref())
         .map(|load| (load.lead_ns() + load.window_ns() + load.warmup.least_ns()) as f64 / 1e9)
         .fold(0.0, f64::max);
-    let total: f64 = plans.iter().map(|plan| plan.rate_per_s).sum();
     let _ = writeln!(
         out,
-        "\n{}, {}, one look of at least {seconds:.0} s, {total:.0} requests/s in all",
+        "\n{}, {}, one look of at least {seconds:.0} s, {} at most",
         counted(scenarios.len(), "scenario"),
-        counted(steps, "smoke step")
+        counted(steps, "smoke step"),
+        most(scenarios)
     );
     (out, hopeless)
+}
+
+/// What all scenarios send together where each is at its highest.
+fn most(scenarios: &[Scenario]) -> String {
+    let (mut rate, mut users) = (0.0, 0);
+    for scenario in scenarios {
+        let Some(load) = &scenario.load else { continue };
+        let shares = scenario.shares();
+        let a_request: f64 = scenario.load_steps().map(|(step, _)| shares[step]).sum();
+        let ends = |stage: &Stage| stage.level.rates().0.max(stage.level.rates().1);
+        rate += a_request * load.stages.iter().map(ends).fold(0.0, f64::max);
+        users += load.stages.iter().map(|s| s.level.users().0.max(s.level.users().1)).max().unwrap_or(0);
+    }
+    let mut parts = Vec::new();
+    if rate > 0.0 || users == 0 {
+        parts.push(format!("{rate:.0} requests/s"));
+    }
+    if users > 0 {
+        parts.push(counted(users as usize, "virtual user"));
+    }
+    parts.join(" and ")
 }
 
 fn limits_text(plan: &EndpointPlan) -> String {
@@ -67,7 +88,16 @@ fn limits_text(plan: &EndpointPlan) -> String {
 
 /// The rules that this many requests, or blocks, cannot settle.
 fn short_of_samples(plan: &EndpointPlan, rules: &[(Metric, f64)]) -> Vec<String> {
-    let window_ns = (plan.planned as f64 / plan.rate_per_s * 1e9).round() as u64;
+    let window_ns = plan.length_ms * 1_000_000;
+    if plan.users.is_some() {
+        // How many requests there will be is not known; only the time is.
+        let blocks = BlockGrid::of_users(window_ns).count;
+        let short = |(metric, _): &(Metric, f64)| metric.quantile().is_some() && blocks < LEAST_BLOCKS;
+        let told = |(metric, _): &(Metric, f64)| {
+            format!("{metric} of {}: {blocks} of {LEAST_BLOCKS} blocks; use `for: 3s` or more", plan.endpoint)
+        };
+        return rules.iter().filter(|rule| short(rule)).map(told).collect();
+    }
     let blocks = BlockGrid::new(plan.rate_per_s, window_ns).count;
     rules
         .iter()

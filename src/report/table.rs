@@ -7,7 +7,7 @@ use tabled::settings::{Alignment, Modify, Padding, Style};
 use super::paint::Paint;
 use crate::metrics::{EndpointPlan, RunRecord};
 use crate::units::{Metric, format_ms};
-use crate::verdict::{Action, Comparison, EndpointSummary, Finding, Settled, Severity, Verdict};
+use crate::verdict::{Action, Comparison, EndpointSummary, Finding, Outcome, Settled, Severity, Verdict};
 
 /// Rows below a header, numbers to the right of the first column (the only door to `tabled`).
 #[must_use]
@@ -98,11 +98,17 @@ fn endpoint_row(endpoint: &EndpointSummary, plan: &EndpointPlan, verdict: &Verdi
         ms(endpoint.p99_ms),
         limit.map_or("–".to_owned(), |l| format!("< {}", format_ms(l.below))),
         p95.map_or("–".to_owned(), |c| format!("{:+.1}%", c.change * 100.0)),
-        status(&name, verdict).to_owned(),
+        status(&name, plan, verdict).to_owned(),
     ]
 }
 
-fn status(endpoint: &str, verdict: &Verdict) -> &'static str {
+fn status(endpoint: &str, plan: &EndpointPlan, verdict: &Verdict) -> &'static str {
+    if plan.shown_only {
+        return "shown";
+    }
+    if verdict.outcome == Outcome::Partial {
+        return "recorded";
+    }
     let of = |f: &&Finding| f.endpoint.as_deref() == Some(endpoint);
     let worst = verdict.findings.iter().filter(of).map(|f| f.severity).min();
     let open = verdict.comparisons.iter().any(|c| c.endpoint == endpoint && c.settled == Settled::Open);

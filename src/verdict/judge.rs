@@ -134,6 +134,12 @@ fn rate_of(record: &RunRecord, index: usize, plan: &EndpointPlan) -> f64 {
     mean(&looks_of(record, index).iter().map(|e| e.rate_achieved).collect::<Vec<_>>())
 }
 
+/// What failed on this machine proves nothing of the target; where that is known only in all, each endpoint is spared it.
+fn errors_of_target(record: &RunRecord, index: usize) -> u64 {
+    let looks = record.runs.iter().filter_map(|look| Some((look, look.endpoints.get(index)?)));
+    looks.map(|(look, e)| e.error_count().saturating_sub(look.generator.local_failures)).sum()
+}
+
 fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: Trusted<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (i, plan) in plans.iter().enumerate() {
@@ -141,7 +147,7 @@ fn judge_limits(record: &RunRecord, plans: &[&EndpointPlan], trusted: Trusted<'_
         for limit in &plan.rules.limits {
             let found = if limit.metric == Metric::ErrorRate {
                 let requests = looks.iter().map(|e| e.requests).sum();
-                let errors = looks.iter().map(|e| e.error_count()).sum();
+                let errors = errors_of_target(record, i);
                 limits::judge_errors(&plan.endpoint, limit, errors, requests, &classes(&looks))
             } else {
                 let estimates =
@@ -273,7 +279,7 @@ fn error_series(
         endpoint: plan.endpoint.clone(),
         rule: *rule,
         baseline: instances.into_values().collect(),
-        candidate: looks.iter().fold((0, 0), |(x, n), e| (x + e.error_count(), n + e.requests)),
+        candidate: (errors_of_target(record, i), looks.iter().map(|e| e.requests).sum()),
         candidate_instances: record.runs.len(),
     }
 }

@@ -32,7 +32,7 @@ def run(bench):
         result.tables.append(_table(rate, deviations))
         result.must_haves += _must_haves(rate, deviations)
     result.notes.append(
-        "without the first second and the last 0.2 s; the grid is fitted, so a rate that is off is not held against a tool"
+        "without the first second and the last 0.2 s; the grid is fitted: a rate that is off does not count against a tool"
     )
     return result
 

@@ -1,5 +1,8 @@
 """A server that stops for a while: who shows the wait of the requests that were due meanwhile?"""
 
+from math import ceil
+from statistics import median
+
 import servers
 from context import progress
 from report import MustHave, PartResult, Table
@@ -11,7 +14,9 @@ CONNECTIONS = 10
 LABELS = ("p95", "p99", "max")
 SHOWN_PEERS = ("hey", "oha", "wrk")
 NOTES = [
-    "`arithmetic`: requests planned during the stall wait evenly between nothing and all of it, the others not at all",
+    "`arithmetic`: requests planned during the stall wait evenly between nothing and all of it, others not at all",
+    "`server's log`: how long after its planned instant the server read each of loadgate's requests; what that is above "
+    "the arithmetic is the server's time for the backlog",
     "hey and oha send the same rate and count from when a request did go out: the stall is in one request a connection",
     "wrk goes as fast as it can and, in version 4, corrects its percentiles afterwards from the mean interval; "
     "its requests during the stall were never sent",
@@ -22,13 +27,15 @@ def run(bench):
     duration_s, stall_at_s, stall_s = (5, 1, 0.5) if bench.quick else (10, 3, 1)
     stall = (stall_at_s, stall_s)
     expected_ms = _expected_ms(stall_s, stall_s / duration_s)
-    endpoint = _loadgate_endpoint(bench, stall, duration_s)
+    endpoint, waits_ms = _loadgate_beside_log(bench, stall, duration_s)
     table = Table(["tool", "load", "requests", "achieved /s", *(f"{label} ms" for label in LABELS)])
     table.rows = [
         _row("arithmetic", f"{RATE}/s", RATE * duration_s, RATE, expected_ms),
+        _row("server's log", f"{RATE}/s", len(waits_ms), RATE, _quantiles(waits_ms)),
         _row("loadgate", f"{RATE}/s", endpoint["requests"], endpoint["rate_achieved"], _by_label(endpoint)),
     ]
-    table.rows += [_peer_row(bench, bench.peers[name], stall, duration_s) for name in SHOWN_PEERS if name in bench.peers]
+    shown_peers = [bench.peers[name] for name in SHOWN_PEERS if name in bench.peers]
+    table.rows += [_peer_row(bench, tool, stall, duration_s) for tool in shown_peers]
     must_haves = [
         _near("response p95", endpoint["p95_ms"], expected_ms["p95"], 0.05),
         _near("response p99", endpoint["p99_ms"], expected_ms["p99"], 0.02),
@@ -46,10 +53,23 @@ def _expected_ms(stall_s, stalled_share):
     }
 
 
-def _loadgate_endpoint(bench, stall, duration_s):
+def _loadgate_beside_log(bench, stall, duration_s):
+    """The verdict's endpoint, and by the server's log how long after its planned instant each request was read, ms."""
     progress("stall: loadgate")
-    with servers.truth(bench, stall=stall) as (url, _):
-        return bench.loadgate.endpoint(bench.run_client(bench.loadgate.open(url, RATE, duration_s), duration_s))
+    log = bench.scratch / "stall-arrivals"
+    with servers.truth(bench, stall=stall, log=log) as (url, server):
+        finished = bench.run_client(bench.loadgate.open(url, RATE, duration_s), duration_s)
+        server.stop()
+    smoke_requests = 1
+    read_ns = sorted(int(line) for line in log.read_text().split()[smoke_requests:])
+    late_ns = [at_ns - i * 1e9 / RATE for i, at_ns in enumerate(read_ns)]
+    on_time_ns = median(late_ns)  # most requests are not stalled
+    return bench.loadgate.endpoint(finished), sorted((ns - on_time_ns) / 1e6 for ns in late_ns)
+
+
+def _quantiles(sorted_ms):
+    shares = {"p95": 0.95, "p99": 0.99, "max": 1}
+    return {label: sorted_ms[ceil(share * len(sorted_ms)) - 1] for label, share in shares.items()}
 
 
 def _by_label(endpoint):

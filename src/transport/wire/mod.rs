@@ -10,6 +10,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Semaphore;
+
 pub use codec::MOST_HEADERS;
 use connection::{Connection, dial};
 pub use pool::Lane;
@@ -27,7 +29,12 @@ pub struct WireTransport {
     pool: RefCell<Pool>,
     /// What is read from any connection passes through here, so that a waiting one needs no memory of its own.
     scratch: RefCell<Box<[u8]>>,
+    dialing: Semaphore,
 }
+
+/// Connections that one worker opens at once. Many more would flood the target's queue of them, and be answered late for
+/// that alone.
+const MOST_DIALS: usize = 256;
 
 impl WireTransport {
     /// # Errors
@@ -39,6 +46,7 @@ impl WireTransport {
             tls: Arc::new(tls::client_config(options)?),
             pool: RefCell::default(),
             scratch: RefCell::new(vec![0; 64 << 10].into_boxed_slice()),
+            dialing: Semaphore::new(MOST_DIALS),
         })
     }
 
@@ -46,8 +54,19 @@ impl WireTransport {
         lane.own_pool().unwrap_or(&self.pool)
     }
 
-    /// A new connection, whatever the target speaks on it.
+    /// A connection for a request that finds none idle: a new one, or one that is given back before its turn to open
+    /// one comes. Whatever the target speaks on it.
     async fn open(&self, pool: &RefCell<Pool>, request: &Request) -> Opened {
+        let mut given_back = pool.borrow_mut().wait(request);
+        let _permit = tokio::select! {
+            biased;
+            Ok(connection) = &mut given_back => return Ok((Line::Http1(*connection), super::Phases::default())),
+            permit = self.dialing.acquire() => permit,
+        };
+        given_back.close();
+        if let Ok(connection) = given_back.try_recv() {
+            return Ok((Line::Http1(*connection), super::Phases::default()));
+        }
         let negotiates = self.http2 || request.is_tls();
         // One request finds out what the target speaks; the others then share its HTTP/2 connection, or open their own.
         let gate =

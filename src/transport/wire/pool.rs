@@ -1,7 +1,8 @@
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::connection::Connection;
 use super::http2::Sender;
@@ -40,6 +41,7 @@ struct Origin {
     host: Box<str>,
     port: u16,
     idle: Vec<Connection>,
+    waiting: VecDeque<oneshot::Sender<Box<Connection>>>,
     http2: Option<Sender>,
     speaks_http1: bool,
     gate: Option<Arc<Mutex<()>>>,
@@ -56,8 +58,8 @@ impl Pool {
         let (tls, (host, port)) = (request.is_tls(), request.endpoint());
         let at = self.origins.iter().position(|o| o.tls == tls && o.port == port && &*o.host == host);
         let at = at.unwrap_or_else(|| {
-            let (idle, host) = (Vec::new(), host.into());
-            self.origins.push(Origin { tls, host, port, idle, http2: None, speaks_http1: false, gate: None });
+            let (idle, waiting, host) = (Vec::new(), VecDeque::new(), host.into());
+            self.origins.push(Origin { tls, host, port, idle, waiting, http2: None, speaks_http1: false, gate: None });
             self.origins.len() - 1
         });
         &mut self.origins[at]
@@ -74,8 +76,29 @@ impl Pool {
         None
     }
 
+    /// To whoever has waited longest, else among the idle ones.
     pub fn give(&mut self, request: &Request, connection: Connection) {
-        self.origin(request).idle.push(connection);
+        let origin = self.origin(request);
+        let mut connection = Some(Box::new(connection));
+        while let (Some(own), Some(waiter)) = (connection.take(), origin.waiting.pop_front()) {
+            // Handed back where the one who waited has gone.
+            connection = waiter.send(own).err();
+            if connection.is_none() {
+                return;
+            }
+        }
+        origin.idle.extend(connection.map(|connection| *connection));
+    }
+
+    /// The next connection that is given back, while this is waited for.
+    pub fn wait(&mut self, request: &Request) -> oneshot::Receiver<Box<Connection>> {
+        let (sender, receiver) = oneshot::channel();
+        let waiting = &mut self.origin(request).waiting;
+        while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+            waiting.pop_front();
+        }
+        waiting.push_back(sender);
+        receiver
     }
 
     pub fn http2(&mut self, request: &Request) -> Option<Sender> {
