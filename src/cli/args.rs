@@ -41,7 +41,7 @@ pub enum Command {
 #[derive(Subcommand, Debug)]
 pub enum BaselineCommand {
     /// Measure and store
-    Record(RecordArgs),
+    Record(Box<RecordArgs>),
     /// Print level, noise and origin of what is stored
     Show(ShowArgs),
 }

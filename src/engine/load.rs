@@ -233,7 +233,9 @@ fn summarise(
     }
     outcome.examples = health::limited(std::mem::take(&mut outcome.examples));
     let mut all = Histogram::default();
-    own.iter().for_each(|endpoint| all.merge(&endpoint.lag));
+    for endpoint in &own {
+        all.merge(&endpoint.lag);
+    }
     outcome.generator.send_lag_p99_us = health::p99_us(&all);
     outcome.endpoints = own
         .into_iter()

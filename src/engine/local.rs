@@ -181,12 +181,10 @@ impl<T: Transport> Local<T> {
             let outcome =
                 result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
             let sample = Sample { endpoint, planned_ns, sent_ns, done_ns, outcome, warmup };
-            let mut recorder = self.recorder.borrow_mut();
-            recorder.finished(&sample, &result.phases, window_ns);
+            self.recorder.borrow_mut().finished(&sample, &result.phases, window_ns);
             if first && !warmup {
-                recorder.lag(endpoint, sent_ns.saturating_sub(planned_ns));
+                self.recorder.borrow_mut().lag(endpoint, sent_ns.saturating_sub(planned_ns));
             }
-            drop(recorder);
             if let Some(recent) = &self.recent {
                 recent.borrow_mut().add(&sample);
             }

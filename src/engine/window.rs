@@ -66,7 +66,7 @@ impl WindowDecision {
             self.unsteady = Some(format!(
                 "never reached a steady state: p50 of {} still moved from {before:.1} to {after:.1} ms after {:.0} s of warm-up",
                 shared.layout.endpoints[endpoint].name,
-                (next - self.lead).as_secs_f64()
+                next.saturating_sub(self.lead).as_secs_f64()
             ));
         }
         self.next = None;

@@ -330,7 +330,7 @@ impl Run {
             ..WarmupRecord::default()
         };
         record.generator = outcome.generator.clone();
-        record.abort = outcome.abort.clone();
+        record.abort.clone_from(&outcome.abort);
     }
 
     fn assemble(&self) -> Result<RunRecord> {

@@ -105,7 +105,7 @@ impl Recorder {
                 (grid.start_ns(index), grid.length_ns)
             };
             let (start_ms, len_ms) = (start_ns / 1_000_000, length_ns / 1_000_000);
-            let block = Block { endpoint, index, warmup, start_ms, len_ms, ..Block::default() };
+            let block = Block { endpoint, index, start_ms, len_ms, warmup, ..Block::default() };
             OpenBlock { in_flight: 0, block }
         })
     }

@@ -36,7 +36,8 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
             vec![
                 plan.endpoint.clone(),
                 if plan.users.is_some() { "–".into() } else { plan.planned.to_string() },
-                plan.users.map_or_else(|| format!("{:.0}/s", plan.rate_per_s), |users| format!("{users} users")),
+                plan.users
+                    .map_or_else(|| format!("{:.0}/s", plan.rate_per_s), |users| format!("{users} users")),
                 if plan.rules.limits.is_empty() { "–".into() } else { limits_text(plan) },
                 names(plan.rules.regression.iter().filter(judged).map(|r| r.metric.to_string()).collect()),
             ]

@@ -24,7 +24,7 @@ pub fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
     };
     let processes = [("constant", Process::Constant), ("poisson", Process::Poisson)];
     let process =
-        fields.get("arrivals").map_or(Some(Process::Constant), |n| reader.word(n, "arrivals", &processes))?;
+        fields.get("arrivals").map_or(Some(Process::Constant), |n| reader.word(n, "arrivals", &processes));
     let list_node = required(reader, &fields, "stages", "a list such as `[ { rate: 100/s, for: 30s } ]`")?;
     let list = reader.list(list_node, "a list of stages")?;
     let open = list.iter().find_map(|stage| match &stage.value {
@@ -50,7 +50,7 @@ pub fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
         );
         return None;
     };
-    if process == Process::Poisson && !stages[first].level.is_open() {
+    if process == Some(Process::Poisson) && !stages[first].level.is_open() {
         let span = &fields.get("arrivals")?.span;
         reader.fail(span, "virtual users have no arrivals", "for stages with a `rate`", None);
     }
@@ -63,7 +63,7 @@ pub fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
         );
     }
     let measured = stages.split_off(first);
-    Some(LoadPlan { warmup, lead: stages, stages: measured, process })
+    Some(LoadPlan { warmup, lead: stages, stages: measured, process: process? })
 }
 
 fn read_stage(reader: &Reader, node: &Node, before: Option<Level>, open: Option<bool>) -> Option<Stage> {

@@ -34,7 +34,7 @@ pub fn classify(error: &(dyn StdError + 'static), outer: ErrorClass) -> Exchange
 }
 
 fn is_tls(error: &std::io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>())
         // tokio-rustls has no type for a peer that leaves during the handshake.
         || (error.kind() == ErrorKind::UnexpectedEof && error.to_string().contains("tls handshake"))
 }

@@ -105,7 +105,9 @@ fn look(made: &Made, number: u32, plans: &[EndpointPlan]) -> LookRecord {
         ..LookRecord::default()
     };
     let mut builder = LookBuilder::new(plans.to_vec());
-    blocks.into_iter().for_each(|block| builder.add(block).unwrap());
+    for block in blocks {
+        builder.add(block).unwrap();
+    }
     builder.finish(&mut look);
     look.generator.dropped_arrivals = made.dropped;
     look.warmup.unsteady = made.unsteady.then(|| "never reached a steady state".into());

@@ -6,6 +6,7 @@
 //! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
 //! - `quick`        one URL from flags
+//! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
 //! - `nginx`        a server that nobody here wrote
 //! - `judging`      made records through the judge: outcomes, precedence, looks
 //! - `layers`       the import direction of the source
@@ -17,6 +18,7 @@ mod demo;
 mod endings;
 mod judging;
 mod layers;
+mod load;
 mod nginx;
 mod quick;
 mod support;

@@ -14,15 +14,32 @@ struct Nginx {
 
 impl Nginx {
     fn start(folder: &Path) -> Self {
+        Self::listening(folder, "", "")
+    }
+
+    /// With TLS by a certificate that nobody knows: `ca.pem` in the folder.
+    fn start_tls(folder: &Path) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.join("ca.pem"), made.cert.pem()).unwrap();
+        std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let at = folder.display();
+        Self::listening(
+            folder,
+            " ssl http2",
+            &format!("ssl_certificate {at}/ca.pem; ssl_certificate_key {at}/key.pem;"),
+        )
+    }
+
+    fn listening(folder: &Path, options: &str, more: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (log, at) = (folder.join("access.log"), folder.display());
         let conf = format!(
             "daemon off; master_process off; pid {at}/pid; error_log stderr;\n\
              events {{}}\n\
-             http {{ types {{ application/json json; }} access_log {};\n\
+             http {{ types {{ application/json json; }} log_format protocol '$server_protocol'; access_log {} protocol;\n\
              client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
              keepalive_requests 1000000;\n\
-             server {{ listen 127.0.0.1:{port}; root {}; }} }}\n",
+             server {{ listen 127.0.0.1:{port}{options}; {more} root {}; }} }}\n",
             log.display(),
             fixture("nginx/www")
         );
@@ -109,4 +126,45 @@ fn a_404_fails_the_smoke_pass_and_a_killed_server_the_load() {
     assert_eq!(named(&verdict, "fail"), ["catalog/list"]);
     let record = json(&results(temp.path()).join("run.json"));
     assert_eq!(record["runs"][0]["stop"], "done", "a dead target does not stop the schedule");
+}
+
+/// Its certificate is believed only where that was asked for; HTTP/2 is spoken where it is offered, or demanded.
+#[test]
+fn tls_is_verified_and_http2_negotiated() {
+    let temp = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start_tls(temp.path());
+    let url = nginx.url().replace("http://127.0.0.1", "https://localhost") + "/catalog.json";
+    let quick = |more: &[&str]| {
+        let args = ["quick", &url, "-c", "4", "-n", "50", "--warmup", "0s", "--quiet"];
+        run(loadgate(temp.path()).args(args).args(more))
+    };
+    quick(&[]).expect(1).says("tls: ");
+    quick(&["--insecure"]).expect(0).says("tls");
+    quick(&["--cacert", "ca.pem"]).expect(0);
+    quick(&["-k", "--http2"]).expect(0);
+    quick(&["-k", "--transport", "http"]).expect(0);
+    quick(&["--cacert", "no-such.pem"]).expect(2).says("no-such.pem");
+    let log = std::fs::read_to_string(&nginx.log).unwrap();
+    assert_eq!((log.matches("HTTP/2.0").count(), log.lines().count()), (4 * 51, 4 * 51));
+}
+
+/// More than this machine can send: it says so, says how much it sent, and blames nobody else.
+#[test]
+fn an_overloaded_generator_blames_itself() {
+    let temp = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(temp.path());
+    let output = Command::new("taskset")
+        .args(["-c", "0", env!("CARGO_BIN_EXE_loadgate"), "quick", &format!("{}/catalog.json", nginx.url())])
+        .args(["--rate", "500000/s"])
+        .args(["--for", "2s", "--quiet", "--out", "out"])
+        .current_dir(temp.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    for words in ["HOLD. The measurement cannot be trusted.", "of 500,000/s: its one core was", "--shard"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let verdict = json(&results(temp.path()).join("verdict.json"));
+    assert_eq!((&verdict["generator"]["healthy"], &verdict["cause"]), (&false.into(), &"invalid".into()));
 }

@@ -59,7 +59,16 @@ impl Pool {
         let at = self.origins.iter().position(|o| o.tls == tls && o.port == port && &*o.host == host);
         let at = at.unwrap_or_else(|| {
             let (idle, waiting, host) = (Vec::new(), VecDeque::new(), host.into());
-            self.origins.push(Origin { tls, host, port, idle, waiting, http2: None, speaks_http1: false, gate: None });
+            self.origins.push(Origin {
+                tls,
+                host,
+                port,
+                idle,
+                waiting,
+                http2: None,
+                speaks_http1: false,
+                gate: None,
+            });
             self.origins.len() - 1
         });
         &mut self.origins[at]
