@@ -57,6 +57,9 @@ pub struct ScenarioArgs {
     /// Keep only these features; `*` stands for any text
     #[arg(long, value_name = "GLOB")]
     pub only: Vec<String>,
+    /// Arrivals of all scenarios together at their highest, shared out by `weight`, instead of the files' own rates
+    #[arg(long = "rate", value_name = "RATE", env = "LOADGATE_RATE")]
+    pub total_rate: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

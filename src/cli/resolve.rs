@@ -15,7 +15,7 @@ use crate::gate::TargetSpec;
 use crate::metrics::{Repeat, ShardRecord};
 use crate::scenario::{QuickLoad, QuickOptions};
 use crate::transport::{Kind, TransportOptions};
-use crate::units::{parse_duration_ns, parse_rate};
+use crate::units::{Rate, parse_duration_ns, parse_rate};
 use crate::verdict::Allow;
 
 pub fn dispatch(args: Args) -> Result<u8> {
@@ -48,9 +48,10 @@ pub fn dispatch(args: Args) -> Result<u8> {
             no_color: args.no_color,
         }),
         Command::Validate(args) => {
-            let ScenarioArgs { paths, vars, only } = args.scenarios;
+            let ScenarioArgs { paths, vars, only, total_rate } = args.scenarios;
+            let rate = total_rate.as_deref().map(rate).transpose()?;
             let shard = args.shard.as_deref().map(shard).transpose()?;
-            commands::validate(&ValidateRequest { paths, vars, only, shard })
+            commands::validate(&ValidateRequest { paths, vars, only, shard, rate })
         }
         Command::Baseline { command: BaselineCommand::Record(args) } => {
             let baselines = Some(args.baselines);
@@ -78,7 +79,7 @@ fn session(
     transport: TransportArgs,
     output: OutputArgs,
 ) -> Result<Session> {
-    let ScenarioArgs { paths, vars, only } = scenarios;
+    let ScenarioArgs { paths, vars, only, total_rate } = scenarios;
     let baselines = baselines.unwrap_or(BaselineArgs { baselines: PathBuf::from("baselines"), env: None });
     let mut session = Session {
         paths,
@@ -104,6 +105,7 @@ fn session(
             ca_file: transport.cacert,
         },
         shard: None,
+        rate: total_rate.as_deref().map(rate).transpose()?,
         quiet: output.quiet,
         no_color: output.no_color,
     };
@@ -124,9 +126,7 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
     }
     let load = match (args.vus, args.rate.as_deref().unwrap_or("10/s")) {
         (Some(users), _) => QuickLoad::Users(users),
-        (None, rate) => {
-            QuickLoad::Rate(parse_rate(rate).map_err(|reason| Error::usage(format!("--rate: {reason}")))?)
-        }
+        (None, text) => QuickLoad::Rate(rate(text)?),
     };
     let body = match &args.body_file {
         None => args.body,
@@ -144,7 +144,7 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
         ));
     }
     let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
-    let scenarios = ScenarioArgs { paths: Vec::new(), vars: Vec::new(), only: Vec::new() };
+    let scenarios = ScenarioArgs { paths: Vec::new(), vars: Vec::new(), only: Vec::new(), total_rate: None };
     let length = args.length.or_else(|| args.requests.is_none().then(|| "10s".to_owned()));
     Ok(QuickRequest {
         session: session(scenarios, &target, None, None, args.transport, args.output)?,
@@ -162,6 +162,10 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
         json: args.json,
         emit_scenario: args.emit_scenario,
     })
+}
+
+fn rate(text: &str) -> Result<Rate> {
+    parse_rate(text).map_err(|reason| Error::usage(format!("--rate: {reason}")))
 }
 
 /// `0/4`: which part, and of how many.

@@ -11,6 +11,7 @@ use crate::report::Paint;
 use crate::scenario::{LoadOptions, Scenario, load};
 use crate::secrets::Secrets;
 use crate::transport::{Kind, TransportOptions};
+use crate::units::Rate;
 use crate::verdict::{Allow, Reference};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct Session {
     pub kind: Option<Kind>,
     pub transport: TransportOptions,
     pub shard: Option<ShardRecord>,
+    pub rate: Option<Rate>,
     pub quiet: bool,
     pub no_color: bool,
 }
@@ -66,6 +68,7 @@ impl Session {
             require_secrets: true,
             only: self.only.clone(),
             transport: self.transport_name(),
+            rate: self.rate,
         };
         load(&self.paths, &options)
     }

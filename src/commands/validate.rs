@@ -8,12 +8,14 @@ use crate::metrics::ShardRecord;
 use crate::report::render_plan;
 use crate::scenario::{LoadOptions, load};
 use crate::transport::Kind;
+use crate::units::Rate;
 
 pub struct ValidateRequest {
     pub paths: Vec<PathBuf>,
     pub vars: Vec<(String, String)>,
     pub only: Vec<String>,
     pub shard: Option<ShardRecord>,
+    pub rate: Option<Rate>,
 }
 
 /// Reads the scenarios and prints what a run would do and could judge. Sends nothing.
@@ -26,6 +28,7 @@ pub fn validate(request: &ValidateRequest) -> Result<u8> {
         require_secrets: false,
         only: request.only.clone(),
         transport: Kind::Wire.name(),
+        rate: request.rate,
     };
     let (scenarios, _) = load(&request.paths, &options)?;
     let slice = request.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count });

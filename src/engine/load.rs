@@ -20,7 +20,7 @@ use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
 
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(500);
 const ABORT_CHECK_NS: u64 = 1_000_000_000;
 
 /// Everything one look needs. All scenarios have a load.

@@ -23,7 +23,10 @@ use crate::transport::Transport;
 /// The window has no place yet: everything is warm-up.
 pub const UNDECIDED: u64 = u64::MAX;
 
-const FLUSH: Duration = Duration::from_millis(250);
+/// How often blocks are handed out: in the warm-up often, since where it ends depends on them; in the window no more often
+/// than a crash may cost, since whoever takes them wants the core too.
+const FLUSH_WARMUP: Duration = Duration::from_millis(250);
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// What all workers of a look share, read-only but for the atomics, which none touches on the way of a request but to
 /// read where the window begins.
@@ -94,7 +97,7 @@ pub async fn work<T: Transport + 'static>(
     let mut feeds = Feed::all(&shared.scenarios, shared.seed, slice);
     let local = Rc::new(Local::new(shared.clone(), transport, number));
     start_users(&local, slice);
-    let mut next_flush = Instant::now() + FLUSH;
+    let mut next_flush = Instant::now() + FLUSH_WARMUP;
     let mut cpu_from: Option<(f64, Instant)> = None;
     let cause = loop {
         let (now_ns, window_ns) = (local.elapsed_ns(), local.window_ns());
@@ -103,7 +106,7 @@ pub async fn work<T: Transport + 'static>(
         }
         let next_ns = release_due(&local, &mut feeds, now_ns, window_ns);
         if Instant::now() >= next_flush {
-            next_flush += FLUSH;
+            next_flush += if now_ns < window_ns { FLUSH_WARMUP } else { FLUSH };
             flush(&local, number, &messages);
         }
         if next_ns.is_none() && local.users.get() == 0 {

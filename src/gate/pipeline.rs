@@ -140,7 +140,7 @@ impl Run {
             not_ready: None,
             shard: request.shard,
         };
-        journal.append(&[Entry::Started(Box::new(record))])?;
+        journal.append(vec![Entry::Started(Box::new(record))])?;
         Ok(Self { request, interrupt, journal, id })
     }
 
@@ -219,7 +219,7 @@ impl Run {
             Ok(()) => Ok(true),
             Err(_) if self.interrupt.signal().is_some() => Ok(false),
             Err(reason) => {
-                self.journal.append(&[Entry::NotReady(self.request.secrets.scrub(&reason))])?;
+                self.journal.append(vec![Entry::NotReady(self.request.secrets.scrub(&reason))])?;
                 Ok(false)
             }
         }
@@ -235,7 +235,7 @@ impl Run {
         let smoke = run_smoke(&transport, &target.url, scenarios, secrets, &self.interrupt).await;
         observe(GateEvent::SmokeDone(&smoke));
         let passed = smoke.passed();
-        self.journal.append(&[Entry::Smoke(smoke)])?;
+        self.journal.append(vec![Entry::Smoke(smoke)])?;
         Ok(passed)
     }
 
@@ -262,7 +262,7 @@ impl Run {
             stop: "crash".into(),
             ..LookRecord::default()
         };
-        self.journal.append(&[Entry::Look(Box::new(record.clone()))])?;
+        self.journal.append(vec![Entry::Look(Box::new(record.clone()))])?;
         let load = LoadRequest {
             scenarios: scenarios.to_vec(),
             target: target.url.clone(),
@@ -282,7 +282,7 @@ impl Run {
                 for block in &blocks {
                     seen.add(block);
                 }
-                journal.append(&blocks.into_iter().map(|b| Entry::Block(Box::new(b))).collect::<Vec<_>>())
+                journal.append(blocks.into_iter().map(|b| Entry::Block(Box::new(b))).collect())
             }
             Event::Progress { elapsed_ms, window_ms, in_flight } => {
                 observe(GateEvent::Progress(seen.progress(elapsed_ms, window_ms, in_flight)));
@@ -296,7 +296,7 @@ impl Run {
             .into_iter()
             .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
             .collect();
-        self.journal.append(&[Entry::LookEnded { look: Box::new(record), endpoints, examples }])
+        self.journal.append(vec![Entry::LookEnded { look: Box::new(record), endpoints, examples }])
     }
 
     /// Who answered, and how the sending went.
@@ -333,19 +333,20 @@ impl Run {
         record.abort.clone_from(&outcome.abort);
     }
 
-    fn assemble(&self) -> Result<RunRecord> {
+    fn assemble(&mut self) -> Result<RunRecord> {
+        self.journal.sync()?;
         let mut record = assemble(&journal_path(&self.request.out))?;
         record.interrupted = self.interrupt.signal().map(str::to_owned);
         Ok(record)
     }
 
-    fn judge_so_far(&self) -> Result<Judgement> {
+    fn judge_so_far(&mut self) -> Result<Judgement> {
         Ok(judge(&self.assemble()?, &self.request.references, self.request.allow))
     }
 
     fn finish(mut self, failed: bool) -> Result<GateResult> {
         let cause = self.interrupt.signal().or(failed.then_some("a fault of loadgate"));
-        self.journal.append(&[Entry::Ended { interrupted: cause.map(str::to_owned) }])?;
+        self.journal.append(vec![Entry::Ended { interrupted: cause.map(str::to_owned) }])?;
         let mut record = self.assemble()?;
         record.interrupted = cause.map(str::to_owned);
         let verdict = judge(&record, &self.request.references, self.request.allow).verdict;

@@ -6,7 +6,7 @@ use super::parse::{Parsed, parse};
 use super::stage::Stage;
 use crate::error::{Error, Result, SourceText, nearest};
 use crate::secrets::Secrets;
-use crate::units::NS_PER_S;
+use crate::units::{NS_PER_S, Rate};
 
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -18,6 +18,8 @@ pub struct LoadOptions {
     pub only: Vec<String>,
     /// The transport under load, as part of what makes measurements comparable.
     pub transport: &'static str,
+    /// Arrivals of all scenarios together at their highest, shared out by weight, instead of the files' own rates.
+    pub rate: Option<Rate>,
 }
 
 /// Reads every scenario below `paths` (files, or folders of `.yaml` and `.yml` files).
@@ -25,13 +27,44 @@ pub struct LoadOptions {
 /// # Errors
 /// All mistakes of all files; a path that is not there; no scenario at all; one feature twice.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, Secrets)> {
+    let (scenarios, secrets) = read(paths, options, &|_| 1.0)?;
+    let Some(rate) = options.rate else { return Ok((scenarios, secrets)) };
+    // Rates are part of what makes measurements comparable, so the files are read anew with the ones that hold.
+    let scales = shared_out(&scenarios, rate)?;
+    read(paths, options, &|path| scales.iter().find(|(own, _)| own == path).map_or(1.0, |(_, scale)| *scale))
+}
+
+/// By what each file's rates are multiplied, so that they add up to `rate`, each in proportion to its weight.
+fn shared_out(scenarios: &[Scenario], rate: Rate) -> Result<Vec<(PathBuf, f64)>> {
+    let total: f64 = scenarios.iter().filter(|s| s.load.is_some()).map(|s| f64::from(s.weight)).sum();
+    let loads = scenarios.iter().filter_map(|scenario| Some((scenario, scenario.load.as_ref()?)));
+    loads
+        .map(|(scenario, load)| {
+            if !load.is_open() {
+                let message = "--rate shares out arrivals, but this file has virtual users";
+                return Err(
+                    Error::input(&scenario.path, "use scenario", message).with_hint("leave it out by --only")
+                );
+            }
+            let highest =
+                load.stages.iter().map(|s| s.level.rates().0.max(s.level.rates().1)).fold(0.0, f64::max);
+            Ok((scenario.path.clone(), rate.per_second() * f64::from(scenario.weight) / total / highest))
+        })
+        .collect()
+}
+
+fn read(
+    paths: &[PathBuf],
+    options: &LoadOptions,
+    scale: &dyn Fn(&Path) -> f64,
+) -> Result<(Vec<Scenario>, Secrets)> {
     let mut mistakes = Vec::new();
     let mut scenarios: Vec<Scenario> = Vec::new();
     let mut secrets = Vec::new();
     let mut vars: Vec<String> = Vec::new();
     for path in files(paths)? {
         let text = std::fs::read_to_string(&path).map_err(|e| Error::input(&path, "read scenario", e))?;
-        match parse(SourceText { path: path.clone(), text }, options) {
+        match parse(SourceText { path: path.clone(), text }, options, scale(&path)) {
             Ok(Parsed { scenario, secrets: found, vars: own }) => {
                 if let Some(other) = scenarios.iter().find(|s| s.feature == scenario.feature) {
                     let message =

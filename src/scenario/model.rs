@@ -26,6 +26,8 @@ pub struct Scenario {
     /// `None`: functional checks only.
     pub load: Option<LoadPlan>,
     pub abort_when: Vec<AbortRule>,
+    /// Its part of what `--rate` shares out.
+    pub weight: u32,
     /// SHA-256 of the file.
     pub digest: String,
 }

@@ -16,7 +16,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Diagnostic, SourceText};
 use crate::units::{Limit, Metric, RegressionRule, Rules, parse_limit, parse_tolerance};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "feature",
     "owner",
     "identity",
@@ -28,6 +28,7 @@ const KEYS: [&str; 11] = [
     "limits",
     "regression",
     "abort_when",
+    "weight",
 ];
 const DEFAULT_ERROR_LIMIT: Limit = Limit { metric: Metric::ErrorRate, below: 0.01 };
 
@@ -139,11 +140,11 @@ pub struct Parsed {
     pub vars: Vec<String>,
 }
 
-/// Reads one file's text.
+/// Reads one file's text; its rates are multiplied by `scale`.
 ///
 /// # Errors
 /// All mistakes found, in the file's order.
-pub fn parse(source: SourceText, options: &LoadOptions) -> Result<Parsed, Vec<Diagnostic>> {
+pub fn parse(source: SourceText, options: &LoadOptions, scale: f64) -> Result<Parsed, Vec<Diagnostic>> {
     let source = Arc::new(source);
     let root = Node::parse(&source).map_err(|d| vec![d])?;
     let reader = Reader::new(source.clone());
@@ -155,7 +156,7 @@ pub fn parse(source: SourceText, options: &LoadOptions) -> Result<Parsed, Vec<Di
         unread: Vec::new(),
         secrets: RefCell::default(),
     };
-    let scenario = read_scenario(&reader, &root, &mut scope);
+    let scenario = read_scenario(&reader, &root, &mut scope, scale);
     let secrets = scope.secrets.into_inner();
     let vars = scope.vars.into_iter().map(|(name, _)| name).collect();
     let mistakes = reader.into_mistakes();
@@ -165,7 +166,7 @@ pub fn parse(source: SourceText, options: &LoadOptions) -> Result<Parsed, Vec<Di
     }
 }
 
-fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<Scenario> {
+fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64) -> Option<Scenario> {
     let fields = reader.fields(root, "a scenario: `feature`, `steps` and what belongs to them", &KEYS)?;
     let feature = required(reader, &fields, "feature", "the name of the feature")
         .and_then(|n| reader.text(n, "a name"));
@@ -185,7 +186,7 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
     let identity = read_identity(reader, &fields);
     let headers =
         fields.get("headers").map(|n| step::headers(reader, n, scope, (true, true))).unwrap_or_default();
-    let load = fields.get("load").and_then(|node| read_load(reader, node));
+    let load = fields.get("load").and_then(|node| read_load(reader, node, scale));
     let rules = read_rules(reader, &fields);
     let defaults = StepDefaults {
         feature: feature.unwrap_or_default(),
@@ -200,6 +201,11 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         reader.fail(&fields.entry("steps")?.0.span, "a scenario needs at least one step", "empty", None);
     }
     let (steps, program) = step::read_steps(reader, list, scope, &defaults);
+    let weight =
+        fields.get("weight").map_or(Some(1), |n| reader.whole(n, "a whole number from 1")).unwrap_or(1);
+    if let Some((_, node)) = fields.entry("weight").filter(|_| !(1..=1_000_000).contains(&weight)) {
+        reader.fail(&node.span, "a weight is a whole number from 1", "out of range", None);
+    }
     let abort_when = fields.get("abort_when").map(|n| read_abort_rules(reader, n)).unwrap_or_default();
     if reader.found_any() {
         return None;
@@ -232,6 +238,7 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>) -> Option<
         program,
         load,
         abort_when,
+        weight: weight as u32,
         digest: sha256_hex(reader.source().text.as_bytes()),
     })
 }

@@ -11,7 +11,8 @@ const DEFAULT_ABORT_WINDOW_NS: u64 = 10_000_000_000;
 const DEFAULT_ITERATIONS_WITHIN_NS: u64 = 600_000_000_000;
 const STAGE_KEYS: [&str; 5] = ["rate", "vus", "ramp", "for", "iterations"];
 
-pub fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
+/// Rates are multiplied by `scale`.
+pub fn read_load(reader: &Reader, node: &Node, scale: f64) -> Option<LoadPlan> {
     let fields =
         reader.fields(node, "`stages` and `warmup`", &["warmup", "warmup_max", "stages", "arrivals"])?;
     let max_ns = fields
@@ -38,7 +39,7 @@ pub fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
     let mut stages: Vec<Stage> = Vec::new();
     for stage in list {
         let before = stages.last().map(|s: &Stage| s.level);
-        stages.push(read_stage(reader, stage, before, open)?);
+        stages.push(read_stage(reader, stage, before, open, scale)?);
     }
     let Some(first) = stages.iter().position(|s| s.level.is_steady()) else {
         let help = Some("add a steady stage, such as `{ rate: 100/s, for: 30s }`".to_owned());
@@ -66,7 +67,13 @@ pub fn read_load(reader: &Reader, node: &Node) -> Option<LoadPlan> {
     Some(LoadPlan { warmup, lead: stages, stages: measured, process: process? })
 }
 
-fn read_stage(reader: &Reader, node: &Node, before: Option<Level>, open: Option<bool>) -> Option<Stage> {
+fn read_stage(
+    reader: &Reader,
+    node: &Node,
+    before: Option<Level>,
+    open: Option<bool>,
+    scale: f64,
+) -> Option<Stage> {
     let what =
         "a stage such as `{ rate: 100/s, for: 30s }`, `{ vus: 20, for: 30s }` or `{ ramp: 100/s, for: 10s }`";
     let fields = reader.fields(node, what, &STAGE_KEYS)?;
@@ -91,7 +98,7 @@ fn read_stage(reader: &Reader, node: &Node, before: Option<Level>, open: Option<
     }
     let level = if is_rate {
         let parsed = parse_rate(&reader.scalar(value, "a rate such as 100/s")?);
-        let rate = reader.take(value, "expected a rate", parsed)?;
+        let rate = reader.take(value, "expected a rate", parsed)?.scaled(scale);
         if *kind == "ramp" {
             Level::RateRamp { from: before.map_or(0.0, |level| level.rates().1), to: rate.per_second() }
         } else {

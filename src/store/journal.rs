@@ -1,17 +1,29 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::machine;
 
-/// Lines of JSON, appended as things happen.
+/// Lines of JSON, appended as things happen, by a thread of low priority: what sends load on the same core goes first.
 pub struct Journal {
     path: PathBuf,
-    file: BufWriter<File>,
+    jobs: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    failed: Arc<Mutex<Option<std::io::Error>>>,
 }
+
+/// Writes to the file.
+type Job = Box<dyn FnOnce(&mut BufWriter<File>) -> std::io::Result<()> + Send>;
+
+/// So much may wait to be written before whoever appends has to wait too.
+const MOST_JOBS: usize = 1024;
 
 impl Journal {
     /// # Errors
@@ -20,35 +32,88 @@ impl Journal {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| Error::output(folder, "create folder", e))?;
         }
-        let file = OpenOptions::new()
-            .create_new(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| Error::output(path, "create journal", e).with_hint("choose another --out"))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+        let fail = |e| Error::output(path, "create journal", e).with_hint("choose another --out");
+        let file = OpenOptions::new().create_new(true).append(true).open(path).map_err(fail)?;
+        let (jobs, waiting) = std::sync::mpsc::sync_channel::<Job>(MOST_JOBS);
+        let failed = Arc::new(Mutex::new(None));
+        let noted = failed.clone();
+        let writer = std::thread::Builder::new().name("journal".into()).spawn(move || {
+            machine::yield_to_others();
+            let mut file = BufWriter::new(file);
+            for job in waiting {
+                if let Err(e) = job(&mut file).and_then(|()| file.flush()) {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                }
+            }
+        });
+        let writer = Some(writer.map_err(fail)?);
+        Ok(Self { path: path.to_owned(), jobs: Some(jobs), writer, failed })
     }
 
-    /// Adds `entries` and hands them to the operating system, so that they outlive this process.
+    /// Adds `entries`; soon they are with the operating system, so that they outlive this process.
     ///
     /// # Errors
-    /// With the path.
-    pub fn append<T: Serialize>(&mut self, entries: &[T]) -> Result<()> {
-        let mut written = Ok(());
-        for entry in entries {
-            let line = serde_json::to_string(entry).map_err(std::io::Error::from);
-            written = written.and_then(|()| writeln!(self.file, "{}", line?));
+    /// With the path, if these or earlier ones could not be written.
+    pub fn append<T: Serialize + Send + 'static>(&mut self, entries: Vec<T>) -> Result<()> {
+        self.submit(Box::new(move |file| {
+            entries.into_iter().try_for_each(|entry| {
+                serde_json::to_writer(&mut *file, &entry)?;
+                file.write_all(b"\n")
+            })
+        }))
+    }
+
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// With the path, if something could not be.
+    pub fn sync(&mut self) -> Result<()> {
+        let (done, wait) = std::sync::mpsc::channel();
+        self.submit(Box::new(move |file| {
+            let flushed = file.flush();
+            // Nobody waits any more: then nobody needs to know.
+            let _ = done.send(());
+            flushed
+        }))?;
+        // An error here means that the writer is gone, which the check below tells.
+        let _ = wait.recv();
+        self.check()
+    }
+
+    fn submit(&mut self, job: Job) -> Result<()> {
+        self.check()?;
+        let gone = || Error::output(&self.path, "append to journal", "its writer has ended");
+        self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(e) => Err(Error::output(&self.path, "append to journal", e)),
+            None => Ok(()),
         }
-        written
-            .and_then(|()| self.file.flush())
-            .map_err(|e| Error::output(&self.path, "append to journal", e))
     }
 
     /// The journal has served its purpose.
     ///
     /// # Errors
     /// With the path.
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(mut self) -> Result<()> {
+        self.close();
         std::fs::remove_file(&self.path).map_err(|e| Error::output(&self.path, "remove journal", e))
+    }
+
+    fn close(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic there has been printed already.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

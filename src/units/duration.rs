@@ -54,6 +54,12 @@ impl Rate {
         self.count_milli as f64 / 1e3 / (self.per_ns as f64 / 1e9)
     }
 
+    /// This rate times `factor`, to a thousandth of an arrival.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { count_milli: ((self.count_milli as f64 * factor).round() as u64).max(1), ..self }
+    }
+
     /// The distance of arrival `n` from the start, in nanoseconds, rounded down.
     #[must_use]
     pub fn offset_ns(self, n: u64) -> u64 {

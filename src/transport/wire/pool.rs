@@ -88,15 +88,15 @@ impl Pool {
     /// To whoever has waited longest, else among the idle ones.
     pub fn give(&mut self, request: &Request, connection: Connection) {
         let origin = self.origin(request);
-        let mut connection = Some(Box::new(connection));
-        while let (Some(own), Some(waiter)) = (connection.take(), origin.waiting.pop_front()) {
-            // Handed back where the one who waited has gone.
-            connection = waiter.send(own).err();
-            if connection.is_none() {
-                return;
+        let mut connection = Box::new(connection);
+        while let Some(waiter) = origin.waiting.pop_front() {
+            match waiter.send(connection) {
+                Ok(()) => return,
+                // Whoever waited has gone.
+                Err(returned) => connection = returned,
             }
         }
-        origin.idle.extend(connection.map(|connection| *connection));
+        origin.idle.push(*connection);
     }
 
     /// The next connection that is given back, while this is waited for.
