@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::arrival::Slice;
-use super::local::{Iteration, Local};
+use super::local::{Iteration, Local, PanicWatch};
 use super::worker::UNDECIDED;
 use crate::scenario::{LoadPlan, Stage};
 use crate::transport::{Lane, Transport};
@@ -13,27 +13,29 @@ pub fn start_users<T: Transport + 'static>(local: &Rc<Local<T>>, slice: Slice) {
         let Some(load) = plan.load.as_ref().filter(|load| !load.is_open()) else { continue };
         for user in (Users { plan: load }).of(slice) {
             local.users.set(local.users.get() + 1);
-            tokio::task::spawn_local(live(local.clone(), scenario, user, slice.count));
+            tokio::task::spawn_local(live(local.clone(), scenario, user));
         }
     }
 }
 
 /// One virtual user: iteration after iteration on connections of its own, while the stages want it.
-async fn live<T: Transport>(local: Rc<Local<T>>, scenario: usize, user: u32, stride: u64) {
+async fn live<T: Transport>(local: Rc<Local<T>>, scenario: usize, user: u32) {
+    let _watch = PanicWatch(local.clone());
     let lane = Lane::own();
-    while let Some(iteration) = next_iteration(&local, scenario, user, stride).await {
+    while let Some(iteration) = next_iteration(&local, scenario, user).await {
         local.iterate(&lane, iteration).await;
+        // An iteration that had nothing to wait for must not keep the core to itself.
+        tokio::task::consume_budget().await;
     }
     local.users.set(local.users.get() - 1);
+    if local.users.get() == 0 {
+        local.users_ended.1.set(local.elapsed_ns());
+        local.users_ended.0.notify_one();
+    }
 }
 
 /// Waits until the user is wanted. `None`: never again.
-async fn next_iteration<T: Transport>(
-    local: &Local<T>,
-    scenario: usize,
-    user: u32,
-    stride: u64,
-) -> Option<Iteration> {
+async fn next_iteration<T: Transport>(local: &Local<T>, scenario: usize, user: u32) -> Option<Iteration> {
     let users = Users { plan: local.shared.scenarios[scenario].load.as_ref()? };
     while !local.stopping.get() {
         let (now_ns, window_ns) = (local.elapsed_ns(), local.window_ns());
@@ -60,7 +62,9 @@ async fn next_iteration<T: Transport>(
             if let Some(left) = local.left[scenario].get() {
                 local.left[scenario].set(Some(left.checked_sub(1)?));
             }
-            local.next_index[scenario].replace(local.next_index[scenario].get() + stride)
+            let next = local.next_index[scenario].get();
+            local.next_index[scenario].set(Slice { index: next.index + next.count, ..next });
+            next.index
         };
         return Some(Iteration { scenario, stage: next.1, index, planned_ns: now_ns, warmup });
     }

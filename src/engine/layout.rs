@@ -1,4 +1,5 @@
 use super::arrival::Slice;
+use crate::digest::sha256_hex;
 use crate::metrics::BlockGrid;
 use crate::random::pick;
 use crate::scenario::{LoadPlan, Scenario};
@@ -28,10 +29,11 @@ pub struct Layout {
     index: Vec<Vec<Vec<Option<usize>>>>,
 }
 
-/// Of one scenario among several.
+/// Of one scenario, whichever others run beside it.
 #[must_use]
-pub fn scenario_seed(seed: u64, scenario: usize) -> u64 {
-    pick(seed, scenario as u64)
+pub fn scenario_seed(seed: u64, scenario: &Scenario) -> u64 {
+    let name = sha256_hex(scenario.feature.as_bytes());
+    pick(seed, u64::from_str_radix(&name[..16], 16).unwrap_or_default())
 }
 
 impl Layout {
@@ -42,7 +44,7 @@ impl Layout {
             let stages = scenario.load.as_ref().map_or(0, |load| load.stages.len());
             layout.index.push(vec![vec![None; scenario.steps.len()]; stages]);
             if let Some(load) = &scenario.load {
-                layout.place(number, scenario, load, scenario_seed(seed, number), slice);
+                layout.place(number, scenario, load, scenario_seed(seed, scenario), slice);
             }
         }
         layout
@@ -75,7 +77,9 @@ impl Layout {
                 };
                 let rate_per_s = stage.rate_per_s() * shares[step] / slice.count as f64;
                 let users = (!stage.level.is_open()).then(|| stage.level.users().1);
-                let grid = if users.is_some() {
+                let grid = if stage.iterations.is_some() {
+                    BlockGrid::of_quarters(stage.length_ns)
+                } else if users.is_some() {
                     BlockGrid::of_users(stage.length_ns)
                 } else {
                     BlockGrid::new(rate_per_s, stage.length_ns)

@@ -1,10 +1,15 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
+use super::arrival::Slice;
+use super::closed_model::Users;
 use super::iteration::{Prepared, StepResult, Values, Way, perform};
 use super::layout::scenario_seed;
 use super::recent::Recent;
@@ -31,14 +36,19 @@ pub struct Local<T> {
     pub users: Cell<usize>,
     /// Iterations that virtual users may still begin, by scenario, where their number is limited.
     pub left: Vec<Cell<Option<u64>>>,
-    /// Where the next iteration of a scenario's virtual users takes its index from.
-    pub next_index: Vec<Cell<u64>>,
+    /// Where the next iteration of a scenario's virtual users takes its index from, and in which steps.
+    pub next_index: Vec<Cell<Slice>>,
     /// Iterations of the open model that are under way.
     pub open: Cell<usize>,
     /// Nothing new may be begun.
     pub stopping: Cell<bool>,
+    /// An iteration panicked: nothing here can be trusted.
+    pub panicked: Cell<bool>,
+    /// Told when the last virtual user has ended, and when that was.
+    pub users_ended: (Notify, Cell<u64>),
     in_flight: RefCell<Flights>,
     prepared: Vec<Vec<Prepared>>,
+    seeds: Vec<u64>,
     /// What an iteration does, where every one does the same.
     fixed_acts: Vec<Option<Vec<Act>>>,
 }
@@ -97,9 +107,18 @@ impl<T: Transport> Local<T> {
             scenario.steps.iter().map(|step| Prepared::new(scenario, step, &shared.target)).collect()
         };
         let slice = shared.slice_of(number);
-        let limited = |scenario: &Scenario| {
+        // There may be fewer users than workers: those that have one share all iterations among them.
+        let shares: Vec<Slice> = shared
+            .scenarios
+            .iter()
+            .map(|scenario| {
+                let most = scenario.load.as_ref().map_or(0, |load| u64::from(Users { plan: load }.most()));
+                Slice { index: slice.index, count: slice.count.min(most.max(1)) }
+            })
+            .collect();
+        let limited = |scenario: &Scenario, share: &Slice| {
             let limit = scenario.load.as_ref()?.stages[0].iterations?;
-            Some(slice.of(limit).count() as u64)
+            Some(if share.index < share.count { share.of(limit).count() as u64 } else { 0 })
         };
         Self {
             transport,
@@ -108,12 +127,20 @@ impl<T: Transport> Local<T> {
             report: RefCell::default(),
             recent: shared.watches().then(|| RefCell::new(Recent::new(shared.layout.endpoints.len()))),
             users: Cell::new(0),
-            left: shared.scenarios.iter().map(|s| Cell::new(limited(s))).collect(),
-            next_index: shared.scenarios.iter().map(|_| Cell::new(slice.index)).collect(),
+            left: shared
+                .scenarios
+                .iter()
+                .zip(&shares)
+                .map(|(s, share)| Cell::new(limited(s, share)))
+                .collect(),
+            next_index: shares.into_iter().map(Cell::new).collect(),
             open: Cell::new(0),
             stopping: Cell::new(false),
+            panicked: Cell::new(false),
+            users_ended: (Notify::new(), Cell::new(0)),
             in_flight: RefCell::default(),
             prepared: shared.scenarios.iter().map(prepare).collect(),
+            seeds: shared.scenarios.iter().map(|s| scenario_seed(shared.seed, s)).collect(),
             fixed_acts: shared.scenarios.iter().map(|s| s.is_fixed().then(|| s.acts(0, 0))).collect(),
             shared,
         }
@@ -141,7 +168,7 @@ impl<T: Transport> Local<T> {
         let Iteration { scenario, stage, index, mut planned_ns, warmup } = iteration;
         let shared = &*self.shared;
         let plan = &shared.scenarios[scenario];
-        let seed = scenario_seed(shared.seed, scenario);
+        let seed = self.seeds[scenario];
         let acts = match &self.fixed_acts[scenario] {
             Some(acts) => Cow::Borrowed(acts.as_slice()),
             None => Cow::Owned(plan.acts(seed, index)),
@@ -156,9 +183,9 @@ impl<T: Transport> Local<T> {
             let step = match act {
                 Act::Step(step) => *step,
                 Act::Think { ns } if !ended => {
-                    let pause = Duration::from_nanos(*ns);
-                    tokio::time::sleep(pause).await;
-                    planned_ns = self.elapsed_ns();
+                    // From the planned instant on: what is late stays late.
+                    planned_ns += ns;
+                    tokio::time::sleep_until((shared.start + Duration::from_nanos(planned_ns)).into()).await;
                     continue;
                 }
                 Act::Think { .. } => continue,
@@ -185,10 +212,10 @@ impl<T: Transport> Local<T> {
             if first && !warmup {
                 self.recorder.borrow_mut().lag(endpoint, sent_ns.saturating_sub(planned_ns));
             }
-            if let Some(recent) = &self.recent {
+            if let Some(recent) = self.recent.as_ref().filter(|_| !result.local) {
                 recent.borrow_mut().add(&sample);
             }
-            self.note(plan, endpoint, &result);
+            self.note(plan, endpoint, warmup, &result);
             first = false;
             ended = outcome != Outcome::Ok;
             planned_ns = done_ns;
@@ -213,7 +240,7 @@ impl<T: Transport> Local<T> {
     }
 
     /// Who answered, and what an error looked like.
-    fn note(&self, plan: &Scenario, endpoint: usize, result: &StepResult) {
+    fn note(&self, plan: &Scenario, endpoint: usize, warmup: bool, result: &StepResult) {
         let identity = &plan.identity;
         if let Some(headers) = &result.headers
             && (identity.instance.is_some() || identity.build.is_some())
@@ -225,13 +252,24 @@ impl<T: Transport> Local<T> {
         }
         let Some(failure) = &result.failure else { return };
         let mut report = self.report.borrow_mut();
-        report.local_failures += u64::from(result.local);
+        report.local_failures += u64::from(result.local && !warmup);
         if report.examples.iter().filter(|e| e.class == failure.class).count() < EXAMPLES_A_CLASS {
             report.examples.push(ErrorExample {
                 endpoint: self.shared.layout.endpoints[endpoint].name.clone(),
                 class: failure.class,
                 message: self.shared.secrets.scrub_brief(&failure.message),
             });
+        }
+    }
+}
+
+/// Notes a panic on its way through a task, which would else be swallowed there.
+pub struct PanicWatch<T>(pub Rc<Local<T>>);
+
+impl<T> Drop for PanicWatch<T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panicked.set(true);
         }
     }
 }

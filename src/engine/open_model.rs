@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use super::arrival::{Arrivals, Slice};
 use super::layout::scenario_seed;
-use super::local::{Iteration, Local};
+use super::local::{Iteration, Local, PanicWatch};
 use crate::scenario::{LoadPlan, Scenario};
 use crate::transport::Transport;
 
@@ -27,7 +27,7 @@ impl Feed {
         let mut feeds: Vec<Self> = Vec::new();
         for (number, scenario) in scenarios.iter().enumerate() {
             let Some(load) = scenario.load.as_ref().filter(|load| load.is_open()) else { continue };
-            let (seed, phase) = (scenario_seed(seed, number), feeds.len() as f64 / count as f64);
+            let (seed, phase) = (scenario_seed(seed, scenario), feeds.len() as f64 / count as f64);
             feeds.push(Self {
                 scenario: number,
                 warmup: Arrivals::warmup(load, seed, phase).sliced(slice).peekable(),
@@ -83,6 +83,7 @@ pub fn release_due<T: Transport + 'static>(
                 let local = local.clone();
                 local.open.set(local.open.get() + 1);
                 tokio::task::spawn_local(async move {
+                    let _watch = PanicWatch(local.clone());
                     local.iterate(&local.lane, iteration).await;
                     local.open.set(local.open.get() - 1);
                 });

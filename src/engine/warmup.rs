@@ -7,6 +7,18 @@ const STEADY: f64 = 0.10;
 /// An endpoint with fewer samples in a third says nothing about steadiness.
 const LEAST_SAMPLES: u64 = 50;
 
+/// Of the standard error of a difference between medians: less is chance.
+const NOISE: f64 = 3.0;
+/// As in the verdict, less is not worth naming.
+const LEAST_MOVE_MS: f64 = 1.0;
+
+/// Standard error of ln p50, from the order statistics one standard error to either side (Woodruff 1952).
+fn spread(histogram: &Histogram) -> Option<f64> {
+    let reach = 0.5 / (histogram.count() as f64).sqrt();
+    let (low, high) = (histogram.quantile_ms(0.5 - reach)?, histogram.quantile_ms(0.5 + reach)?);
+    Some((high / low).ln() / 2.0)
+}
+
 /// Tells when a load has become steady.
 #[derive(Default)]
 pub struct SteadyState {
@@ -34,7 +46,10 @@ impl SteadyState {
                 return None;
             }
             let (before, after) = (second.quantile_ms(0.5)?, last.quantile_ms(0.5)?);
-            ((after / before - 1.0).abs() >= STEADY).then_some((endpoint, before, after))
+            let chance = NOISE * (spread(&second)?.powi(2) + spread(&last)?.powi(2)).sqrt();
+            let moved = (after / before).ln().abs();
+            (moved >= STEADY.ln_1p().max(chance) && (after - before).abs() >= LEAST_MOVE_MS)
+                .then_some((endpoint, before, after))
         })
     }
 }

@@ -96,6 +96,8 @@ pub async fn work<T: Transport + 'static>(
     let slice = shared.slice_of(number);
     let mut feeds = Feed::all(&shared.scenarios, shared.seed, slice);
     let local = Rc::new(Local::new(shared.clone(), transport, number));
+    // Before it there is no time to plan by.
+    pacer.wait_until(shared.start).await;
     start_users(&local, slice);
     let mut next_flush = Instant::now() + FLUSH_WARMUP;
     let mut cpu_from: Option<(f64, Instant)> = None;
@@ -109,6 +111,10 @@ pub async fn work<T: Transport + 'static>(
             next_flush += if now_ns < window_ns { FLUSH_WARMUP } else { FLUSH };
             flush(&local, number, &messages);
         }
+        if local.panicked.get() {
+            // Without a report the run fails as a fault of loadgate.
+            return;
+        }
         if next_ns.is_none() && local.users.get() == 0 {
             break StopCause::Done;
         }
@@ -120,10 +126,15 @@ pub async fn work<T: Transport + 'static>(
         tokio::select! {
             biased;
             cause = stop.wait() => break cause,
+            () = local.users_ended.0.notified() => {}
             () = pacer.wait_until(wake) => {}
         }
     };
-    let ended_ns = local.elapsed_ns();
+    let users_ended_ns = Some(local.users_ended.1.get()).filter(|ns| *ns > 0 && feeds.is_empty());
+    let ended_ns = users_ended_ns.unwrap_or_else(|| local.elapsed_ns());
+    if cause == StopCause::Done {
+        local.report.borrow_mut().unsent += local.left.iter().filter_map(std::cell::Cell::get).sum::<u64>();
+    }
     let cpu_busy = cpu_from
         .map(|(cpu_s, from)| (machine::thread_cpu_s() - cpu_s) / from.elapsed().as_secs_f64().max(1e-3));
     let cause = drain(&local, cause, number, &messages, &mut stop).await;

@@ -21,7 +21,8 @@ use crate::verdict::{Allow, Judgement, Reference, Verdict, judge};
 
 const IN_FLIGHT_CAP: usize = 10_000;
 /// Runtimes, timers, the journal, standard streams, the demo's pipes.
-const OWN_FILES: u64 = 48;
+const OWN_FILES: u64 = 40;
+const OWN_FILES_A_WORKER: u64 = 5;
 const DRAIN: Duration = Duration::from_secs(5);
 const RESTART_READY: Duration = Duration::from_secs(60);
 
@@ -164,9 +165,10 @@ impl Run {
                 return Ok(());
             }
             observe(GateEvent::LookStarted { look });
-            self.look(look, &target, &loaded, observe).await?;
+            let aborted = self.look(look, &target, &loaded, observe).await?;
             let judgement = self.judge_so_far()?;
             let again = self.interrupt.signal().is_none()
+                && !aborted
                 && match self.request.plan.repeat {
                     Repeat::Auto => judgement.look_again,
                     Repeat::Times(times) => look < times,
@@ -245,7 +247,7 @@ impl Run {
         target: &Target,
         scenarios: &[Scenario],
         observe: &mut dyn FnMut(GateEvent<'_>),
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let loads = || scenarios.iter().filter_map(|s| s.load.as_ref());
         let mut record = LookRecord {
             look,
@@ -263,6 +265,7 @@ impl Run {
             ..LookRecord::default()
         };
         self.journal.append(vec![Entry::Look(Box::new(record.clone()))])?;
+        self.journal.sync()?;
         let load = LoadRequest {
             scenarios: scenarios.to_vec(),
             target: target.url.clone(),
@@ -291,12 +294,15 @@ impl Run {
         })
         .await?;
         self.describe(&mut record, &outcome);
-        let LoadOutcome { endpoints, examples, .. } = outcome;
+        let LoadOutcome { endpoints, examples, abort, .. } = outcome;
         let endpoints = endpoints
             .into_iter()
             .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
             .collect();
-        self.journal.append(vec![Entry::LookEnded { look: Box::new(record), endpoints, examples }])
+        // Blocks may be written out of order among themselves, but not after the end of their look.
+        self.journal.sync()?;
+        self.journal.append(vec![Entry::LookEnded { look: Box::new(record), endpoints, examples }])?;
+        Ok(abort.is_some())
     }
 
     /// Who answered, and how the sending went.
@@ -358,7 +364,8 @@ impl Run {
 
 /// Each request in flight takes a descriptor; some are for this process itself.
 fn in_flight_cap() -> usize {
-    let spare = crate::machine::raise_open_files().saturating_sub(OWN_FILES).max(8);
+    let own = OWN_FILES + OWN_FILES_A_WORKER * crate::machine::cores() as u64;
+    let spare = crate::machine::raise_open_files().saturating_sub(own).max(8);
     IN_FLIGHT_CAP.min(usize::try_from(spare).unwrap_or(IN_FLIGHT_CAP))
 }
 

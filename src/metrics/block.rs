@@ -36,6 +36,12 @@ impl BlockGrid {
         Self { origin_ns: 0, length_ns, count: (window_ns / length_ns).max(1) }
     }
 
+    /// Where it is not even known how long it will take: ¼ s each.
+    #[must_use]
+    pub fn of_quarters(window_ns: u64) -> Self {
+        Self { origin_ns: 0, length_ns: QUARTER_NS, count: (window_ns / QUARTER_NS).max(1) }
+    }
+
     #[must_use]
     pub fn starting_at(self, origin_ns: u64) -> Self {
         Self { origin_ns, ..self }

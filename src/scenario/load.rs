@@ -28,10 +28,16 @@ pub struct LoadOptions {
 /// All mistakes of all files; a path that is not there; no scenario at all; one feature twice.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, Secrets)> {
     let (scenarios, secrets) = read(paths, options, &|_| 1.0)?;
-    let Some(rate) = options.rate else { return Ok((scenarios, secrets)) };
+    let Some(rate) = options.rate else {
+        enough_unique_rows(&scenarios)?;
+        return Ok((scenarios, secrets));
+    };
     // Rates are part of what makes measurements comparable, so the files are read anew with the ones that hold.
     let scales = shared_out(&scenarios, rate)?;
-    read(paths, options, &|path| scales.iter().find(|(own, _)| own == path).map_or(1.0, |(_, scale)| *scale))
+    let scale = |path: &Path| scales.iter().find(|(own, _)| own == path).map_or(1.0, |(_, scale)| *scale);
+    let (scenarios, secrets) = read(paths, options, &scale)?;
+    enough_unique_rows(&scenarios)?;
+    Ok((scenarios, secrets))
 }
 
 /// By what each file's rates are multiplied, so that they add up to `rate`, each in proportion to its weight.
@@ -99,7 +105,6 @@ fn read(
             ));
         }
     }
-    enough_unique_rows(&scenarios)?;
     scenarios.retain(|s| {
         options.only.is_empty() || options.only.iter().any(|pattern| matches(pattern, &s.feature))
     });
@@ -109,7 +114,8 @@ fn read(
 /// Scenarios warm up together, so the longest warm-up of all counts; two seconds more cover its notice and smoke's rows.
 fn enough_unique_rows(scenarios: &[Scenario]) -> Result<()> {
     let loads = scenarios.iter().filter_map(|s| s.load.as_ref());
-    let warmup_ns = loads.map(|load| load.warmup.most_ns()).max().unwrap_or(0) + 2 * NS_PER_S;
+    let warmup_ns =
+        loads.map(|load| load.warmup.most_ns() + load.lead_ns()).max().unwrap_or(0) + 2 * NS_PER_S;
     for scenario in scenarios {
         let Some(load) = &scenario.load else { continue };
         if !load.is_open() {

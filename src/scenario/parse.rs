@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::data::{self, ColumnType, DataSource, Pick};
 use super::fields::{Fields, Reader};
 use super::load::LoadOptions;
-use super::model::{Identity, LoadPlan, Scenario};
+use super::model::{Identity, Scenario};
 use super::node::{Node, NodeValue};
 use super::profile::{read_abort_rules, read_load};
 use super::step::{self, StepDefaults};
@@ -188,11 +188,14 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
         fields.get("headers").map(|n| step::headers(reader, n, scope, (true, true))).unwrap_or_default();
     let load = fields.get("load").and_then(|node| read_load(reader, node, scale));
     let rules = read_rules(reader, &fields);
+    // In the closed model a user that thinks longer sends less.
+    let closed = load.as_ref().is_some_and(|load| !load.is_open());
+    let pauses = fields.get("steps").filter(|_| closed).map(thinks).unwrap_or_default();
     let defaults = StepDefaults {
         feature: feature.unwrap_or_default(),
         headers,
         rules,
-        stage: load.as_ref().map(LoadPlan::canonical),
+        stage: load.as_ref().map(|load| load.canonical() + &pauses),
         transport: scope.options.transport,
     };
     let list = required(reader, &fields, "steps", "a list of steps")
@@ -241,6 +244,25 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
         weight: weight as u32,
         digest: sha256_hex(reader.source().text.as_bytes()),
     })
+}
+
+/// Every `think` below a node, as it is written.
+fn thinks(node: &Node) -> String {
+    match &node.value {
+        NodeValue::List(items) => items.iter().map(thinks).collect(),
+        NodeValue::Map(entries) => entries
+            .iter()
+            .map(|(key, value)| match (key.name.as_str(), &value.value) {
+                ("think", NodeValue::List(pair)) => {
+                    let ends: Vec<String> = pair.iter().filter_map(Node::scalar_text).collect();
+                    format!(" think {}", ends.join(" to "))
+                }
+                ("think", _) => value.scalar_text().map(|text| format!(" think {text}")).unwrap_or_default(),
+                _ => thinks(value),
+            })
+            .collect(),
+        _ => String::new(),
+    }
 }
 
 pub fn required<'a>(reader: &Reader, fields: &Fields<'a>, key: &str, what: &str) -> Option<&'a Node> {

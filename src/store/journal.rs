@@ -1,7 +1,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -16,14 +16,15 @@ pub struct Journal {
     path: PathBuf,
     jobs: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
+    file: Arc<Mutex<BufWriter<File>>>,
     failed: Arc<Mutex<Option<std::io::Error>>>,
 }
 
 /// Writes to the file.
 type Job = Box<dyn FnOnce(&mut BufWriter<File>) -> std::io::Result<()> + Send>;
 
-/// So much may wait to be written before whoever appends has to wait too.
-const MOST_JOBS: usize = 1024;
+/// Beyond so much that waits, whoever appends writes itself: on a machine that is full the writer hardly ever runs.
+const MOST_JOBS: usize = 64;
 
 impl Journal {
     /// # Errors
@@ -36,18 +37,18 @@ impl Journal {
         let file = OpenOptions::new().create_new(true).append(true).open(path).map_err(fail)?;
         let (jobs, waiting) = std::sync::mpsc::sync_channel::<Job>(MOST_JOBS);
         let failed = Arc::new(Mutex::new(None));
-        let noted = failed.clone();
+        let file = Arc::new(Mutex::new(BufWriter::new(file)));
+        let (own, noted) = (file.clone(), failed.clone());
         let writer = std::thread::Builder::new().name("journal".into()).spawn(move || {
             machine::yield_to_others();
-            let mut file = BufWriter::new(file);
             for job in waiting {
-                if let Err(e) = job(&mut file).and_then(|()| file.flush()) {
+                if let Err(e) = run(job, &own) {
                     noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
                 }
             }
         });
         let writer = Some(writer.map_err(fail)?);
-        Ok(Self { path: path.to_owned(), jobs: Some(jobs), writer, failed })
+        Ok(Self { path: path.to_owned(), jobs: Some(jobs), writer, file, failed })
     }
 
     /// Adds `entries`; soon they are with the operating system, so that they outlive this process.
@@ -69,12 +70,18 @@ impl Journal {
     /// With the path, if something could not be.
     pub fn sync(&mut self) -> Result<()> {
         let (done, wait) = std::sync::mpsc::channel();
-        self.submit(Box::new(move |file| {
+        let jobs = self
+            .jobs
+            .as_ref()
+            .ok_or_else(|| Error::output(&self.path, "append to journal", "its writer has ended"))?;
+        let job: Job = Box::new(move |file| {
             let flushed = file.flush();
             // Nobody waits any more: then nobody needs to know.
             let _ = done.send(());
             flushed
-        }))?;
+        });
+        // In its turn, behind all that waits; a writer that is gone is told below.
+        let _ = jobs.send(job);
         // An error here means that the writer is gone, which the check below tells.
         let _ = wait.recv();
         self.check()
@@ -82,8 +89,13 @@ impl Journal {
 
     fn submit(&mut self, job: Job) -> Result<()> {
         self.check()?;
-        let gone = || Error::output(&self.path, "append to journal", "its writer has ended");
-        self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())
+        let jobs = self.jobs.as_ref().map(|jobs| jobs.try_send(job));
+        let written = match jobs {
+            Some(Ok(())) => Ok(()),
+            Some(Err(TrySendError::Full(job) | TrySendError::Disconnected(job))) => run(job, &self.file),
+            None => Err(std::io::Error::other("its writer has ended")),
+        };
+        written.map_err(|e| Error::output(&self.path, "append to journal", e))
     }
 
     fn check(&self) -> Result<()> {
@@ -109,6 +121,11 @@ impl Journal {
             let _ = writer.join();
         }
     }
+}
+
+fn run(job: Job, file: &Mutex<BufWriter<File>>) -> std::io::Result<()> {
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    job(&mut file).and_then(|()| file.flush())
 }
 
 impl Drop for Journal {

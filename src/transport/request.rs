@@ -2,8 +2,13 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method, Uri};
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, HeaderValue, Method, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+
+use crate::secrets::without_userinfo;
 
 /// Which parts of a response must be kept. Anything else is read and let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +42,22 @@ impl Request {
     pub fn new(
         method: Method,
         url: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Option<Bytes>,
         timeout: Duration,
     ) -> Result<Self, String> {
         // A fragment is for the client alone.
         let sent = url.split('#').next().unwrap_or(url);
+        let bare = without_userinfo(sent);
+        if let Some(credentials) = userinfo(sent)
+            && !headers.contains_key(AUTHORIZATION)
+        {
+            let value = format!("Basic {}", BASE64.encode(credentials));
+            let mut value = HeaderValue::try_from(value).map_err(|e| format!("user and password: {e}"))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let sent = bare.as_str();
         let uri: Uri = match sent.parse() {
             Ok(uri) => uri,
             // Spaces and letters beyond ASCII are encoded as browsers do; anything else is a mistake.
@@ -84,6 +99,30 @@ impl Request {
     }
 }
 
+/// User and password in front of a URL's host, decoded.
+fn userinfo(url: &str) -> Option<Vec<u8>> {
+    let rest = url.split_once("://")?.1;
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let given = &authority[..authority.rfind('@')?];
+    let with_colon = if given.contains(':') { given.to_owned() } else { format!("{given}:") };
+    let mut bytes = Vec::with_capacity(with_colon.len());
+    let mut left = with_colon.as_bytes();
+    while let Some((byte, rest)) = left.split_first() {
+        let hex = rest.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        match hex.filter(|_| *byte == b'%').and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                left = &rest[2..];
+            }
+            None => {
+                bytes.push(*byte);
+                left = rest;
+            }
+        }
+    }
+    Some(bytes)
+}
+
 fn encoded(url: &str) -> String {
     use std::fmt::Write as _;
     url.bytes().fold(String::with_capacity(url.len() + 16), |mut out, byte| {
@@ -112,6 +151,10 @@ mod tests {
             let request = Request::new(Method::GET, url, HeaderMap::new(), None, Duration::ZERO).unwrap();
             assert_eq!((&*request.target(), request.authority().as_str()), (target, authority), "{url}");
         }
+        let url = "https://me:p%40ss@h/";
+        let request = Request::new(Method::GET, url, HeaderMap::new(), None, Duration::ZERO).unwrap();
+        assert_eq!(request.headers[AUTHORIZATION], "Basic bWU6cEBzcw==");
+        assert_eq!(request.authority(), "h");
         for bad in ["h/a", "/a", "ftp://h/", "http://"] {
             assert!(Request::new(Method::GET, bad, HeaderMap::new(), None, Duration::ZERO).is_err(), "{bad}");
         }

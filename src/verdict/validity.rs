@@ -108,6 +108,7 @@ pub struct Ailment {
 const BIGGER: &str = "use a bigger machine or --shard, or a lower rate";
 const SLOW_TARGET: &str =
     "the target answers too slowly for this rate: lower it, shorten the timeout, or give the target more";
+const LONGER: &str = "give the stage more time with `for`, or more users";
 const QUIETER: &str = "use a bigger or quieter machine, or a lower rate";
 const MORE_FILES: &str = "raise the limit of open files (`ulimit -n`), or use fewer users or --shard";
 
@@ -141,11 +142,16 @@ fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
         add(format!("{count} connections failed on this machine: out of descriptors or ports"), MORE_FILES);
     }
     let whole = !matches!(look.stop.as_str(), "interrupt" | "crash" | "abort");
-    let endpoints = || plans.iter().zip(&look.endpoints).filter(|(plan, _)| plan.users.is_none());
-    let offered: f64 = endpoints().map(|(plan, _)| plan.rate_per_s).sum();
-    let achieved: f64 =
-        endpoints().map(|(plan, endpoint)| plan.rate_per_s * sent_share(plan, endpoint)).sum();
-    let short = whole && endpoints().any(|(plan, endpoint)| sent_share(plan, endpoint) < LEAST_ACHIEVED);
+    let endpoints =
+        || plans.iter().zip(&look.endpoints).filter(|(plan, _)| plan.users.is_none() && plan.planned > 0);
+    // What follows a step that was cut is not sent, which is the target's doing.
+    let cut: u64 = look.endpoints.iter().map(|endpoint| endpoint.cut).sum();
+    let sent = |endpoint: &EndpointRecord| endpoint.requests + endpoint.skipped;
+    let short =
+        whole && endpoints().any(|(plan, e)| ((sent(e) + cut) as f64) < LEAST_ACHIEVED * plan.planned as f64);
+    let seconds = look.window_ms.max(1) as f64 / 1e3;
+    let offered = endpoints().map(|(plan, _)| plan.planned).sum::<u64>() as f64 / seconds;
+    let achieved = endpoints().map(|(_, e)| sent(e)).sum::<u64>() as f64 / seconds;
     let lost = own.dropped_arrivals + own.unsent_arrivals;
     let busy = own.cpu_busy.filter(|busy| *busy > BUSY);
     if let Some(busy) = busy {
@@ -164,11 +170,14 @@ fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
         let count = own.dropped_arrivals;
         let most = "too many requests were waiting for the target at once";
         add(format!("{count} arrivals were dropped: {most}"), SLOW_TARGET);
+    } else if own.unsent_arrivals > 0 && endpoints().next().is_none() {
+        let count = own.unsent_arrivals;
+        add(format!("{count} of the `iterations` were not begun in time"), LONGER);
     } else if short || own.unsent_arrivals > 0 {
         add(format!("it sent {} of {}/s", whole_number(achieved), whole_number(offered)), QUIETER);
     }
     // To be late is what a busy machine does first; said once is enough.
-    if whole && busy.is_none() && lost == 0 {
+    if look.stop != "crash" && busy.is_none() && lost == 0 {
         for (plan, endpoint) in endpoints() {
             let Some(lag_us) = endpoint.lag_p99_us else { continue };
             let allowed =
@@ -184,11 +193,6 @@ fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
         }
     }
     found
-}
-
-/// A step that was not tried because an earlier one failed is the target's doing, not this machine's.
-fn sent_share(plan: &EndpointPlan, endpoint: &EndpointRecord) -> f64 {
-    (endpoint.requests + endpoint.skipped) as f64 / plan.planned.max(1) as f64
 }
 
 /// `2,000`.

@@ -34,11 +34,12 @@ pub fn encode(request: &Request, user_agent: &str) -> Bytes {
     if !has("accept") {
         line(b"accept", b"*/*");
     }
-    for (name, value) in &request.headers {
+    // The body is sent as it is, with its length: another framing would be a lie.
+    for (name, value) in request.headers.iter().filter(|(name, _)| *name != http::header::TRANSFER_ENCODING) {
         line(name.as_str().as_bytes(), value.as_bytes());
     }
     let expects_body = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
-    if (request.body.is_some() || expects_body) && !has("content-length") && !has("transfer-encoding") {
+    if (request.body.is_some() || expects_body) && !has("content-length") {
         line(b"content-length", body.len().to_string().as_bytes());
     }
     out.put_slice(b"\r\n");

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -65,7 +65,7 @@ pub async fn dial(
     let stream = TlsConnector::from(tls.clone())
         .connect(name, stream)
         .await
-        .map_err(|e| classify(&e, ErrorClass::Tls))?;
+        .map_err(|e| classify(&e, ErrorClass::Connect))?;
     phases.tls_ns = Some(from.elapsed().as_nanos() as u64);
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     if http2 && !is_http2 {
@@ -74,11 +74,21 @@ pub async fn dial(
     Ok((Connection { io: Io::Tls(Box::new(stream)), is_http2, timer: None }, phases))
 }
 
+const FIRST_ADDRESSES: Duration = Duration::from_millis(300);
+
 /// The first address that answers; where none does, why the last did not.
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, ExchangeError> {
     let mut last = ExchangeError::new(ErrorClass::Connect, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+    for (i, address) in addresses.iter().enumerate() {
+        let connecting = TcpStream::connect(address);
+        // An address that swallows packets must not use up the time of the ones after it.
+        let connected = if i + 1 == addresses.len() {
+            connecting.await
+        } else {
+            let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+            tokio::time::timeout(FIRST_ADDRESSES, connecting).await.unwrap_or_else(|_| Err(late()))
+        };
+        match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
             Ok(stream) => return Ok(stream),
             Err(e) => last = failed("tcp connect error", &e),
         }

@@ -73,7 +73,9 @@ pub async fn converse(
         body_ns: (done > first).then(|| (done - first).as_nanos() as u64),
         ..Phases::default()
     };
-    let reusable = clean && decoder.keeps_alive();
+    let asked_to_close = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
+    let closes = request.headers.get(http::header::CONNECTION).is_some_and(asked_to_close);
+    let reusable = clean && decoder.keeps_alive() && !closes;
     let (status, headers, body) = decoder.finish();
     Ok((Exchange { status, headers, body, done, phases }, reusable))
 }

@@ -20,8 +20,27 @@ pub async fn handshake(io: Io) -> Result<Sender, ExchangeError> {
         .await
         .map_err(|e| classify(&e, ErrorClass::Reset))?;
     // What ends the connection reaches every request that is on it.
-    tokio::task::spawn_local(async move { drop(connection.await) });
+    tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
+}
+
+pub struct Failure {
+    pub error: ExchangeError,
+    /// The target says that it has not looked at the request.
+    pub unseen: bool,
+}
+
+fn failed(error: &hyper::Error) -> Failure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut unseen = error.is_canceled();
+    while let Some(current) = cause {
+        if let Some(h2) = current.downcast_ref::<h2::Error>() {
+            let orderly = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+            unseen |= h2.is_remote() && (orderly || h2.reason() == Some(h2::Reason::REFUSED_STREAM));
+        }
+        cause = current.source();
+    }
+    Failure { error: classify(error, ErrorClass::Reset), unseen }
 }
 
 pub async fn exchange(
@@ -29,21 +48,20 @@ pub async fn exchange(
     request: &Request,
     user_agent: &str,
     opened: Phases,
-) -> Result<Exchange, ExchangeError> {
-    let reset = |e: hyper::Error| classify(&e, ErrorClass::Reset);
+) -> Result<Exchange, Failure> {
     let asked = Instant::now();
-    sender.ready().await.map_err(reset)?;
-    let response = sender.send_request(message(request, user_agent)).await.map_err(reset)?;
+    sender.ready().await.map_err(|e| failed(&e))?;
+    let response = sender.send_request(message(request, user_agent)).await.map_err(|e| failed(&e))?;
     let head = Instant::now();
     let (parts, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();
     let mut length = 0;
     while let Some(frame) = incoming.frame().await {
-        let Ok(data) = frame.map_err(reset)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|e| failed(&e))?.into_data() else { continue };
         length += data.len();
         if length > BODY_CAP {
             let message = format!("the body is over the cap of {} MiB", BODY_CAP >> 20);
-            return Err(ExchangeError::new(ErrorClass::Protocol, message));
+            return Err(Failure { error: ExchangeError::new(ErrorClass::Protocol, message), unseen: false });
         }
         if request.wants.body {
             body.extend_from_slice(&data);

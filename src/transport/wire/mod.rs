@@ -54,6 +54,28 @@ impl WireTransport {
         lane.own_pool().unwrap_or(&self.pool)
     }
 
+    /// A target that ends a connection in an orderly way tells which requests it has not looked at: these go out once more,
+    /// on a new one.
+    async fn over_http2(
+        &self,
+        pool: &RefCell<Pool>,
+        sender: http2::Sender,
+        request: &Request,
+        phases: super::Phases,
+    ) -> std::result::Result<Exchange, ExchangeError> {
+        match http2::exchange(sender, request, &self.user_agent, phases).await {
+            Err(http2::Failure { unseen: true, .. }) => match self.open(pool, request).await? {
+                (Line::Http2(sender), phases) => http2::exchange(sender, request, &self.user_agent, phases)
+                    .await
+                    .map_err(|failure| failure.error),
+                (Line::Http1(_), _) => {
+                    Err(ExchangeError::new(ErrorClass::Protocol, "the target no longer speaks HTTP/2"))
+                }
+            },
+            other => other.map_err(|failure| failure.error),
+        }
+    }
+
     /// A connection for a request that finds none idle: a new one, or one that is given back before its turn to open
     /// one comes. Whatever the target speaks on it.
     async fn open(&self, pool: &RefCell<Pool>, request: &Request) -> Opened {
@@ -71,10 +93,12 @@ impl WireTransport {
         // One request finds out what the target speaks; the others then share its HTTP/2 connection, or open their own.
         let gate =
             (negotiates && !pool.borrow().speaks_http1(request)).then(|| pool.borrow_mut().gate(request));
-        let _guard = match &gate {
+        let guard = match &gate {
             Some(gate) => Some(gate.lock().await),
             None => None,
         };
+        // Whoever waited while another found out need not go one after the other.
+        let _guard = guard.filter(|_| !pool.borrow().speaks_http1(request));
         if let Some(sender) = pool.borrow_mut().http2(request) {
             return Ok((Line::Http2(sender), super::Phases::default()));
         }
@@ -128,7 +152,7 @@ impl Transport for WireTransport {
                 Ok(exchange)
             }
             Line::Http2(sender) => {
-                let asked = http2::exchange(sender, request, &self.user_agent, phases);
+                let asked = self.over_http2(pool, sender, request, phases);
                 Box::pin(tokio::time::timeout_at(deadline.into(), asked)).await.map_err(|_| timed_out())?
             }
         }
