@@ -117,3 +117,26 @@ fn an_abort_rule_ends_the_load_early_and_fails_what_is_proven() {
     assert_eq!((&look["stop"], &look["abort"]["metric"]), (&"abort".into(), &"error_rate".into()));
     assert!(look["window_ms"].as_u64().unwrap() < 30_000, "{}", look["window_ms"]);
 }
+
+#[test]
+fn a_rate_for_all_is_shared_out_by_weight() {
+    let temp = tempfile::tempdir().unwrap();
+    for (feature, weight) in [("often", "weight: 3\n"), ("seldom", "")] {
+        let text = format!(
+            "feature: {feature}\n{weight}steps: [ {{ name: page, get: / }} ]\n\
+             load: {{ stages: [ {{ rate: 50/s, for: 10s }}, {{ ramp: 100/s, for: 10s }} ] }}\n"
+        );
+        std::fs::write(temp.path().join(format!("{feature}.yaml")), text).unwrap();
+    }
+    let validate = |more: &[&str]| run(loadgate(temp.path()).args(["validate", "."]).args(more));
+    validate(&[]).expect(0).says("200 requests/s at most");
+    // At the end of the ramp 300/s and 100/s; in the steady stage half of that.
+    validate(&["--rate", "400/s"]).expect(0).says("400 requests/s at most").says("1500 ").says("150/s").says("50/s");
+    validate(&["--rate", "fast"]).expect(2).says("--rate: `fast` is not a rate");
+    std::fs::write(
+        temp.path().join("users.yaml"),
+        "feature: users\nsteps: [ { name: page, get: / } ]\nload: { stages: [ { vus: 5, for: 10s } ] }\n",
+    )
+    .unwrap();
+    validate(&["--rate", "400/s"]).expect(2).says("users.yaml").says("--only");
+}

@@ -143,9 +143,11 @@ fn tls_is_verified_and_http2_negotiated() {
     quick(&["--cacert", "ca.pem"]).expect(0);
     quick(&["-k", "--http2"]).expect(0);
     quick(&["-k", "--transport", "http"]).expect(0);
+    // Smoke through `wire` too, where HTTP/2 once panicked.
+    quick(&["-k", "--transport", "wire", "--http2"]).expect(0);
     quick(&["--cacert", "no-such.pem"]).expect(2).says("no-such.pem");
     let log = std::fs::read_to_string(&nginx.log).unwrap();
-    assert_eq!((log.matches("HTTP/2.0").count(), log.lines().count()), (4 * 51, 4 * 51));
+    assert_eq!((log.matches("HTTP/2.0").count(), log.lines().count()), (5 * 51, 5 * 51));
 }
 
 /// More than this machine can send: it says so, says how much it sent, and blames nobody else.

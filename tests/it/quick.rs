@@ -56,7 +56,9 @@ fn so_many_requests_and_not_one_more() {
     let temp = tempfile::tempdir().unwrap();
     let demo = Demo::start(&[]);
     let url = format!("{}/dashboard", demo.url);
-    for (load, count, before) in [(["-c", "7"], 500, 0), (["--rate", "100/s"], 200, 501)] {
+    // One user is fewer than there are workers; once the others' part of the requests was never sent.
+    let cases = [(["-c", "7"], 500, 0), (["--rate", "100/s"], 200, 501), (["-c", "1"], 25, 702)];
+    for (load, count, before) in cases {
         let args = ["quick", &url, "-n", &count.to_string(), "--warmup", "0s", "--quiet"];
         let ran = run(loadgate(temp.path()).args(args).args(load)).expect(0);
         ran.says(&format!("{count} requests")).says("latency  response").says("first byte");
