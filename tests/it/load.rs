@@ -131,7 +131,12 @@ fn a_rate_for_all_is_shared_out_by_weight() {
     let validate = |more: &[&str]| run(loadgate(temp.path()).args(["validate", "."]).args(more));
     validate(&[]).expect(0).says("200 requests/s at most");
     // At the end of the ramp 300/s and 100/s; in the steady stage half of that.
-    validate(&["--rate", "400/s"]).expect(0).says("400 requests/s at most").says("1500 ").says("150/s").says("50/s");
+    validate(&["--rate", "400/s"])
+        .expect(0)
+        .says("400 requests/s at most")
+        .says("1500 ")
+        .says("150/s")
+        .says("50/s");
     validate(&["--rate", "fast"]).expect(2).says("--rate: `fast` is not a rate");
     std::fs::write(
         temp.path().join("users.yaml"),
