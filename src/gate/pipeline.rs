@@ -97,6 +97,7 @@ pub async fn run_gate(
     interrupt: Interrupt,
     observe: &mut dyn FnMut(GateEvent<'_>),
 ) -> Result<GateResult> {
+    crate::machine::return_large_memory();
     let mut run = Run::new(request, interrupt)?;
     let went = run.go(observe).await;
     let finished = run.finish(went.is_err());

@@ -115,8 +115,11 @@ impl WireTransport {
 
 type Opened = std::result::Result<(Line, super::Phases), ExchangeError>;
 
-enum Line {
+/// What a request goes out on.
+pub enum Line {
+    /// For this request alone, until it is given back.
     Http1(Connection),
+    /// Shared with any number of others.
     Http2(http2::Sender),
 }
 
@@ -128,9 +131,9 @@ impl Transport for WireTransport {
     async fn exchange(&self, lane: &Lane, request: &Request) -> std::result::Result<Exchange, ExchangeError> {
         let deadline = Instant::now() + request.timeout;
         let pool = self.pool(lane);
-        let kept = pool.borrow_mut().take(request, &self.scratch);
+        let kept = pool.borrow_mut().kept(request, &self.scratch);
         let (line, phases) = match kept {
-            Some(connection) => (Line::Http1(connection), super::Phases::default()),
+            Some(line) => (line, super::Phases::default()),
             // Boxed: opening is rare, and its state large.
             None => Box::pin(tokio::time::timeout_at(deadline.into(), self.open(pool, request)))
                 .await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, oneshot};
 
+use super::Line;
 use super::connection::Connection;
 use super::http2::Sender;
 use crate::transport::Request;
@@ -74,12 +75,15 @@ impl Pool {
         &mut self.origins[at]
     }
 
-    /// The connection that was used last, if the target has not closed it meanwhile.
-    pub fn take(&mut self, request: &Request, scratch: &RefCell<Box<[u8]>>) -> Option<Connection> {
-        let idle = &mut self.find(request)?.idle;
-        while let Some(mut connection) = idle.pop() {
+    /// What needs no opening: a shared connection, or the one that was used last if the target has not closed it meanwhile.
+    pub fn kept(&mut self, request: &Request, scratch: &RefCell<Box<[u8]>>) -> Option<Line> {
+        let origin = self.find(request)?;
+        if let Some(sender) = origin.http2.as_ref().filter(|sender| !sender.is_closed()) {
+            return Some(Line::Http2(sender.clone()));
+        }
+        while let Some(mut connection) = origin.idle.pop() {
             if connection.is_quiet(scratch) {
-                return Some(connection);
+                return Some(Line::Http1(connection));
             }
         }
         None
