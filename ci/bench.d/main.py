@@ -15,6 +15,7 @@ from procs import BenchError
 from report import PartResult, as_markdown, as_text
 
 RESULTS = prepare.REPOSITORY / "benches/RESULTS.md"
+SOAK = RESULTS.with_name("SOAK.md")  # by `--only soak`, which takes ten minutes
 LEGEND = [
     "Client and server each have a core of their own, on one machine, over loopback.",
     "Ratios hold across machines better than figures: both sides of a ratio come from the same run.",
@@ -81,15 +82,22 @@ def _run_part(name, bench):
 
 
 def _write_results(options, environment, parts):
+    if list(parts) == ["soak"] and parts["soak"].complete and not options.quick:
+        _write(SOAK, as_markdown(environment, parts, []))
+        return
     complete = all(name in parts and parts[name].complete for name in BY_DEFAULT)
     if not options.write and (options.quick or not complete):
         progress("benches/RESULTS.md is left as it is (--write writes it in any case)")
         return
-    RESULTS.parent.mkdir(exist_ok=True)
-    unfinished = RESULTS.with_suffix(".md.new")
-    unfinished.write_text(as_markdown(environment, parts, LEGEND))
-    unfinished.replace(RESULTS)
-    progress("benches/RESULTS.md is written")
+    _write(RESULTS, as_markdown(environment, parts, LEGEND))
+
+
+def _write(path, text):
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".md.new")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+    progress(f"benches/{path.name} is written")
 
 
 if __name__ == "__main__":
