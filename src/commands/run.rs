@@ -46,7 +46,7 @@ pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
         run_gate(request, interrupt, &mut |event| live.show(&event)).await
     });
     live.finish();
-    if result.is_err() && out.join("verdict.json").exists() {
+    if result.as_ref().is_err_and(|e| !e.is_input()) && out.join("verdict.json").exists() {
         eprintln!("what was measured until then is in {}", out.display());
     }
     result
@@ -68,6 +68,12 @@ pub struct QuickRequest {
 pub fn quick(request: &QuickRequest) -> Result<u8> {
     if request.emit_scenario {
         quick_scenario(&request.options, request.session.transport_name())?;
+        let transport = &request.session.transport;
+        for (flag, given) in [("--http2", transport.http2), ("--insecure", transport.insecure)] {
+            if given {
+                print(&format!("# run with {flag}\n"))?;
+            }
+        }
         print(&quick_yaml(&request.options))?;
         return Ok(0);
     }

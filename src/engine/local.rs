@@ -20,6 +20,8 @@ use crate::transport::{Lane, Transport};
 
 const EXAMPLES_A_CLASS: usize = 20;
 const IDENTITIES: usize = 64;
+/// tokio's timer goes by milliseconds, and rounds up.
+const TIMER_GRAIN_NS: u64 = 2_000_000;
 const AFTER_LOCAL_FAILURE: Duration = Duration::from_millis(100);
 
 /// What the iterations of one worker share; nothing of it is seen by another thread.
@@ -183,9 +185,13 @@ impl<T: Transport> Local<T> {
             let step = match act {
                 Act::Step(step) => *step,
                 Act::Think { ns } if !ended => {
-                    // From the planned instant on: what is late stays late.
+                    // From the planned instant on: what is late stays late, but for what is the timer's own grain.
                     planned_ns += ns;
                     tokio::time::sleep_until((shared.start + Duration::from_nanos(planned_ns)).into()).await;
+                    let now_ns = self.elapsed_ns();
+                    if now_ns < planned_ns + TIMER_GRAIN_NS {
+                        planned_ns = planned_ns.max(now_ns);
+                    }
                     continue;
                 }
                 Act::Think { .. } => continue,

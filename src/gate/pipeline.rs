@@ -98,6 +98,8 @@ pub async fn run_gate(
     observe: &mut dyn FnMut(GateEvent<'_>),
 ) -> Result<GateResult> {
     crate::machine::return_large_memory();
+    // Certificates that cannot be read are found before anything is written.
+    AnyTransport::new(Kind::Wire, &request.transport)?;
     let mut run = Run::new(request, interrupt)?;
     let went = run.go(observe).await;
     let finished = run.finish(went.is_err());

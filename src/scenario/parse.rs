@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::data::{self, ColumnType, DataSource, Pick};
 use super::fields::{Fields, Reader};
 use super::load::LoadOptions;
-use super::model::{Identity, Scenario};
+use super::model::{Identity, Scenario, Step};
 use super::node::{Node, NodeValue};
 use super::profile::{read_abort_rules, read_load};
 use super::step::{self, StepDefaults};
@@ -225,10 +225,9 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
         );
     }
     if let Some((key, _)) = fields.entry("load")
-        && !steps.is_empty()
-        && steps.iter().all(|s| !s.in_load())
+        && !steps.iter().any(Step::in_load)
     {
-        reader.fail(&key.span, "`load:` has nothing to send", "every step is `only: smoke`", None);
+        reader.fail(&key.span, "`load:` has nothing to send", "no step sends a request under load", None);
     }
     Some(Scenario {
         path: reader.source().path.clone(),

@@ -174,7 +174,8 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
         let steps = record.smoke.as_ref().map_or(0, |smoke| smoke.steps.len());
         return format!("All {steps} functional steps passed; no load was sent.");
     }
-    let endpoints = counted(verdict.endpoints.len(), "endpoint");
+    let judged = record.scenarios.iter().flat_map(|s| &s.endpoints).filter(|plan| !plan.shown_only);
+    let endpoints = counted(judged.count(), "endpoint");
     let latencies = || verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate);
     let widest = verdict
         .comparisons

@@ -145,3 +145,17 @@ fn a_rate_for_all_is_shared_out_by_weight() {
     .unwrap();
     validate(&["--rate", "400/s"]).expect(2).says("users.yaml").says("--only");
 }
+
+/// A scenario that only pauses once passed with nothing sent.
+#[test]
+fn a_load_without_a_request_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let text = "feature: f\nsteps: [ { think: 1s } ]\nload: { stages: [ { vus: 5, for: 10s } ] }\n";
+    std::fs::write(temp.path().join("pause.yaml"), text).unwrap();
+    let args = ["run", "pause.yaml", "--target", "http://127.0.0.1:1", "--out", "out"];
+    run(loadgate(temp.path()).args(args))
+        .expect(2)
+        .says("`load:` has nothing to send")
+        .says("pause.yaml:3:1");
+    assert!(!results(temp.path()).exists());
+}

@@ -145,7 +145,9 @@ fn tls_is_verified_and_http2_negotiated() {
     quick(&["-k", "--transport", "http"]).expect(0);
     // Smoke through `wire` too, where HTTP/2 once panicked.
     quick(&["-k", "--transport", "wire", "--http2"]).expect(0);
+    let before = std::fs::read_dir(temp.path().join("results")).unwrap().count();
     quick(&["--cacert", "no-such.pem"]).expect(2).says("no-such.pem");
+    assert_eq!(before, std::fs::read_dir(temp.path().join("results")).unwrap().count(), "nothing is written");
     let log = std::fs::read_to_string(&nginx.log).unwrap();
     assert_eq!((log.matches("HTTP/2.0").count(), log.lines().count()), (5 * 51, 5 * 51));
 }
