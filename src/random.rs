@@ -1,8 +1,7 @@
 //! Numbers that look random and are fixed by their seed: the same on every worker, look and shard.
 
 /// `SplitMix64`'s output function (Steele, Lea, Flood 2014).
-#[must_use]
-pub fn splitmix(seed: u64) -> u64 {
+fn splitmix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

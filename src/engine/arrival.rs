@@ -19,11 +19,6 @@ impl Slice {
         Self { index: self.index + self.count * index, count: self.count * count }
     }
 
-    #[must_use]
-    pub fn has(self, n: u64) -> bool {
-        n % self.count == self.index
-    }
-
     /// Of the numbers below `n`, those that it has.
     pub fn of(self, n: u64) -> impl Iterator<Item = u64> {
         (self.index..n).step_by(self.count as usize)
