@@ -1,17 +1,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::metrics::{Environment, Histogram, LookRecord, RunRecord};
-use crate::units::{Metric, format_ms};
-use crate::verdict::{ReferenceRun, estimate};
+use crate::units::{Metric, Rules, format_ms};
+use crate::verdict::{ReferenceRun, estimates};
 
-pub const BASELINE_FORMAT: u32 = 1;
-const KEPT: [Metric; 3] = [Metric::P50, Metric::P95, Metric::P99];
+/// The version that this build writes; it reads every earlier one. 2 added `rules`.
+pub const BASELINE_FORMAT: u32 = 2;
+pub const KEPT: [Metric; 3] = [Metric::P50, Metric::P95, Metric::P99];
 
 /// One accepted run of one feature, as it is stored. What a reviewer reads stands on top.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,24 +46,34 @@ pub struct EndpointBaseline {
     pub ln_quantiles: BTreeMap<String, f64>,
     /// Variance of each within the run.
     pub w2: BTreeMap<String, f64>,
+    /// The rules that it was accepted under, for what is shown of it.
+    #[serde(default)]
+    pub rules: Option<Rules>,
     pub response: Histogram,
 }
 
 impl EndpointBaseline {
     #[must_use]
     pub fn as_reference(&self, document: &BaselineDocument) -> ReferenceRun {
-        let key = |name: &String| match name.parse() {
-            Ok(Metric::Quantile(key)) => Some(key),
-            _ => None,
-        };
         ReferenceRun {
+            run_id: document.run_id.clone(),
             instance_id: document.instance.clone(),
             build_id: document.build.clone(),
+            recorded: document.recorded.clone(),
+            host: document.host.host_class(),
             requests: self.requests,
             errors: self.errors,
-            w2: self.w2.iter().filter_map(|(name, w2)| Some((key(name)?, *w2))).collect(),
+            w2: self.w2.iter().filter_map(|(name, w2)| Some((quantile_key(name)?, *w2))).collect(),
             response: self.response.clone(),
         }
+    }
+}
+
+/// `p95` as 9500.
+pub fn quantile_key(name: &str) -> Option<u16> {
+    match name.parse() {
+        Ok(Metric::Quantile(key)) => Some(key),
+        _ => None,
     }
 }
 
@@ -82,8 +94,8 @@ pub fn documents_of(
             let index = at;
             at += 1;
             let Some(measured) = look.endpoints.get(index) else { continue };
-            let estimates: Vec<_> =
-                KEPT.into_iter().filter_map(|m| Some((m.to_string(), estimate(look, index, m)?))).collect();
+            let kept = KEPT.into_iter().zip(estimates(look, index, &KEPT));
+            let estimates: Vec<_> = kept.filter_map(|(m, found)| Some((m.to_string(), found?))).collect();
             let levels: Vec<String> =
                 estimates.iter().map(|(name, e)| format!("{name} {}", format_ms(e.y.exp()))).collect();
             let (requests, errors) = (measured.requests, measured.error_count());
@@ -100,6 +112,7 @@ pub fn documents_of(
                     errors,
                     ln_quantiles: estimates.iter().map(|(name, e)| (name.clone(), e.y)).collect(),
                     w2: estimates.iter().map(|(name, e)| (name.clone(), e.w2)).collect(),
+                    rules: Some(plan.rules.clone()),
                     response: measured.response.clone(),
                 },
             );
@@ -133,35 +146,49 @@ impl BaselineDocument {
     /// # Errors
     /// If it cannot be put into JSON.
     pub fn to_bytes(&self, path: &Path) -> Result<Vec<u8>> {
-        let fail = |e: serde_json::Error| Error::output(path, "write baseline", e);
-        let mut own = self.clone();
-        own.checksum = String::new();
-        own.checksum = checksum(&serde_json::to_value(&own).map_err(fail)?);
-        let mut text = serde_json::to_string_pretty(&own).map_err(fail)?;
-        text.push('\n');
-        Ok(text.into_bytes())
+        checked_bytes(path, self)
     }
 
     /// # Errors
     /// If the bytes are no baseline, of a later format, or changed since they were written.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let hint = "restore it from version control, or remove it to do without this run";
-        let fail = |reason: String| Error::input(path, "use baseline", reason).with_hint(hint);
-        let mut value: Value = serde_json::from_slice(bytes).map_err(|e| fail(e.to_string()))?;
-        let format = value["format"].as_u64().unwrap_or(0);
-        if format == 0 || format > u64::from(BASELINE_FORMAT) {
-            return Err(fail(format!(
-                "format {} is not known; this loadgate reads up to {BASELINE_FORMAT}",
-                value["format"]
-            )));
-        }
-        let written = value["checksum"].as_str().unwrap_or_default().to_owned();
-        value["checksum"] = Value::String(String::new());
-        if checksum(&value) != written {
-            return Err(fail("its checksum does not match: it was changed after it was written".into()));
-        }
-        serde_json::from_value(value).map_err(|e| fail(e.to_string()))
+        from_checked_bytes(path, bytes, BASELINE_FORMAT)
     }
+}
+
+/// JSON with a checksum over everything else in it.
+pub fn checked_bytes(path: &Path, document: &impl Serialize) -> Result<Vec<u8>> {
+    let fail = |e: serde_json::Error| Error::output(path, "write baseline", e);
+    let mut own = serde_json::to_value(document).map_err(fail)?;
+    own["checksum"] = Value::String(String::new());
+    let sum = checksum(&own);
+    // The document itself is written, not the value, whose keys are in another order than a reader wants.
+    let mut text = serde_json::to_string_pretty(document).map_err(fail)?;
+    let empty = "\"checksum\": \"\"";
+    let at = text.rfind(empty).ok_or_else(|| Error::output(path, "write baseline", "it has no checksum"))?;
+    text.replace_range(at..at + empty.len(), &format!("\"checksum\": \"{sum}\""));
+    text.push('\n');
+    Ok(text.into_bytes())
+}
+
+/// Reads what [`checked_bytes`] wrote, up to format `latest`.
+pub fn from_checked_bytes<T: DeserializeOwned>(path: &Path, bytes: &[u8], latest: u32) -> Result<T> {
+    let hint = "restore it from version control, or remove it to do without this run";
+    let fail = |reason: String| Error::input(path, "use baseline", reason).with_hint(hint);
+    let mut value: Value = serde_json::from_slice(bytes).map_err(|e| fail(e.to_string()))?;
+    let format = value["format"].as_u64().unwrap_or(0);
+    if format == 0 || format > u64::from(latest) {
+        return Err(fail(format!(
+            "format {} is not known; this loadgate reads up to {latest}",
+            value["format"]
+        )));
+    }
+    let written = value["checksum"].as_str().unwrap_or_default().to_owned();
+    value["checksum"] = Value::String(String::new());
+    if checksum(&value) != written {
+        return Err(fail("its checksum does not match: it was changed after it was written".into()));
+    }
+    serde_json::from_value(value).map_err(|e| fail(e.to_string()))
 }
 
 /// Object keys are in sorted order in a `Value`, so the text is canonical.

@@ -1,13 +1,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::document::BaselineDocument;
+use super::anchor::{ANCHOR_FORMAT, Acceptance, AnchorDocument};
+use super::document::{BaselineDocument, checked_bytes, from_checked_bytes};
 use crate::error::{Error, Result};
+use crate::metrics::{DEFAULT_INSTANCES, ScenarioRecord};
 use crate::store::write_atomic;
 use crate::verdict::Reference;
-
-/// How many instances a verdict compares with.
-pub const DEFAULT_INSTANCES: usize = 5;
 
 /// The baselines of one environment: `DIR/<env>/<feature>/<UTC time>-<id>.json`.
 pub struct Library {
@@ -31,6 +30,35 @@ impl Library {
     /// # Errors
     /// If any of them cannot be read: that is never the same as having none.
     pub fn documents(&self, feature: &str) -> Result<Vec<Stored>> {
+        self.paths(feature)?.into_iter().map(read).collect()
+    }
+
+    /// What can be read of a feature, and everything that is wrong.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn check(&self, feature: &str) -> Result<(Vec<Stored>, Vec<Error>)> {
+        let (mut good, mut mistakes) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
+        for path in self.paths(feature)? {
+            match read(path) {
+                Err(error) => mistakes.push(error),
+                Ok(Stored { path, document }) => {
+                    let fail = |reason: String| Error::input(&path, "use baseline", reason);
+                    if file_name(&document.feature) != feature {
+                        mistakes.push(fail(format!("it is of `{}`, not of this folder", document.feature)));
+                    } else if !seen.insert((document.run_id.clone(), document.instance.clone())) {
+                        mistakes.push(fail(format!("run {} is stored twice", document.run_id)));
+                    } else {
+                        good.push(Stored { path, document });
+                    }
+                }
+            }
+        }
+        Ok((good, mistakes))
+    }
+
+    fn paths(&self, feature: &str) -> Result<Vec<PathBuf>> {
         let folder = self.folder.join(file_name(feature));
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -42,13 +70,7 @@ impl Library {
             .collect::<Result<_>>()?;
         paths.retain(|p| p.extension().is_some_and(|e| e == "json") && !hidden(p));
         paths.sort();
-        paths
-            .into_iter()
-            .map(|path| {
-                let bytes = std::fs::read(&path).map_err(|e| Error::input(&path, "read baseline", e))?;
-                Ok(Stored { document: BaselineDocument::from_bytes(&path, &bytes)?, path })
-            })
-            .collect()
+        Ok(paths)
     }
 
     /// The features that have baselines.
@@ -73,7 +95,8 @@ impl Library {
     }
 
     /// The newest instances of each of a feature's endpoints, given as name and digest. Where no run has that digest,
-    /// the newest other one is returned, so that the change can be named.
+    /// the newest other one is returned, so that the change can be named; and endpoints of the newest run that are not
+    /// asked for, so that it can be told that they are gone.
     ///
     /// # Errors
     /// As [`Library::documents`].
@@ -84,10 +107,87 @@ impl Library {
         most: usize,
     ) -> Result<Vec<Reference>> {
         let documents = self.documents(feature)?;
-        Ok(endpoints
+        let anchor = self.anchor(feature)?;
+        let newest = documents.last().map(|stored| &stored.document.endpoints);
+        let gone = newest.into_iter().flatten().filter(|(name, _)| endpoints.iter().all(|(e, _)| e != *name));
+        let gone = gone.map(|(name, baseline)| (name.clone(), baseline.digest.clone()));
+        let all: Vec<(String, String)> = endpoints.iter().cloned().chain(gone).collect();
+        Ok(all
             .iter()
-            .filter_map(|(endpoint, digest)| reference(&documents, endpoint, digest, most))
+            .filter_map(|(endpoint, digest)| reference(&documents, &anchor, endpoint, digest, most))
             .collect())
+    }
+
+    /// [`Library::references`] of all endpoints of these scenarios.
+    ///
+    /// # Errors
+    /// As [`Library::documents`].
+    pub fn references_of(&self, scenarios: &[ScenarioRecord], most: usize) -> Result<Vec<Reference>> {
+        let mut all = Vec::new();
+        for scenario in scenarios {
+            let endpoints: Vec<_> =
+                scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
+            all.extend(self.references(&scenario.feature, &endpoints, most)?);
+        }
+        Ok(all)
+    }
+
+    /// Every endpoint of a feature as it was last accepted.
+    ///
+    /// # Errors
+    /// As [`Library::documents`].
+    pub fn newest(&self, feature: &str, most: usize) -> Result<Vec<Reference>> {
+        self.references(feature, &[], most)
+    }
+
+    /// The feature's anchor; an empty one where there is none yet.
+    ///
+    /// # Errors
+    /// If it is there but cannot be read.
+    pub fn anchor(&self, feature: &str) -> Result<AnchorDocument> {
+        let path = self.anchor_path(feature);
+        match std::fs::read(&path) {
+            Ok(bytes) => from_checked_bytes(&path, &bytes, ANCHOR_FORMAT),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let env = self.folder.file_name().unwrap_or_default().to_string_lossy();
+                Ok(AnchorDocument::new(feature, &env))
+            }
+            Err(e) => Err(Error::input(&path, "read anchor", e)),
+        }
+    }
+
+    /// Brings the anchor up to what is stored now.
+    ///
+    /// # Errors
+    /// As [`Library::documents`], and if it cannot be written.
+    pub fn anchor_to_newest(&self, feature: &str, acceptance: &Acceptance<'_>) -> Result<()> {
+        let mut anchor = self.anchor(feature)?;
+        for reference in self.newest(feature, DEFAULT_INSTANCES)? {
+            anchor.update(&reference, acceptance);
+        }
+        let path = self.anchor_path(feature);
+        write_atomic(&path, &checked_bytes(&path, &anchor)?)
+    }
+
+    fn anchor_path(&self, feature: &str) -> PathBuf {
+        self.folder.join(file_name(feature)).join("_anchor.json")
+    }
+
+    /// The files that no verdict needs: runs that are not among the newest `keep` instances of any endpoint as it is now.
+    ///
+    /// # Errors
+    /// As [`Library::documents`].
+    pub fn superfluous(&self, feature: &str, keep: usize) -> Result<Vec<Stored>> {
+        let documents = self.documents(feature)?;
+        let mut kept: BTreeSet<PathBuf> = BTreeSet::new();
+        if let Some(newest) = documents.last() {
+            for (endpoint, baseline) in &newest.document.endpoints {
+                kept.extend(
+                    newest_runs(&documents, endpoint, &baseline.digest, keep).map(|s| s.path.clone()),
+                );
+            }
+        }
+        Ok(documents.into_iter().filter(|stored| !kept.contains(&stored.path)).collect())
     }
 
     /// Makes sure that something can be stored, before anything is measured for it.
@@ -112,28 +212,48 @@ impl Library {
     }
 }
 
-fn reference(documents: &[Stored], endpoint: &str, digest: &str, most: usize) -> Option<Reference> {
-    let mut runs = Vec::new();
+fn read(path: PathBuf) -> Result<Stored> {
+    let bytes = std::fs::read(&path).map_err(|e| Error::input(&path, "read baseline", e))?;
+    Ok(Stored { document: BaselineDocument::from_bytes(&path, &bytes)?, path })
+}
+
+/// The runs of the newest `most` instances with this digest, newest first.
+fn newest_runs<'a>(
+    documents: &'a [Stored],
+    endpoint: &'a str,
+    digest: &'a str,
+    most: usize,
+) -> impl Iterator<Item = &'a Stored> {
     let mut instances = BTreeSet::new();
-    let mut other = None;
-    for stored in documents.iter().rev() {
-        let Some(baseline) = stored.document.endpoints.get(endpoint) else { continue };
-        if baseline.digest != digest {
-            other = other.or(Some((baseline.digest.clone(), baseline.as_reference(&stored.document))));
-            continue;
-        }
-        if instances.len() == most && !instances.contains(&stored.document.instance) {
-            break;
-        }
-        instances.insert(stored.document.instance.clone());
-        runs.push(baseline.as_reference(&stored.document));
+    let same = documents.iter().rev().filter(move |stored| {
+        stored.document.endpoints.get(endpoint).is_some_and(|baseline| baseline.digest == digest)
+    });
+    same.take_while(move |stored| {
+        instances.insert(&stored.document.instance);
+        instances.len() <= most
+    })
+}
+
+fn reference(
+    documents: &[Stored],
+    anchor: &AnchorDocument,
+    endpoint: &str,
+    digest: &str,
+    most: usize,
+) -> Option<Reference> {
+    let as_run = |stored: &Stored| {
+        let baseline = stored.document.endpoints.get(endpoint)?;
+        Some((baseline.digest.clone(), baseline.as_reference(&stored.document)))
+    };
+    let mut runs: Vec<_> = newest_runs(documents, endpoint, digest, most).filter_map(as_run).collect();
+    if runs.is_empty() {
+        runs.extend(documents.iter().rev().find_map(as_run));
     }
     runs.reverse();
-    if runs.is_empty() {
-        let (digest, run) = other?;
-        return Some(Reference { endpoint: endpoint.to_owned(), digest, runs: vec![run] });
-    }
-    Some(Reference { endpoint: endpoint.to_owned(), digest: digest.to_owned(), runs })
+    let digest = runs.last()?.0.clone();
+    let anchor = anchor.of(endpoint, &digest);
+    let runs = runs.into_iter().map(|(_, run)| run).collect();
+    Some(Reference { endpoint: endpoint.to_owned(), digest, runs, anchor })
 }
 
 /// Names starting with `_` or `.` are not runs.

@@ -1,7 +1,11 @@
-//! Accepted runs, one file each, as the references that a verdict compares with.
+//! Accepted runs, one file each, as the references that a verdict compares with; and the best level among them.
 
+mod anchor;
 mod document;
 mod library;
+mod runs;
 
+pub use anchor::{Acceptance, AnchorDocument, EndpointAnchor, StoredLevel};
 pub use document::{BASELINE_FORMAT, BaselineDocument, EndpointBaseline, documents_of};
-pub use library::{DEFAULT_INSTANCES, Library, Stored};
+pub use library::{Library, Stored};
+pub use runs::{joined, references_of_runs};

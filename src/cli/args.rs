@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::baseline_args::BaselineCommand;
+
 /// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
 #[derive(Parser, Debug)]
 #[command(
@@ -38,18 +40,10 @@ pub enum Command {
     Demo(DemoArgs),
 }
 
-#[derive(Subcommand, Debug)]
-pub enum BaselineCommand {
-    /// Measure and store
-    Record(Box<RecordArgs>),
-    /// Print level, noise and origin of what is stored
-    Show(ShowArgs),
-}
-
 #[derive(ClapArgs, Debug)]
 pub struct ScenarioArgs {
     /// Scenario files, or folders of them
-    #[arg(required = true, value_name = "SCENARIO|DIR")]
+    #[arg(value_name = "SCENARIO|DIR")]
     pub paths: Vec<PathBuf>,
     /// Set a variable of the scenarios
     #[arg(long = "var", value_name = "K=V", value_parser = key_value)]
@@ -153,6 +147,12 @@ pub struct GateArgs {
     /// What passes all the same
     #[arg(long, value_enum, value_delimiter = ',')]
     pub allow: Vec<AllowArg>,
+    /// Hold if the baselines come from another kind of machine, instead of a warning
+    #[arg(long, env = "LOADGATE_SAME_HOST")]
+    pub same_host: bool,
+    /// How many of the newest baseline instances to compare with
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=10), env = "LOADGATE_INSTANCES")]
+    pub instances: u8,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -249,11 +249,26 @@ pub struct CompareArgs {
     /// What passes all the same
     #[arg(long, value_enum, value_delimiter = ',')]
     pub allow: Vec<AllowArg>,
+    /// How many of the newest baseline instances to compare with [default: as recorded]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub instances: Option<u8>,
+    /// `auto`: the runs are single looks at restarted instances, taken one after the other as `run` does
+    /// [default: as recorded]
+    #[arg(long, value_enum, value_name = "auto")]
+    pub repeat: Option<RepeatArg>,
+    /// Say of each comparison what it rests on, why it is or is not a regression, and what would settle it
+    #[arg(long)]
+    pub explain: bool,
     #[arg(long, value_enum, default_value = "table")]
     pub format: FormatArg,
     /// No colours
     #[arg(long)]
     pub no_color: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RepeatArg {
+    Auto,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -287,38 +302,6 @@ pub struct ValidateArgs {
 }
 
 #[derive(ClapArgs, Debug)]
-pub struct RecordArgs {
-    #[command(flatten)]
-    pub scenarios: ScenarioArgs,
-    #[command(flatten)]
-    pub target: TargetArgs,
-    #[command(flatten)]
-    pub baselines: BaselineArgs,
-    #[command(flatten)]
-    pub transport: TransportArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
-    /// How many runs
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
-    pub repeat: u32,
-    /// Why these runs are the reference
-    #[arg(long, value_name = "TEXT", default_value = "recorded")]
-    pub reason: String,
-}
-
-#[derive(ClapArgs, Debug)]
-pub struct ShowArgs {
-    /// Features [default: all]
-    pub features: Vec<String>,
-    /// Folder of the stored baselines
-    #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
-    pub baselines: PathBuf,
-    /// Names the baseline set
-    #[arg(long, value_name = "NAME", default_value = "default", env = "LOADGATE_ENV")]
-    pub env: String,
-}
-
-#[derive(ClapArgs, Debug)]
 pub struct DemoArgs {
     /// Port on loopback; 0 takes any free one
     #[arg(long, default_value_t = 8080)]
@@ -336,7 +319,7 @@ pub struct DemoArgs {
     pub until_stdin_closes: bool,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected K=V")?;
     Ok((key.to_owned(), value.to_owned()))
 }

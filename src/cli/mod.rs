@@ -1,6 +1,7 @@
 //! Flags become requests; errors become exit codes.
 
 mod args;
+mod baseline_args;
 mod resolve;
 
 use clap::Parser as _;

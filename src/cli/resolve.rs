@@ -2,17 +2,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, BaselineCommand, Command, FormatArg, GateArg, GateArgs, OutputArgs,
-    QuickArgs, ScenarioArgs, TargetArgs, TransportArg, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
+    TargetArgs, TransportArg, TransportArgs,
 };
+use super::baseline_args::{BaselineCommand, SetArgs};
 use crate::commands::{
-    self, CompareRequest, DemoRequest, Gate, QuickRequest, RecordRequest, ReportFormat, ReportRequest,
-    RunKind, Session, ShowRequest, ValidateRequest,
+    self, CompareRequest, DemoRequest, Gate, PruneRequest, QuickRequest, RecordRequest, RefreshRequest,
+    ReportFormat, ReportRequest, RunKind, Session, SetRequest, ValidateRequest, VerifyRequest,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
 use crate::gate::TargetSpec;
-use crate::metrics::{Repeat, ShardRecord};
+use crate::metrics::{DEFAULT_INSTANCES, Repeat, ShardRecord};
 use crate::scenario::{QuickLoad, QuickOptions};
 use crate::transport::{Kind, TransportOptions};
 use crate::units::{Rate, parse_duration_ns, parse_rate};
@@ -37,7 +38,10 @@ pub fn dispatch(args: Args) -> Result<u8> {
             against: args.against,
             baselines: args.baselines,
             gate: args.gate.map(gate),
+            instances: args.instances.map(usize::from),
             allow: allow(&args.allow),
+            as_looks: args.repeat.is_some(),
+            explain: args.explain,
             format: format(args.format),
             no_color: args.no_color,
         }),
@@ -59,9 +63,33 @@ pub fn dispatch(args: Args) -> Result<u8> {
                 session(args.scenarios, &args.target, None, baselines, args.transport, args.output)?;
             commands::record(&RecordRequest { session, times: args.repeat, reason: args.reason })
         }
-        Command::Baseline { command: BaselineCommand::Show(args) } => {
-            commands::show(&ShowRequest { baselines: args.baselines, env: args.env, features: args.features })
+        Command::Baseline { command: BaselineCommand::Refresh(args) } => {
+            let baselines = Some(args.baselines);
+            let session =
+                session(args.scenarios, &args.target, None, baselines, args.transport, args.output)?;
+            commands::refresh(&RefreshRequest {
+                session,
+                times: args.repeat,
+                reason: args.reason,
+                accept: args.accept,
+                yes: args.yes,
+                new: args.new,
+                from: args.from,
+            })
         }
+        Command::Baseline { command: BaselineCommand::Show(args) } => {
+            commands::show(&set(args.set, args.features))
+        }
+        Command::Baseline { command: BaselineCommand::Verify(args) } => commands::verify(&VerifyRequest {
+            set: set(args.set, Vec::new()),
+            scenarios: args.scenarios,
+            vars: args.vars,
+        }),
+        Command::Baseline { command: BaselineCommand::Prune(args) } => commands::prune(&PruneRequest {
+            set: set(args.set, args.features),
+            keep: args.keep as usize,
+            yes: args.yes,
+        }),
         Command::Demo(args) => {
             let faults = args.faults.iter().map(|text| fault(text)).collect::<Result<_>>()?;
             let options =
@@ -69,6 +97,10 @@ pub fn dispatch(args: Args) -> Result<u8> {
             commands::demo(DemoRequest { options, until_stdin_closes: args.until_stdin_closes })
         }
     }
+}
+
+fn set(args: SetArgs, features: Vec<String>) -> SetRequest {
+    SetRequest { baselines: args.baselines, env: args.env, features }
 }
 
 fn session(
@@ -92,6 +124,8 @@ fn session(
         gate: Gate::Regression,
         repeat: Repeat::Auto,
         restart_hook: None,
+        same_host: false,
+        instances: DEFAULT_INSTANCES,
         wait: output.wait.map(|text| duration("--wait", &text)).transpose()?,
         allow: Allow::default(),
         kind: transport.transport.map(|arg| match arg {
@@ -113,6 +147,8 @@ fn session(
         session.gate = gate(args.gate);
         session.repeat = repeat(&args.repeat)?;
         session.restart_hook = args.restart_hook;
+        session.same_host = args.same_host;
+        session.instances = args.instances.into();
         session.allow = allow(&args.allow);
     }
     Ok(session)

@@ -1,13 +1,17 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
 
 use super::run::watched;
 use super::session::{Session, print};
-use crate::baseline::{Library, documents_of};
+use crate::baseline::{Acceptance, BaselineDocument, Library, documents_of};
 use crate::error::{Error, Result};
-use crate::gate::run_id;
-use crate::metrics::Repeat;
-use crate::report::{render_baselines, render_verdict};
-use crate::verdict::Outcome;
+use crate::gate::{run_id, scenario_records};
+use crate::metrics::{DEFAULT_INSTANCES, Repeat, RunRecord};
+use crate::report::{Shown, render_baselines, render_verdict};
+use crate::scenario::{LoadOptions, load};
+use crate::units::{Rules, counted};
+use crate::verdict::{Outcome, Reference, Verdict, outlook};
 
 pub struct RecordRequest {
     pub session: Session,
@@ -20,22 +24,53 @@ pub struct RecordRequest {
 /// # Errors
 /// As for a run.
 pub fn record(request: &RecordRequest) -> Result<u8> {
-    let session = Session { repeat: Repeat::Times(1), ..request.session.clone() };
+    let session = &request.session;
+    let library = Library::new(&session.baselines, &session.env());
+    let mut refused = None;
+    let records = measure(session, request.times, &library, |time, record, verdict| {
+        if !matches!(verdict.outcome, Outcome::Pass | Outcome::NoBaseline) {
+            print(&render_verdict(verdict, record, session.stdout_paint()))?;
+            print("nothing was recorded: a baseline is made of runs that pass")?;
+            let slower = verdict.outcome == Outcome::Fail && !verdict.comparisons.is_empty();
+            let hint = "; `baseline refresh --accept \"reason\"` takes a worse level";
+            print(if slower { hint } else { "" })?;
+            print("\n")?;
+            refused = Some(verdict.exit_code);
+            return Ok(false);
+        }
+        print(&format!("run {time} of {}: functional checks, limits and validity pass\n", request.times))?;
+        Ok(true)
+    })?;
+    if let Some(code) = refused {
+        return Ok(code);
+    }
+    let by = accepted_by();
+    let looks = records.iter().flat_map(|record| record.runs.iter().map(move |look| (record, look)));
+    let documents: Vec<_> =
+        looks.flat_map(|(record, look)| documents_of(record, look, &by, &request.reason)).collect();
+    let acceptance = Acceptance { accepted_by: &by, reason: &request.reason, worse: false };
+    store(&library, &documents, &acceptance, request.times)?;
+    Ok(0)
+}
+
+/// Runs `times` times, or until `each` (which gets the number, the record and its verdict) says no.
+pub fn measure(
+    session: &Session,
+    times: u32,
+    library: &Library,
+    mut each: impl FnMut(u32, &RunRecord, &Verdict) -> Result<bool>,
+) -> Result<Vec<RunRecord>> {
+    let session = Session { repeat: Repeat::Times(1), ..session.clone() };
     let (scenarios, secrets) = session.scenarios()?;
     if scenarios.iter().all(|s| s.load.is_none()) {
         return Err(Error::usage("no scenario has a `load:`: there is nothing to record"));
     }
     let references = session.references(&scenarios)?;
-    let accepted_by = ["LOADGATE_USER", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok())
-        .unwrap_or_else(|| "unknown".into());
     let invocation = run_id();
     let out = session.out(&invocation);
-    let library = Library::new(&session.baselines, &session.env());
     library.prepare()?;
-    let mut documents = Vec::new();
-    for time in 1..=request.times {
+    let mut records = Vec::new();
+    for time in 1..=times {
         let folder = out.join(format!("record-{time}"));
         let mut gate = session.request(
             scenarios.clone(),
@@ -46,67 +81,245 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
         )?;
         gate.invocation.clone_from(&invocation);
         let result = watched(&session, gate)?;
-        let verdict = &result.verdict;
-        if !matches!(verdict.outcome, Outcome::Pass | Outcome::NoBaseline) {
-            print(&render_verdict(verdict, &result.record, session.stdout_paint()))?;
-            print("nothing was recorded: a baseline is made of runs that pass\n")?;
-            return Ok(verdict.exit_code);
-        }
-        print(&format!("run {time} of {}: functional checks, limits and validity pass\n", request.times))?;
-        for look in &result.record.runs {
-            documents.extend(documents_of(&result.record, look, &accepted_by, &request.reason));
+        let go_on = each(time, &result.record, &result.verdict)?;
+        records.push(result.record);
+        if !go_on {
+            break;
         }
     }
-    for document in &documents {
+    Ok(records)
+}
+
+/// Who answers for what is stored.
+pub fn accepted_by() -> String {
+    ["LOADGATE_USER", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| "unknown".into())
+}
+
+pub fn store(
+    library: &Library,
+    documents: &[BaselineDocument],
+    acceptance: &Acceptance<'_>,
+    runs: u32,
+) -> Result<()> {
+    for document in documents {
         let path = library.store(document)?;
         print(&format!("stored {}\n", path.display()))?;
     }
+    let features: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.feature).collect();
+    for feature in features {
+        library.anchor_to_newest(feature, acceptance)?;
+    }
     let instances: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.instance).collect();
-    if instances.len() < request.times as usize {
+    if instances.len() < runs as usize {
         print(&format!(
-            "note: {} runs, but instances: {}; runs of one instance count as one, so restart the target between them\n",
-            request.times,
+            "note: {runs} runs, but instances: {}; runs of one instance count as one, so restart the target between them\n",
             instances.len()
         ))?;
     }
-    Ok(0)
+    Ok(())
 }
 
-pub struct ShowRequest {
+/// Which set of baselines, and which features of it.
+pub struct SetRequest {
     pub baselines: PathBuf,
     pub env: String,
+    /// All where it is empty.
     pub features: Vec<String>,
 }
 
-/// Prints what is stored.
+impl SetRequest {
+    fn library(&self) -> Library {
+        Library::new(&self.baselines, &self.env)
+    }
+
+    fn place(&self) -> String {
+        format!("{}/{}", self.baselines.display(), self.env)
+    }
+
+    /// The features asked for, each of which there is.
+    fn features(&self, library: &Library) -> Result<Vec<String>> {
+        let known = library.features()?;
+        if known.is_empty() {
+            let hint = "record some: `loadgate baseline record`; --env names another set";
+            return Err(Error::usage_hint(format!("no baselines in {}", self.place()), hint));
+        }
+        if let Some(unknown) = self.features.iter().find(|feature| !known.contains(feature)) {
+            return Err(Error::usage_hint(
+                format!("no baseline of `{unknown}` in {}", self.place()),
+                format!("there are {}", known.join(", ")),
+            ));
+        }
+        Ok(if self.features.is_empty() { known } else { self.features.clone() })
+    }
+}
+
+/// Prints level, noise, age, provenance, headroom and what one look could tell.
 ///
 /// # Errors
 /// If a baseline cannot be read, or there is none.
-pub fn show(request: &ShowRequest) -> Result<u8> {
-    let library = Library::new(&request.baselines, &request.env);
-    let known = library.features()?;
-    let features = if request.features.is_empty() { known.clone() } else { request.features.clone() };
+pub fn show(request: &SetRequest) -> Result<u8> {
+    let library = request.library();
+    let features = request.features(&library)?;
+    let mut all = Vec::new();
     for feature in &features {
         let stored = library.documents(feature)?;
         if stored.is_empty() {
-            let hint = if known.is_empty() {
-                "record some: `loadgate baseline record`".into()
-            } else {
-                format!("there are {}", known.join(", "))
-            };
-            return Err(Error::usage_hint(
-                format!("no baseline of `{feature}` in {}/{}", request.baselines.display(), request.env),
-                hint,
-            ));
+            return Err(Error::usage(format!("no baseline of `{feature}` in {}", request.place())));
         }
-        print(&format!("{}\n", render_baselines(feature, &stored)))?;
+        all.push((feature, stored, library.newest(feature, DEFAULT_INSTANCES)?, library.anchor(feature)?));
     }
-    if features.is_empty() {
-        let place = format!("{}/{}", request.baselines.display(), request.env);
-        return Err(Error::usage_hint(
-            format!("no baselines in {place}"),
-            "record some: `loadgate baseline record`",
-        ));
+    // What one look can tell depends on everything that is judged with it.
+    let ruled: Vec<(&Reference, Rules)> = all
+        .iter()
+        .flat_map(|(_, stored, references, _)| {
+            references.iter().map(|reference| {
+                let newest = stored.iter().rev().find_map(|s| s.document.endpoints.get(&reference.endpoint));
+                let rules = newest
+                    .and_then(|baseline| baseline.rules.clone())
+                    .unwrap_or_else(|| Rules { regression: Rules::default_regression(), ..Rules::default() });
+                (reference, rules)
+            })
+        })
+        .collect();
+    let outlooks = outlook(&ruled);
+    for (feature, stored, references, anchor) in &all {
+        let shown = Shown { feature, stored, references, anchor, outlooks: &outlooks, now: Timestamp::now() };
+        print(&format!("{}\n", render_baselines(&shown)))?;
     }
     Ok(0)
+}
+
+pub struct VerifyRequest {
+    pub set: SetRequest,
+    /// Scenarios whose endpoints must have baselines.
+    pub scenarios: Vec<PathBuf>,
+    pub vars: Vec<(String, String)>,
+}
+
+/// Reads everything that is stored: 2 if anything is damaged, 4 if a scenario has an endpoint without a baseline.
+///
+/// # Errors
+/// If there is nothing to read, or a scenario is invalid.
+pub fn verify(request: &VerifyRequest) -> Result<u8> {
+    let library = request.set.library();
+    let (mut damaged, mut missing) = (0, 0);
+    for feature in request.set.features(&library)? {
+        let (read, mut mistakes) = library.check(&feature)?;
+        if let Err(error) = library.anchor(&feature) {
+            mistakes.push(error);
+        }
+        let instances: std::collections::BTreeSet<_> = read.iter().map(|s| &s.document.instance).collect();
+        print(&format!(
+            "{feature}: {}, {}\n",
+            counted(read.len(), "run"),
+            counted(instances.len(), "instance")
+        ))?;
+        if instances.len() < 3 {
+            print("  few: with three instances or more a first look already decides; five is the default\n")?;
+        }
+        for mistake in &mistakes {
+            print(&format!("  DAMAGED: {mistake}\n"))?;
+        }
+        damaged += mistakes.len();
+    }
+    if !request.scenarios.is_empty() {
+        let options = LoadOptions {
+            vars: request.vars.clone(),
+            require_secrets: false,
+            only: Vec::new(),
+            transport: crate::transport::Kind::Wire.name(),
+            rate: None,
+        };
+        let (scenarios, _) = load(&request.scenarios, &options)?;
+        for scenario in scenario_records(&scenarios, crate::engine::Slice::WHOLE) {
+            let plans = scenario.endpoints.iter().filter(|plan| !plan.rules.regression.is_empty());
+            for plan in plans {
+                let key = [(plan.endpoint.clone(), plan.digest.clone())];
+                let found = library.references(&scenario.feature, &key, 1);
+                // What cannot be read was told above.
+                let Ok(found) = found else { continue };
+                let same = found.iter().find(|r| r.endpoint == plan.endpoint);
+                let text = match same {
+                    Some(reference) if reference.digest == plan.digest => continue,
+                    Some(_) => "its baseline is of another request or stage",
+                    None => "it has no baseline",
+                };
+                missing += 1;
+                print(&format!("  MISSING: {}: {text}\n", plan.endpoint))?;
+            }
+        }
+    }
+    let (text, code) = match (damaged, missing) {
+        (0, 0) => ("every file is whole".to_owned(), 0),
+        (0, n) => (format!("{} without a baseline", counted(n, "endpoint")), 4),
+        (n, _) => (format!("{} damaged: restore from version control, or remove", counted(n, "file")), 2),
+    };
+    print(&format!("{text}\n"))?;
+    Ok(code)
+}
+
+pub struct PruneRequest {
+    pub set: SetRequest,
+    pub keep: usize,
+    pub yes: bool,
+}
+
+/// Removes runs that no verdict needs any more, after showing them.
+///
+/// # Errors
+/// If a baseline cannot be read or removed.
+pub fn prune(request: &PruneRequest) -> Result<u8> {
+    let library = request.set.library();
+    let mut out = Vec::new();
+    for feature in request.set.features(&library)? {
+        out.extend(library.superfluous(&feature, request.keep)?);
+    }
+    if out.is_empty() {
+        let kept = counted(request.keep, "instance");
+        print(&format!("nothing to remove: there are no runs beyond the newest {kept} of each endpoint\n"))?;
+        return Ok(0);
+    }
+    for stored in &out {
+        print(&format!(
+            "{}  build {}\n",
+            stored.path.display(),
+            stored.document.build.as_deref().unwrap_or("–")
+        ))?;
+    }
+    if !request.yes && !ask(&format!("Remove {}?", counted(out.len(), "file")))? {
+        print("nothing was removed\n")?;
+        return Ok(3);
+    }
+    for stored in &out {
+        remove(&stored.path)?;
+    }
+    print(&format!("removed {}\n", counted(out.len(), "file")))?;
+    Ok(0)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).map_err(|e| Error::output(path, "remove baseline", e))
+}
+
+/// Fails at once where nobody could answer.
+pub fn can_ask() -> Result<()> {
+    use std::io::IsTerminal as _;
+    if std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(Error::usage_hint("there is no terminal to ask on", "--yes answers beforehand"))
+}
+
+/// Whether the person at the terminal says yes.
+pub fn ask(question: &str) -> Result<bool> {
+    can_ask()?;
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|e| Error::harness(format!("cannot read the answer: {e}")))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -2,11 +2,11 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::session::{Gate, paint, print};
-use crate::baseline::{DEFAULT_INSTANCES, Library, documents_of};
+use crate::baseline::{Library, joined, references_of_runs};
 use crate::error::{Error, Result};
 use crate::gate::read_record;
 use crate::metrics::{Repeat, RunRecord};
-use crate::report::render_verdict;
+use crate::report::{render_explanation, render_verdict};
 use crate::units::Rules;
 use crate::verdict::{Allow, Reference, Verdict, judge};
 
@@ -22,7 +22,12 @@ pub struct CompareRequest {
     pub against: Vec<PathBuf>,
     pub baselines: PathBuf,
     pub gate: Option<Gate>,
+    pub instances: Option<usize>,
     pub allow: Allow,
+    /// The runs are single looks, to be taken one after the other as a plan with restarts does.
+    pub as_looks: bool,
+    /// Say of each comparison what it rests on.
+    pub explain: bool,
     pub format: ReportFormat,
     pub no_color: bool,
 }
@@ -32,9 +37,12 @@ pub struct CompareRequest {
 /// # Errors
 /// If a run cannot be read, or the runs do not belong together.
 pub fn compare(request: &CompareRequest) -> Result<u8> {
-    let mut record = joined(&request.runs)?;
+    let mut record = joined(read_records(&request.runs)?)?;
     if let Some(gate) = request.gate {
         record.plan.gate = gate.name().into();
+    }
+    if let Some(instances) = request.instances {
+        record.plan.instances = instances;
     }
     if !request.against.is_empty() {
         // Whoever names the other side wants a comparison, also where the scenario has limits alone.
@@ -46,18 +54,43 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
     let references = if request.against.is_empty() {
         stored_references(&record, &request.baselines)?
     } else {
-        references_from_runs(&record, &request.against)?
+        let others: Vec<RunRecord> =
+            request.against.iter().map(|path| read_record(path)).collect::<Result<_>>()?;
+        references_of_runs(&record, &others)
     };
-    let replayed = judge(&record, &references, request.allow);
-    // A plan that would look again cannot be gone on with here, and other runs were never part of it: one decision.
-    let verdict = if replayed.look_again || !request.against.is_empty() {
-        record.plan.repeat = Repeat::Times(record.runs.len() as u32);
-        judge(&record, &references, request.allow).verdict
-    } else {
-        replayed.verdict
-    };
+    let verdict = judged(&mut record, &references, request);
     show(&verdict, &record, request.format, request.no_color)?;
+    if request.explain && request.format == ReportFormat::Table {
+        print(&render_explanation(&verdict, &record))?;
+    }
     Ok(verdict.exit_code)
+}
+
+fn judged(record: &mut RunRecord, references: &[Reference], request: &CompareRequest) -> Verdict {
+    if request.as_looks {
+        return look_by_look(record, references, request.allow);
+    }
+    let replayed = judge(record, references, request.allow);
+    // A plan that would look again cannot be gone on with here, and other runs were never part of it: one decision.
+    if replayed.look_again || !request.against.is_empty() {
+        record.plan.repeat = Repeat::Times(record.runs.len() as u32);
+        return judge(record, references, request.allow).verdict;
+    }
+    replayed.verdict
+}
+
+/// The runs as the looks of a plan with restarts, as few of them as settle it.
+fn look_by_look(record: &mut RunRecord, references: &[Reference], allow: Allow) -> Verdict {
+    record.plan.repeat = Repeat::Auto;
+    record.plan.restarts = true;
+    let mut left = std::mem::take(&mut record.runs).into_iter();
+    loop {
+        record.runs.extend(left.next());
+        let judgement = judge(record, references, allow);
+        if !judgement.look_again || left.len() == 0 {
+            return judgement.verdict;
+        }
+    }
 }
 
 pub struct ReportRequest {
@@ -108,68 +141,10 @@ fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
     }
 }
 
-/// Several runs of the same scenarios are looks of one.
-fn joined(paths: &[PathBuf]) -> Result<RunRecord> {
-    let mut records = paths.iter().map(|path| read_record(path).map(|record| (path, record)));
-    let (_, mut first) = records.next().ok_or_else(|| Error::usage("name at least one run"))??;
-    let plan = |record: &RunRecord| -> Vec<(String, String)> {
-        let endpoints = record.scenarios.iter().flat_map(|s| &s.endpoints);
-        endpoints.map(|e| (e.endpoint.clone(), e.digest.clone())).collect()
-    };
-    let mut seen = vec![first.id.clone()];
-    for other in records {
-        let (path, mut other) = other?;
-        if seen.contains(&other.id) {
-            return Err(Error::input(path, "judge", format!("run {} is named twice", other.id)));
-        }
-        seen.push(other.id.clone());
-        if plan(&other) != plan(&first) {
-            let hint = "only runs of the same scenarios are judged together; --against takes the other side";
-            return Err(
-                Error::input(path, "judge", "its endpoints are not those of the first run").with_hint(hint)
-            );
-        }
-        first.interrupted = first.interrupted.or(other.interrupted.take());
-        first.not_ready = first.not_ready.or(other.not_ready.take());
-        match (&mut first.smoke, other.smoke.take()) {
-            (Some(own), Some(mut smoke)) => own.steps.append(&mut smoke.steps),
-            (own, smoke) => *own = own.take().or(smoke),
-        }
-        first.error_examples.append(&mut other.error_examples);
-        first.runs.append(&mut other.runs);
-    }
-    Ok(first)
+pub fn read_records(paths: &[PathBuf]) -> Result<Vec<(PathBuf, RunRecord)>> {
+    paths.iter().map(|path| Ok((path.clone(), read_record(path)?))).collect()
 }
 
 fn stored_references(record: &RunRecord, baselines: &Path) -> Result<Vec<Reference>> {
-    let library = Library::new(baselines, &record.env);
-    let mut references = Vec::new();
-    for scenario in &record.scenarios {
-        let endpoints: Vec<_> =
-            scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
-        references.extend(library.references(&scenario.feature, &endpoints, DEFAULT_INSTANCES)?);
-    }
-    Ok(references)
-}
-
-fn references_from_runs(record: &RunRecord, against: &[PathBuf]) -> Result<Vec<Reference>> {
-    let mut documents = Vec::new();
-    for path in against {
-        let other = read_record(path)?;
-        documents.extend(other.runs.iter().flat_map(|look| documents_of(&other, look, "", "")));
-    }
-    let plans = record.scenarios.iter().flat_map(|s| &s.endpoints);
-    Ok(plans
-        .filter_map(|plan| {
-            let found: Vec<_> = documents
-                .iter()
-                .filter_map(|document| Some((document, document.endpoints.get(&plan.endpoint)?)))
-                .collect();
-            let same: Vec<_> = found.iter().filter(|(_, e)| e.digest == plan.digest).collect();
-            let digest = if same.is_empty() { found.first()?.1.digest.clone() } else { plan.digest.clone() };
-            let runs =
-                found.iter().filter(|(_, e)| e.digest == digest).map(|(d, e)| e.as_reference(d)).collect();
-            Some(Reference { endpoint: plan.endpoint.clone(), digest, runs })
-        })
-        .collect())
+    Library::new(baselines, &record.env).references_of(&record.scenarios, record.plan.instances)
 }

@@ -2,7 +2,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::baseline::{DEFAULT_INSTANCES, Library};
+use crate::baseline::Library;
 use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
@@ -45,6 +45,10 @@ pub struct Session {
     pub gate: Gate,
     pub repeat: Repeat,
     pub restart_hook: Option<String>,
+    /// Baselines from another kind of machine void the run.
+    pub same_host: bool,
+    /// How many of the newest baseline instances count.
+    pub instances: usize,
     pub wait: Option<Duration>,
     pub allow: Allow,
     pub kind: Option<Kind>,
@@ -93,18 +97,18 @@ impl Session {
 
     pub fn references(&self, scenarios: &[Scenario]) -> Result<Vec<Reference>> {
         let library = Library::new(&self.baselines, &self.env());
-        let mut references = Vec::new();
-        for scenario in scenario_records(scenarios, self.slice()) {
-            let endpoints: Vec<_> =
-                scenario.endpoints.iter().map(|e| (e.endpoint.clone(), e.digest.clone())).collect();
-            references.extend(library.references(&scenario.feature, &endpoints, DEFAULT_INSTANCES)?);
-        }
-        Ok(references)
+        library.references_of(&scenario_records(scenarios, self.slice()), self.instances)
     }
 
     pub fn plan(&self) -> JudgementPlan {
         let restarts = self.restart_hook.is_some() || matches!(self.target, Some(TargetSpec::Demo { .. }));
-        JudgementPlan { gate: self.gate.name().into(), repeat: self.repeat, restarts }
+        JudgementPlan {
+            gate: self.gate.name().into(),
+            repeat: self.repeat,
+            restarts,
+            same_host: self.same_host,
+            instances: self.instances,
+        }
     }
 
     pub fn request(

@@ -38,7 +38,38 @@ fn bucket(ns: u64) -> u64 {
     ns >> shift << shift
 }
 
+/// The highest value that shares a bucket with its lowest one.
+fn highest(lowest: u64) -> u64 {
+    lowest + (1 << (lowest | 1).ilog2().saturating_sub(10).max(9)) - 1
+}
+
+/// How many buckets there are, from 0 to an hour.
+pub const BUCKETS: usize = 25_000;
+
+/// The number of the bucket whose lowest value is given; numbers rise with values.
+fn number(lowest: u64) -> usize {
+    let shift = (lowest | 1).ilog2().saturating_sub(10).max(9);
+    ((u64::from(shift) - 9) * 1024 + (lowest >> shift)) as usize
+}
+
+/// The highest value of bucket `number`, in milliseconds.
+#[must_use]
+pub fn bucket_ms(number: usize) -> f64 {
+    let (shift, within) = if number < 2048 { (9, number) } else { (number / 1024 + 8, number % 1024 + 1024) };
+    highest((within as u64) << shift) as f64 / 1e6
+}
+
 impl Histogram {
+    /// Each bucket's number with its count, in rising order, where there is any.
+    pub fn each_bucket(&self, mut visit: impl FnMut(usize, u64)) {
+        match &self.0 {
+            Counts::Sparse(pairs) => pairs.iter().for_each(|(value, count)| visit(number(*value), *count)),
+            Counts::Dense(histogram) => histogram
+                .iter_recorded()
+                .for_each(|v| visit(number(bucket(v.value_iterated_to())), v.count_at_value())),
+        }
+    }
+
     pub fn record(&mut self, ns: u64) {
         self.record_n(ns, 1);
     }
@@ -86,17 +117,12 @@ impl Histogram {
             debug_assert!(added.is_ok());
             return;
         }
-        for (value, count) in other.pairs() {
-            self.record_n(value, count);
+        match &other.0 {
+            Counts::Sparse(pairs) => pairs.iter().for_each(|(value, count)| self.record_n(*value, *count)),
+            Counts::Dense(_) => {
+                other.pairs().into_iter().for_each(|(value, count)| self.record_n(value, count))
+            }
         }
-    }
-
-    /// What is left without `part`; `None` if `part` was never merged in.
-    #[must_use]
-    pub fn without(&self, part: &Self) -> Option<Self> {
-        let mut rest = self.dense().into_owned();
-        rest.subtract(&*part.dense()).ok()?;
-        Some(Self(Counts::Dense(Box::new(rest))))
     }
 
     #[must_use]
@@ -115,7 +141,18 @@ impl Histogram {
     /// The value at quantile `q` in nanoseconds; `None` without samples.
     #[must_use]
     pub fn quantile_ns(&self, q: f64) -> Option<u64> {
-        (!self.is_empty()).then(|| self.dense().value_at_quantile(q))
+        match &self.0 {
+            Counts::Dense(histogram) => (!histogram.is_empty()).then(|| histogram.value_at_quantile(q)),
+            Counts::Sparse(pairs) => {
+                let rank = rank(q, self.count());
+                let mut seen = 0;
+                let mut passed = pairs.iter().skip_while(|(_, count)| {
+                    seen += **count;
+                    seen < rank
+                });
+                passed.next().map(|(lowest, _)| if q == 0.0 { *lowest } else { highest(*lowest) })
+            }
+        }
     }
 
     /// The value at quantile `q` in milliseconds; `None` without samples.
@@ -133,6 +170,12 @@ impl Histogram {
     pub fn max_ms(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.dense().max() as f64 / 1e6)
     }
+}
+
+/// Which of `count` values in rising order stands for quantile `q`, from 1 on.
+#[must_use]
+pub fn rank(q: f64, count: u64) -> u64 {
+    ((q.min(1.0) * count as f64).ceil() as u64).max(1)
 }
 
 impl PartialEq for Histogram {
@@ -212,10 +255,20 @@ mod tests {
         for q in [0.0, 0.5, 0.95, 0.999, 1.0] {
             assert_eq!(sparse.quantile_ns(q), dense.quantile_ns(q));
         }
+        let mut numbered = Vec::new();
+        sparse.each_bucket(|number, count| numbered.push((number, count)));
+        let mut last = None;
+        sparse.pairs().into_iter().zip(numbered).for_each(|((lowest, count), (number, seen))| {
+            assert!(last < Some(number) && number < BUCKETS && seen == count);
+            assert_eq!(bucket_ms(number), highest(lowest) as f64 / 1e6);
+            last = Some(number);
+        });
         dense.merge(&sparse);
-        sparse.merge(&dense.without(&sparse).unwrap());
+        let mut twice = sparse.clone();
+        twice.merge(&dense);
+        sparse.merge(&sparse.clone());
         assert_eq!(sparse, dense);
-        assert!(Histogram::default().without(&sparse).is_none());
+        assert_eq!(twice.count(), 2_700);
         let mut many = Histogram::default();
         (0..20_000).for_each(|i| many.record(value(i)));
         assert!(matches!(many.0, Counts::Dense(_)) && many.count() == 20_000);

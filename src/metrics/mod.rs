@@ -10,13 +10,13 @@ mod run_record;
 mod sample;
 
 pub use block::{Block, BlockGrid};
-pub use histogram::Histogram;
+pub use histogram::{BUCKETS, Histogram, bucket_ms, rank};
 pub use interval_log::interval_log;
 pub use phase::PhaseHistograms;
 pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
-    AbortRecord, EndpointPlan, EndpointRecord, Environment, ErrorExample, GeneratorRecord, JudgementPlan,
-    LookBuilder, LookRecord, RECORD_FORMAT, Repeat, RunRecord, ScenarioRecord, ShardRecord, SmokeRecord,
-    SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, GeneratorRecord,
+    JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT, Repeat, RunRecord, ScenarioRecord, ShardRecord,
+    SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};

@@ -45,6 +45,13 @@ pub struct ShardRecord {
     pub count: u64,
 }
 
+/// How many baseline instances a verdict compares with.
+pub const DEFAULT_INSTANCES: usize = 5;
+
+fn default_instances() -> usize {
+    DEFAULT_INSTANCES
+}
+
 /// How the run is to be judged; `compare` replays it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgementPlan {
@@ -53,6 +60,12 @@ pub struct JudgementPlan {
     pub repeat: Repeat,
     /// Whether the target is started afresh for each look.
     pub restarts: bool,
+    /// Baselines from another kind of machine make it invalid.
+    #[serde(default)]
+    pub same_host: bool,
+    /// How many of the newest baseline instances count.
+    #[serde(default = "default_instances")]
+    pub instances: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +84,14 @@ pub struct Environment {
     pub kernel: String,
     pub ci_run: Option<String>,
     pub git_commit: Option<String>,
+}
+
+impl Environment {
+    /// What makes two machines of one kind; empty where it is not known.
+    #[must_use]
+    pub fn host_class(&self) -> String {
+        if self.cores == 0 { String::new() } else { format!("{} × {}", self.cores, self.cpu_model) }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Rendering only: what was decided becomes text. Nothing here judges.
 
 mod baselines;
+mod explain;
 mod latencies;
 mod live;
 mod paint;
@@ -8,7 +9,8 @@ mod plan;
 mod smoke;
 mod table;
 
-pub use baselines::render_baselines;
+pub use baselines::{Shown, render_baselines, render_refresh};
+pub use explain::render_explanation;
 pub use latencies::render_latencies;
 pub use live::Live;
 pub use paint::Paint;

@@ -51,6 +51,9 @@ pub fn render_verdict(verdict: &Verdict, record: &RunRecord, paint: Paint) -> St
         let _ = writeln!(out, "{}\n", grid(&header, &rows));
     }
     let _ = writeln!(out, "{}", paint.faint(&provenance(verdict, record)));
+    if let Some(text) = power(verdict, record) {
+        let _ = writeln!(out, "{}", paint.faint(&text));
+    }
     out
 }
 
@@ -111,14 +114,51 @@ fn status(endpoint: &str, plan: &EndpointPlan, verdict: &Verdict) -> &'static st
     }
     let of = |f: &&Finding| f.endpoint.as_deref() == Some(endpoint);
     let worst = verdict.findings.iter().filter(of).map(|f| f.severity).min();
-    let open = verdict.comparisons.iter().any(|c| c.endpoint == endpoint && c.settled == Settled::Open);
+    let mut compared = verdict.comparisons.iter().filter(|c| c.endpoint == endpoint).peekable();
+    let without = compared.peek().is_none();
+    let open = compared.any(|c| c.settled == Settled::Open);
     match worst {
         Some(Severity::Fail) => "FAIL",
         Some(Severity::Hold) => "hold",
-        Some(Severity::Warn) => "no baseline",
+        Some(Severity::Warn) if without => "no baseline",
         _ if open => "open",
         _ => "ok",
     }
+}
+
+/// What this verdict could have proven, by its least sharp comparison of each metric; and, where nothing is restarted,
+/// which Δ one look could have passed.
+fn power(verdict: &Verdict, record: &RunRecord) -> Option<String> {
+    let worst = |metric: Metric, of: fn(&Comparison) -> Option<f64>| {
+        let values = verdict.comparisons.iter().filter(|c| c.metric == metric);
+        values.filter_map(|c| Some((of(c)?, &c.endpoint))).max_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let told: Vec<String> = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate]
+        .into_iter()
+        .filter_map(|metric| {
+            let (least, endpoint) = worst(metric, |c| c.detectable)?;
+            let least = least * 100.0;
+            let unit = if metric == Metric::ErrorRate { " points" } else { "%" };
+            let digits = if metric == Metric::ErrorRate { 2 } else { 1 };
+            Some(format!("{metric} +{least:.digits$}{unit} ({endpoint})"))
+        })
+        .collect();
+    if told.is_empty() {
+        return None;
+    }
+    let mut text = format!(
+        "smallest change that is proven 19 times in 20, at the noisiest endpoint: {}",
+        told.join(", ")
+    );
+    let passable = worst(Metric::P95, |c| c.passable).filter(|_| !record.plan.restarts);
+    if let Some((least, _)) = passable {
+        let _ = write!(
+            text,
+            " · without a restart between looks, a same-build run passes p95 only where Δ ≥ {:.0}%",
+            least * 100.0
+        );
+    }
+    Some(text)
 }
 
 fn provenance(verdict: &Verdict, record: &RunRecord) -> String {

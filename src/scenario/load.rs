@@ -27,6 +27,9 @@ pub struct LoadOptions {
 /// # Errors
 /// All mistakes of all files; a path that is not there; no scenario at all; one feature twice.
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, Secrets)> {
+    if paths.is_empty() {
+        return Err(Error::usage_hint("no scenario is named", "give files, or folders of them"));
+    }
     let (scenarios, secrets) = read(paths, options, &|_| 1.0)?;
     let Some(rate) = options.rate else {
         enough_unique_rows(&scenarios)?;
@@ -170,7 +173,8 @@ fn is_scenario(path: &Path) -> bool {
 }
 
 /// `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {

@@ -16,7 +16,7 @@ mod step;
 mod template;
 
 pub use data::{DataSource, Pick, Row};
-pub use load::{LoadOptions, load};
+pub use load::{LoadOptions, load, matches};
 pub use model::{
     AbortRule, Action, BodyTemplate, Capture, Identity, LoadPlan, Only, Process, RequestTemplate, Scenario,
     Step, WARMUP_AUTO_NS, Warmup,

@@ -14,9 +14,9 @@ use super::step::{self, StepDefaults};
 use super::template::{Meaning, Template};
 use crate::digest::sha256_hex;
 use crate::error::{Diagnostic, SourceText};
-use crate::units::{Limit, Metric, RegressionRule, Rules, parse_limit, parse_tolerance};
+use crate::units::{Limit, LimitsOn, Metric, RegressionRule, Rules, parse_limit, parse_tolerance};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "feature",
     "owner",
     "identity",
@@ -26,6 +26,7 @@ const KEYS: [&str; 12] = [
     "steps",
     "load",
     "limits",
+    "limits_on",
     "regression",
     "abort_when",
     "weight",
@@ -213,9 +214,10 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
     if reader.found_any() {
         return None;
     }
-    if let (None, Some((key, _))) =
-        (fields.get("load"), ["limits", "regression", "abort_when"].iter().find_map(|key| fields.entry(key)))
-    {
+    if let (None, Some((key, _))) = (
+        fields.get("load"),
+        ["limits", "limits_on", "regression", "abort_when"].iter().find_map(|key| fields.entry(key)),
+    ) {
         let help = Some("add `load:`, or take the rule away".to_owned());
         reader.fail(
             &key.span,
@@ -355,7 +357,10 @@ fn read_rules(reader: &Reader, fields: &Fields<'_>) -> Rules {
     if !limits.iter().any(|l| l.metric == Metric::ErrorRate) {
         limits.push(DEFAULT_ERROR_LIMIT);
     }
-    let mut rules = Rules { limits, regression: Vec::new(), ignore: None };
+    let words = [("proven", LimitsOn::Proven), ("observed", LimitsOn::Observed)];
+    let limits_on =
+        fields.get("limits_on").and_then(|n| reader.word(n, "limits_on", &words)).unwrap_or_default();
+    let mut rules = Rules { limits, limits_on, regression: Vec::new(), ignore: None };
     let Some(node) = fields.get("regression") else { return rules };
     if matches!(&node.value, NodeValue::Text(text) if text == "default") {
         rules.regression = Rules::default_regression();

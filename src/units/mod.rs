@@ -7,7 +7,9 @@ mod rule;
 
 pub use duration::{Rate, format_ms, format_ns, parse_duration_ns, parse_rate, parse_share};
 pub use metric::Metric;
-pub use rule::{Limit, RegressionRule, Rules, Tolerance, parse_above, parse_limit, parse_tolerance};
+pub use rule::{
+    Limit, LimitsOn, RegressionRule, Rules, Tolerance, parse_above, parse_limit, parse_tolerance,
+};
 
 /// `1 endpoint`, `2 endpoints`.
 #[must_use]

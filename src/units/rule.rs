@@ -11,6 +11,17 @@ pub struct Limit {
     pub below: f64,
 }
 
+/// What breaks a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitsOn {
+    /// A value that is proven beyond it; one that is only observed there holds.
+    #[default]
+    Proven,
+    /// The observed value, as k6 has it.
+    Observed,
+}
+
 /// How much of a change: both parts must be exceeded for it to count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tolerance {
@@ -42,6 +53,8 @@ pub struct RegressionRule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
     pub limits: Vec<Limit>,
+    #[serde(default)]
+    pub limits_on: LimitsOn,
     /// Empty: limits only.
     pub regression: Vec<RegressionRule>,
     /// δ: a change not worth naming.

@@ -34,17 +34,21 @@ pub fn overdispersion(all: &[ErrorSeries]) -> f64 {
     if degrees == 0 { UNKNOWN_OVERDISPERSION } else { (sum / degrees as f64).max(LEAST_OVERDISPERSION) }
 }
 
+/// Below this, a difference from a baseline rate of `before` is never proven.
+pub fn negligible(before: f64) -> f64 {
+    LEAST_DIFFERENCE.max(0.5 * before)
+}
+
 /// DESIGN §5, step 5.
 pub fn compare(series: &ErrorSeries, phi: f64, levels: Levels) -> Comparison {
     let (x_b, n_b) = series.baseline.iter().fold((0, 0), |(x, n), (xi, ni)| (x + xi, n + ni));
     let (x_c, n_c) = series.candidate;
     let rate = |x: u64, n: u64| if n == 0 { 0.0 } else { x as f64 / n as f64 };
     let (before, after) = (rate(x_b, n_b), rate(x_c, n_c));
-    let a = (x_c as f64 / phi).floor();
-    let b = (x_b as f64 / phi).ceil();
+    // Effective counts need not be whole: the beta function goes on between them.
+    let (a, b) = (x_c as f64 / phi, x_b as f64 / phi);
     let pi = n_c as f64 / ((n_b + n_c) as f64).max(1.0);
-    let negligible = after - before < LEAST_DIFFERENCE.max(0.5 * before);
-    let p = if negligible { 1.0 } else { conditional_binomial(a, b, pi) };
+    let p = if after - before < negligible(before) { 1.0 } else { conditional_binomial(a, b, pi) };
     let (x_effective, n_effective) = (x_c as f64 / phi, n_c as f64 / phi);
     let upper = proportion_upper(x_effective, n_effective, levels.q) - before;
     let lower = proportion_lower(x_effective, n_effective, levels.q) - before;
@@ -57,10 +61,17 @@ pub fn compare(series: &ErrorSeries, phi: f64, levels: Levels) -> Comparison {
         interval: [lower, upper],
         level: 2.0 * levels.q - 1.0,
         delta: series.rule.delta.share,
+        ignore: negligible(before),
         noise: 0.0,
         p,
+        alpha: levels.alpha,
+        contrast: None,
+        detectable: None,
+        passable: None,
         baseline_instances: series.baseline.len(),
         candidate_instances: series.candidate_instances,
+        reference_build: None,
+        left_out: Vec::new(),
         settled: if upper < series.rule.delta.share { Settled::Within } else { Settled::Open },
     }
 }

@@ -1,7 +1,7 @@
 use super::model::{Finding, FindingKind, Severity};
 use super::quantiles::{LEAST_TAIL_LIMIT, QuantileEstimate, missing_requests, seconds_for};
 use super::statistics::{mean, proportion_lower, t_quantile};
-use crate::units::{Limit, Metric, format_ms};
+use crate::units::{Limit, LimitsOn, Metric, format_ms};
 
 /// Confidence of each one-sided bound.
 const LEVEL: f64 = 0.99;
@@ -11,6 +11,7 @@ pub struct QuantileEvidence {
     pub estimates: Vec<QuantileEstimate>,
     /// Samples of all looks together.
     pub samples: u64,
+    pub limits_on: LimitsOn,
 }
 
 /// Holds a quantile against its limit: proven beyond, at the limit, or too few samples. `None`: within.
@@ -22,7 +23,12 @@ pub fn judge_quantile(
 ) -> Option<Finding> {
     let q = limit.metric.quantile()?;
     let metric = limit.metric;
-    let missing = missing_requests(evidence.samples, q, LEAST_TAIL_LIMIT);
+    let observed_only = evidence.limits_on == LimitsOn::Observed;
+    let missing = match evidence.samples {
+        0 => 1,
+        _ if observed_only => 0,
+        samples => missing_requests(samples, q, LEAST_TAIL_LIMIT),
+    };
     if missing > 0 || evidence.estimates.is_empty() {
         let needed = evidence.samples + missing;
         let reason = format!(
@@ -36,7 +42,7 @@ pub fn judge_quantile(
     }
     let looks = evidence.estimates.len() as f64;
     let y = mean(&evidence.estimates.iter().map(|e| e.y).collect::<Vec<_>>());
-    let se = (evidence.estimates.iter().map(|e| e.w2).sum::<f64>()).sqrt() / looks;
+    let se = (evidence.estimates.iter().map(|e| e.long_w2).sum::<f64>()).sqrt() / looks;
     let degrees: usize = evidence.estimates.iter().map(|e| e.groups.saturating_sub(1)).sum();
     let bound_ln = limit.below.max(1e-3).ln();
     if y <= bound_ln {
@@ -46,7 +52,17 @@ pub fn judge_quantile(
     let observed = y.exp();
     let (limit_text, seen) = (format_ms(limit.below), format_ms(observed));
     let one_in = (1.0 / (1.0 - q)).round();
-    Some(if lower > bound_ln {
+    Some(if observed_only {
+        let reason = format!(
+            "Too slow: 1 in {one_in} users waits over {seen}, allowed {limit_text}. LIMIT {endpoint} {metric} observed beyond \
+             it, not proven (`limits_on: observed`)"
+        );
+        Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason).measured(
+            metric,
+            observed,
+            limit.below,
+        )
+    } else if lower > bound_ln {
         let reason = format!(
             "Too slow: 1 in {one_in} users waits over {seen}, allowed {limit_text}. LIMIT {endpoint} {metric} \
              at least {} with 99% confidence",
@@ -74,6 +90,7 @@ pub fn judge_errors(
     errors: u64,
     requests: u64,
     classes: &str,
+    limits_on: LimitsOn,
 ) -> Option<Finding> {
     if requests == 0 {
         let reason = format!("Nothing was measured of {endpoint}: zero requests.");
@@ -85,7 +102,18 @@ pub fn judge_errors(
     }
     let lower = proportion_lower(errors as f64, requests as f64, LEVEL);
     let text = format!("{errors} of {requests} requests failed ({}; {classes})", percent(rate));
-    Some(if lower > limit.below {
+    Some(if limits_on == LimitsOn::Observed {
+        let reason = format!(
+            "Too many errors: {text}, allowed {}. LIMIT {endpoint} error_rate observed beyond it, not proven \
+             (`limits_on: observed`)",
+            percent(limit.below)
+        );
+        Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason).measured(
+            Metric::ErrorRate,
+            rate,
+            limit.below,
+        )
+    } else if lower > limit.below {
         let reason = format!(
             "Too many errors: {text}, allowed {}. LIMIT {endpoint} error_rate at least {} with 99% confidence",
             percent(limit.below),
@@ -121,29 +149,44 @@ pub fn percent(share: f64) -> String {
 mod tests {
     use super::*;
 
-    fn quantile(ms: f64, w: f64, samples: u64) -> Option<Severity> {
-        let estimate = QuantileEstimate { y: ms.ln(), w2: w * w, groups: 15, drift: None };
-        let evidence = QuantileEvidence { estimates: vec![estimate], samples };
+    fn quantile(ms: f64, w: f64, samples: u64, limits_on: LimitsOn) -> Option<Severity> {
+        let estimate = QuantileEstimate {
+            y: ms.ln(),
+            w2: w * w,
+            long_w2: w * w,
+            half_w2: w * w,
+            groups: 15,
+            drift: None,
+        };
+        let evidence = QuantileEvidence { estimates: vec![estimate], samples, limits_on };
         let limit = Limit { metric: Metric::P95, below: 400.0 };
         judge_quantile("f/s", &limit, &evidence, 100.0).map(|f| f.severity)
     }
 
     #[test]
     fn a_limit_is_kept_reached_or_broken() {
-        assert_eq!(quantile(390.0, 0.02, 3000), None);
-        assert_eq!(quantile(404.0, 0.02, 3000), Some(Severity::Hold));
-        assert_eq!(quantile(480.0, 0.02, 3000), Some(Severity::Fail));
-        assert_eq!(quantile(480.0, 0.02, 199), Some(Severity::Hold));
+        use LimitsOn::{Observed, Proven};
+        assert_eq!(quantile(390.0, 0.02, 3000, Proven), None);
+        assert_eq!(quantile(404.0, 0.02, 3000, Proven), Some(Severity::Hold));
+        assert_eq!(quantile(480.0, 0.02, 3000, Proven), Some(Severity::Fail));
+        assert_eq!(quantile(480.0, 0.02, 199, Proven), Some(Severity::Hold));
+        // k6's rule: what was seen counts, however few saw it; but nothing is no pass.
+        assert_eq!(quantile(390.0, 0.02, 3000, Observed), None);
+        assert_eq!(quantile(404.0, 0.02, 199, Observed), Some(Severity::Fail));
+        assert_eq!(quantile(404.0, 0.02, 0, Observed), Some(Severity::Hold));
     }
 
     #[test]
     fn few_errors_prove_nothing_and_none_are_within() {
         let limit = Limit { metric: Metric::ErrorRate, below: 0.001 };
-        let severity = |x, n| judge_errors("f/s", &limit, x, n, "status 1").map(|f| f.severity);
+        let severity =
+            |x, n| judge_errors("f/s", &limit, x, n, "status 1", LimitsOn::Proven).map(|f| f.severity);
         assert_eq!(severity(0, 3000), None);
         assert_eq!(severity(2, 3000), None);
         assert_eq!(severity(5, 3000), Some(Severity::Hold));
         assert_eq!(severity(60, 3000), Some(Severity::Fail));
         assert_eq!(severity(0, 0), Some(Severity::Hold));
+        let observed = judge_errors("f/s", &limit, 5, 3000, "status 5", LimitsOn::Observed);
+        assert_eq!(observed.map(|f| f.severity), Some(Severity::Fail));
     }
 }

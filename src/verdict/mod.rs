@@ -1,12 +1,21 @@
 //! From a run record and references to an outcome. Pure: no I/O, no clock, the same inputs give the same bytes.
 
+mod contrast;
+mod creep;
 mod endpoint;
 mod errors;
 mod judge;
+#[cfg(test)]
+mod known_answers;
 mod limits;
 mod model;
+mod outliers;
+mod outlook;
+mod power;
+mod provenance;
 mod quantiles;
 mod reference;
+mod regression;
 mod statistics;
 mod stored;
 mod summary;
@@ -14,11 +23,12 @@ mod validity;
 
 pub use judge::{Allow, Judgement, judge};
 pub use model::{
-    Action, Cause, Comparison, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome,
+    Action, Cause, Comparison, Contrast, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome,
     PhaseSummary, Settled, Severity, VERDICT_FORMAT, Verdict,
 };
+pub use outlook::{Outlook, outlook, reference_level};
 pub use quantiles::{
-    LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests,
+    LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimates, missing_requests,
     seconds_for,
 };
-pub use reference::{Reference, ReferenceRun};
+pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun};

@@ -190,13 +190,46 @@ pub struct Comparison {
     pub level: f64,
     /// Δ here: the change that must be caught, its floor taken into account.
     pub delta: f64,
+    /// δ here: a change not worth naming.
+    #[serde(default)]
+    pub ignore: f64,
     /// Run-to-run noise, relative; 0 for error rates.
     pub noise: f64,
     /// Of "no worse than the baseline".
     pub p: f64,
+    /// What the whole verdict could spend on false alarms at this look.
+    #[serde(default)]
+    pub alpha: f64,
+    /// Beyond what the other features did in the same runs, where four or more ran together.
+    #[serde(default)]
+    pub contrast: Option<Contrast>,
+    /// The smallest change that would have been proven with 95% probability.
+    #[serde(default)]
+    pub detectable: Option<f64>,
+    /// The smallest Δ that 95% of same-build runs would have passed at this look.
+    #[serde(default)]
+    pub passable: Option<f64>,
     pub baseline_instances: usize,
     pub candidate_instances: usize,
+    /// The build that the reference is of, where the set holds several.
+    #[serde(default)]
+    pub reference_build: Option<String>,
+    /// Baseline instances that were unlike all others.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     pub settled: Settled,
+}
+
+/// An endpoint's change beyond the mean change of the other features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contrast {
+    pub change: f64,
+    pub interval: [f64; 2],
+    /// The mean change of the others.
+    pub others: f64,
+    /// They gained so clearly that standing still would look like a loss; so this is not used.
+    pub others_gained: bool,
+    pub p: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

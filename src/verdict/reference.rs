@@ -5,19 +5,41 @@ use crate::metrics::Histogram;
 /// The accepted runs of one endpoint, newest last. Baselines become these before they are judged against.
 #[derive(Clone, Debug)]
 pub struct Reference {
+    /// `feature/step name`
     pub endpoint: String,
     pub digest: String,
     pub runs: Vec<ReferenceRun>,
+    /// The best level that was ever accepted.
+    pub anchor: Anchor,
 }
 
 /// One accepted run.
 #[derive(Clone, Debug)]
 pub struct ReferenceRun {
+    /// Endpoints with equal ones were measured together.
+    pub run_id: String,
     pub instance_id: String,
     pub build_id: Option<String>,
+    /// UTC, RFC 3339; empty where it is not known.
+    pub recorded: String,
+    /// The machine that sent the load: cores and CPU model.
+    pub host: String,
     pub requests: u64,
     pub errors: u64,
     /// Within-run variance of ln `Q_p` for each quantile, in ten-thousandths.
     pub w2: BTreeMap<u16, f64>,
     pub response: Histogram,
+}
+
+/// The best accepted level of an endpoint, against creep in steps that each were small; by quantile in ten-thousandths.
+pub type Anchor = BTreeMap<u16, AnchorLevel>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnchorLevel {
+    /// ln `Q_p` in ms.
+    pub ln: f64,
+    /// Instances that it is the mean of.
+    pub instances: usize,
+    /// UTC, RFC 3339.
+    pub recorded: String,
 }

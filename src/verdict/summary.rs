@@ -41,13 +41,15 @@ pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
                 format!("1 in {:.0} users waits", 1.0 / (1.0 - q))
             };
             let words = format!(
-                "Slower: {who} over {}, was {}. REGRESSION {} {} {}, {against}, run noise ±{:.1}%",
+                "Slower: {who} over {}, was {}. REGRESSION {} {} {}{}, {against}, run noise ±{:.1}%{}",
                 format_ms(observed),
                 format_ms(reference),
                 comparison.endpoint,
                 comparison.metric,
                 with_interval(comparison),
-                comparison.noise * 100.0
+                beyond_others(comparison),
+                comparison.noise * 100.0,
+                smallest(comparison)
             );
             (FindingKind::Regression, words)
         }
@@ -67,6 +69,25 @@ pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
     carried(finding, comparison)
 }
 
+/// Where the comparison with the other features says more than that with the past.
+fn beyond_others(comparison: &Comparison) -> String {
+    match &comparison.contrast {
+        Some(contrast) if contrast.p < comparison.p => format!(
+            ", {:+.1}% [{:+.1}, {:+.1}] beyond the other features",
+            contrast.change * 100.0,
+            contrast.interval[0] * 100.0,
+            contrast.interval[1] * 100.0
+        ),
+        _ => String::new(),
+    }
+}
+
+fn smallest(comparison: &Comparison) -> String {
+    comparison
+        .detectable
+        .map_or(String::new(), |least| format!(", smallest detectable {:.1}%", least * 100.0))
+}
+
 fn carried(finding: Finding, comparison: &Comparison) -> Finding {
     let mut finding = finding.measured(comparison.metric, comparison.observed, comparison.reference);
     finding.change = Some(comparison.change);
@@ -84,8 +105,23 @@ fn allowed(comparison: &Comparison) -> String {
 }
 
 /// One finding for each comparison that is not settled.
-pub fn open_findings(comparisons: &[Comparison], hold: bool) -> Vec<Finding> {
+pub fn open_findings(comparisons: &[Comparison], hold: bool, restarts: bool) -> Vec<Finding> {
     let severity = if hold { Severity::Hold } else { Severity::Info };
+    let passable = comparisons
+        .iter()
+        .filter(|c| c.settled == Settled::Open)
+        .filter_map(|c| c.passable.filter(|least| *least > c.delta))
+        .fold(0.0, f64::max);
+    let remedy = if restarts {
+        "more looks, or a longer history of baselines, would settle it".to_owned()
+    } else if passable > 0.0 {
+        format!(
+            "one look against these baselines settles only a Δ of {:.0}% or more: give --restart-hook for more looks, or record more instances",
+            (passable * 100.0).ceil()
+        )
+    } else {
+        "more looks at restarted instances (--restart-hook), or a longer history of baselines, would settle it".to_owned()
+    };
     let open = comparisons.iter().filter(|c| c.settled == Settled::Open);
     open.map(|comparison| {
         let text = format!(
@@ -95,10 +131,12 @@ pub fn open_findings(comparisons: &[Comparison], hold: bool) -> Vec<Finding> {
             with_interval(comparison),
             allowed(comparison)
         );
-        let kind = if comparison.metric == Metric::ErrorRate { FindingKind::Errors } else { FindingKind::Regression };
-        let finding = Finding::new(kind, severity, Some(&comparison.endpoint), text).remedy(
-            "more looks at restarted instances (--restart-hook), or a longer history of baselines, would settle it",
-        );
+        let kind = if comparison.metric == Metric::ErrorRate {
+            FindingKind::Errors
+        } else {
+            FindingKind::Regression
+        };
+        let finding = Finding::new(kind, severity, Some(&comparison.endpoint), text).remedy(remedy.as_str());
         carried(finding, comparison)
     })
     .collect()

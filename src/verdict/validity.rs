@@ -1,7 +1,7 @@
 use super::limits::percent;
 use super::model::{Finding, FindingKind, GeneratorSummary, Severity};
 use super::quantiles::{
-    LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimate, missing_requests,
+    Evidence, LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, missing_requests,
 };
 use super::statistics::proportion_lower;
 use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, RunRecord};
@@ -10,6 +10,9 @@ use crate::units::{Metric, format_ms, format_ns};
 const BUSY: f64 = 0.90;
 const LEAST_ACHIEVED: f64 = 0.95;
 const MOST_CUT: f64 = 0.01;
+/// From half to half. Load that swings by 5% over a second or so moves the halves of half a minute by 2.6%, so that 5%
+/// would void one steady look in fifty.
+const MOST_DRIFT: f64 = 0.10;
 const LAG_FLOOR_US: f64 = 2_000.0;
 const LAG_SHARE: f64 = 0.05;
 
@@ -18,9 +21,9 @@ fn invalid(endpoint: Option<&str>, reason: String, remedy: &str) -> Finding {
 }
 
 /// Whether the looks can be trusted: everything that speaks against it.
-pub fn judge(record: &RunRecord, plans: &[&EndpointPlan]) -> Vec<Finding> {
+pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for look in &record.runs {
+    for (number, look) in record.runs.iter().enumerate() {
         if let Some(reason) = &look.warmup.unsteady {
             findings.push(invalid(
                 None,
@@ -29,13 +32,18 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan]) -> Vec<Finding> {
             ));
         }
         for (i, plan) in plans.iter().enumerate() {
-            findings.extend(judge_endpoint(look, i, plan));
+            findings.extend(judge_endpoint(look, i, plan, &|metric| evidence.at(number, i, metric)));
         }
     }
     findings
 }
 
-fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<Finding> {
+fn judge_endpoint(
+    look: &LookRecord,
+    index: usize,
+    plan: &EndpointPlan,
+    estimate: &dyn Fn(Metric) -> Option<QuantileEstimate>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(endpoint) = look.endpoints.get(index) else { return findings };
     let name = Some(plan.endpoint.as_str());
@@ -79,9 +87,9 @@ fn judge_endpoint(look: &LookRecord, index: usize, plan: &EndpointPlan) -> Vec<F
     }
     for metric in [Metric::P50, Metric::P95] {
         // A move that is not worth naming between builds is none within a run: microseconds on loopback do that.
-        if let Some(QuantileEstimate { y, drift: Some(drift), w2, .. }) = estimate(look, index, metric)
-            && drift.abs() > 8.0 * w2.sqrt()
-            && drift.abs() > plan.rules.ignore().ln_at(y.exp()).max(0.05)
+        if let Some(QuantileEstimate { y, drift: Some(drift), half_w2, .. }) = estimate(metric)
+            && drift.abs() > 8.0 * half_w2.sqrt()
+            && drift.abs() > plan.rules.ignore().ln_at(y.exp()).max(MOST_DRIFT.ln_1p())
         {
             let reason = format!(
                 "{metric} of {} moved by {} between the halves of the measurement: it was not steady.",

@@ -5,26 +5,26 @@ use loadgate::metrics::{
 };
 use loadgate::units::{Limit, Metric, RegressionRule, Rules, Tolerance};
 use loadgate::verdict::{
-    Allow, Cause, Judgement, Outcome, Reference, ReferenceRun, Severity, estimate, judge,
+    Allow, Anchor, Cause, Judgement, Outcome, Reference, ReferenceRun, Severity, estimates, judge,
 };
 
 const BLOCKS: u64 = 40;
 
 /// A run of two endpoints, 4,000 requests each, around these medians (ms) with a log-sd of 0.15.
-struct Made {
-    medians: [f64; 2],
-    errors: u64,
-    gate: &'static str,
-    looks: u32,
-    dropped: u64,
-    unsteady: bool,
-    interrupted: Option<&'static str>,
-    requests: u64,
+pub struct Made {
+    pub medians: [f64; 2],
+    pub errors: u64,
+    pub gate: &'static str,
+    pub looks: u32,
+    pub dropped: u64,
+    pub unsteady: bool,
+    pub interrupted: Option<&'static str>,
+    pub requests: u64,
     /// How much slower the second half is.
-    drift: f64,
+    pub drift: f64,
 }
 
-const GOOD: Made = Made {
+pub const GOOD: Made = Made {
     medians: [150.0, 120.0],
     errors: 0,
     gate: "regression",
@@ -60,6 +60,7 @@ fn plan(name: &str, requests: u64) -> EndpointPlan {
                 rule(Metric::ErrorRate, 0.005, 0.0),
             ],
             ignore: None,
+            ..Rules::default()
         },
         users: None,
         length_ms: 40_000,
@@ -114,7 +115,7 @@ fn look(made: &Made, number: u32, plans: &[EndpointPlan]) -> LookRecord {
     look
 }
 
-fn record(made: &Made) -> RunRecord {
+pub fn record(made: &Made) -> RunRecord {
     let plans = vec![plan("f/a", made.requests), plan("f/b", made.requests)];
     RunRecord {
         format: RECORD_FORMAT,
@@ -123,7 +124,13 @@ fn record(made: &Made) -> RunRecord {
         started: "2026-11-23T00:00:00Z".into(),
         target: "demo".into(),
         env: "demo".into(),
-        plan: JudgementPlan { gate: made.gate.into(), repeat: Repeat::Auto, restarts: true },
+        plan: JudgementPlan {
+            gate: made.gate.into(),
+            repeat: Repeat::Auto,
+            restarts: true,
+            same_host: false,
+            instances: 5,
+        },
         environment: Environment::default(),
         runs: (1..=made.looks).map(|number| look(made, number, &plans)).collect(),
         scenarios: vec![ScenarioRecord {
@@ -141,19 +148,23 @@ fn record(made: &Made) -> RunRecord {
     }
 }
 
-fn references(instances: u32) -> Vec<Reference> {
+pub fn references(instances: u32) -> Vec<Reference> {
     ["f/a", "f/b"]
         .into_iter()
         .enumerate()
         .map(|(index, name)| Reference {
             endpoint: name.into(),
             digest: format!("digest of {name}"),
+            anchor: Anchor::new(),
             runs: (0..instances)
                 .map(|k| {
                     let plans = [plan("f/a", 4000), plan("f/b", 4000)];
                     let wobble = 1.0 + 0.004 * f64::from(k % 3) - 0.004;
                     let made = Made { medians: GOOD.medians.map(|m| m * wobble), ..GOOD };
                     ReferenceRun {
+                        run_id: format!("run-{k}"),
+                        recorded: String::new(),
+                        host: String::new(),
                         instance_id: format!("baseline-{k}"),
                         build_id: None,
                         requests: 4000,
@@ -201,7 +212,8 @@ fn every_situation_has_its_outcome_and_code() {
         ),
         ("errors, untrusted", Made { dropped: 3, errors: 60, ..GOOD }, 5, Outcome::Fail, None, 1),
         ("never steady", Made { unsteady: true, ..GOOD }, 5, Outcome::Inconclusive, Some(Cause::Invalid), 3),
-        ("not steady", Made { drift: 0.3, ..GOOD }, 5, Outcome::Inconclusive, Some(Cause::Invalid), 3),
+        // Its own step once was the yardstick of a drift, so that a clean one could never be seen.
+        ("not steady", Made { drift: 0.15, ..GOOD }, 5, Outcome::Inconclusive, Some(Cause::Invalid), 3),
         // Microseconds more on loopback are no sign of an unsteady target.
         ("a small drift", Made { drift: 0.6, medians: [0.1, 0.1], ..GOOD }, 0, Outcome::NoBaseline, None, 4),
         (
@@ -296,7 +308,7 @@ fn identical_inputs_give_identical_bytes() {
 #[test]
 fn the_variance_within_a_run_is_at_least_that_of_independent_samples() {
     let made = look(&GOOD, 1, &[plan("f/a", 4000), plan("f/b", 4000)]);
-    let w = estimate(&made, 0, Metric::P95).unwrap().w2.sqrt();
+    let w = estimates(&made, 0, &[Metric::P95])[0].unwrap().w2.sqrt();
     // Of this distribution, d ln Q / du = 0.09 / (u (1 − u)); times the standard error of u at 4,000 samples.
     let independent = 0.09 / 0.0475 * (0.0475f64 / 4000.0).sqrt();
     assert!((w / independent - 1.0).abs() < 0.2, "{w} against {independent}");

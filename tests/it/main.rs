@@ -9,17 +9,27 @@
 //! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
 //! - `nginx`        a server that nobody here wrote
 //! - `judging`      made records through the judge: outcomes, precedence, looks
+//! - `baselines`    the life of stored references, on made runs: refresh, accept, creep, prune, earlier formats
+//! - `operating`    made runs by a generative model through the judge: false alarms, power
+//! - `corners`      the corners that VERDICT.md lists
 //! - `layers`       the import direction of the source
 
+#[path = "../simulator/mod.rs"]
+#[allow(dead_code, reason = "the bench uses all of it")]
+mod simulator;
+
 mod authoring;
+mod baselines;
 mod conformance;
 mod conformance_servers;
+mod corners;
 mod demo;
 mod endings;
 mod judging;
 mod layers;
 mod load;
 mod nginx;
+mod operating;
 mod quick;
 mod support;
 mod verdicts;

@@ -1,0 +1,63 @@
+use std::path::{Path, PathBuf};
+
+use super::document::documents_of;
+use crate::error::{Error, Result};
+use crate::metrics::RunRecord;
+use crate::verdict::{Anchor, Reference};
+
+/// Several runs of the same scenarios, each with where it came from, as the looks of one.
+///
+/// # Errors
+/// If there are none, one is named twice, or they are not of the same endpoints.
+pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
+    let mut runs = runs.into_iter();
+    let (_, mut first) = runs.next().ok_or_else(|| Error::usage("name at least one run"))?;
+    let plan = |record: &RunRecord| -> Vec<(String, String)> {
+        let endpoints = record.scenarios.iter().flat_map(|s| &s.endpoints);
+        endpoints.map(|e| (e.endpoint.clone(), e.digest.clone())).collect()
+    };
+    let mut seen = vec![first.id.clone()];
+    for (path, mut other) in runs {
+        let fail = |reason: String| Error::input(Path::new(&path), "judge", reason);
+        if seen.contains(&other.id) {
+            return Err(fail(format!("run {} is named twice", other.id)));
+        }
+        seen.push(other.id.clone());
+        if plan(&other) != plan(&first) {
+            let hint = "only runs of the same scenarios are judged together; --against takes the other side";
+            return Err(fail("its endpoints are not those of the first run".into()).with_hint(hint));
+        }
+        first.interrupted = first.interrupted.or(other.interrupted.take());
+        first.not_ready = first.not_ready.or(other.not_ready.take());
+        match (&mut first.smoke, other.smoke.take()) {
+            (Some(own), Some(mut smoke)) => own.steps.append(&mut smoke.steps),
+            (own, smoke) => *own = own.take().or(smoke),
+        }
+        first.error_examples.append(&mut other.error_examples);
+        first.runs.append(&mut other.runs);
+    }
+    Ok(first)
+}
+
+/// Other runs as the references of a record's endpoints.
+#[must_use]
+pub fn references_of_runs(record: &RunRecord, others: &[RunRecord]) -> Vec<Reference> {
+    let documents: Vec<_> = others
+        .iter()
+        .flat_map(|other| other.runs.iter().flat_map(move |look| documents_of(other, look, "", "")))
+        .collect();
+    let plans = record.scenarios.iter().flat_map(|s| &s.endpoints);
+    plans
+        .filter_map(|plan| {
+            let found: Vec<_> = documents
+                .iter()
+                .filter_map(|document| Some((document, document.endpoints.get(&plan.endpoint)?)))
+                .collect();
+            let same = found.iter().any(|(_, e)| e.digest == plan.digest);
+            let digest = if same { plan.digest.clone() } else { found.first()?.1.digest.clone() };
+            let runs =
+                found.iter().filter(|(_, e)| e.digest == digest).map(|(d, e)| e.as_reference(d)).collect();
+            Some(Reference { endpoint: plan.endpoint.clone(), digest, runs, anchor: Anchor::new() })
+        })
+        .collect()
+}

@@ -1,0 +1,58 @@
+//! A small, seeded version of `ci/calibrate`; `benches/OPERATING_POINTS.md` has the whole.
+
+use crate::simulator::model::{Change, World};
+use crate::simulator::peers;
+use crate::simulator::trial::{Plan, Trial, baseline, trial};
+
+const SEED: u64 = 4;
+
+/// How many of `draws` trials fail.
+fn failed(world: World, instances: u32, plan: Plan, change: Change, draws: u64) -> u64 {
+    count(world, instances, plan, change, draws, &Trial::failed)
+}
+
+fn count(
+    world: World,
+    instances: u32,
+    plan: Plan,
+    change: Change,
+    draws: u64,
+    of: &dyn Fn(&Trial) -> bool,
+) -> u64 {
+    let hit =
+        |draw: &u64| of(&trial(world, plan, &baseline(world, instances, SEED, *draw), change, SEED, *draw));
+    (0..draws).filter(hit).count() as u64
+}
+
+/// Binomial bounds around the figures of `OPERATING_POINTS.md`: a rate of 1% gives 4 of 80 or more once in 100 such tests.
+#[test]
+fn few_false_alarms_and_regressions_caught() {
+    let quiet = World::new(5, 0.02);
+    assert!(failed(quiet, 5, Plan::Looks, Change::Same, 80) < 4);
+    assert!(failed(World::new(5, 0.05), 5, Plan::Looks, Change::Same, 80) < 4);
+    assert!(failed(quiet, 1, Plan::Looks, Change::Same, 60) < 4);
+    assert!(failed(World::new(1, 0.02), 5, Plan::Looks, Change::Same, 120) < 4);
+    assert!(failed(quiet, 5, Plan::Once, Change::OthersGain(0.05), 80) < 4);
+    let passed = |trial: &Trial| trial.verdict.exit_code == 0;
+    assert!(count(quiet, 5, Plan::Looks, Change::Same, 40, &passed) >= 35);
+    assert!(failed(quiet, 5, Plan::Looks, Change::Slower(0.10), 40) >= 34);
+    assert_eq!(failed(quiet, 5, Plan::Looks, Change::Slower(0.20), 20), 20);
+    assert!(failed(quiet, 3, Plan::Looks, Change::Slower(0.20), 20) >= 18);
+    let at_once = |trial: &Trial| trial.failed() && trial.verdict.looks == 1;
+    assert!(count(quiet, 5, Plan::Looks, Change::Errors(0.01), 40, &at_once) >= 36);
+}
+
+/// The others see the same runs; the naive test must cry wolf here, or the model would be too kind.
+#[test]
+fn a_naive_test_cries_wolf_on_the_same_draws() {
+    let quiet = World::new(5, 0.02);
+    let alarms = (0..20)
+        .filter(|draw| {
+            let stored = baseline(quiet, 5, SEED, *draw);
+            let looks: Vec<_> = stored.runs.iter().map(|record| &record.runs[0]).collect();
+            let first = trial(quiet, Plan::Once, &stored, Change::Same, SEED, *draw).first;
+            peers::mann_whitney(&looks, &first)
+        })
+        .count();
+    assert!(alarms >= 4, "{alarms} of 20");
+}
