@@ -47,11 +47,12 @@ pub struct GivenUp {
     pub reason: String,
 }
 
-/// Who accepted what, and why; a worse level only where `worse` says so.
+/// Who accepted what, and why.
 pub struct Acceptance<'a> {
     pub accepted_by: &'a str,
     pub reason: &'a str,
-    pub worse: bool,
+    /// Endpoints and metrics whose worse level was accepted on purpose.
+    pub worse: &'a [(String, Metric)],
 }
 
 impl AnchorDocument {
@@ -102,7 +103,9 @@ impl AnchorDocument {
             let change = (level.ms / known.ms).ln();
             let ignore = Rules::DEFAULT_IGNORE.ln_at(known.ms);
             let better_known = change.abs() < ignore && level.instances > known.instances;
-            if acceptance.worse && change >= ignore {
+            let given_up =
+                acceptance.worse.iter().any(|(endpoint, m)| *endpoint == reference.endpoint && *m == metric);
+            if given_up && change >= ignore {
                 own.given_up.push(GivenUp {
                     metric: name.clone(),
                     level: known.clone(),

@@ -93,7 +93,7 @@ pub fn documents_of(
         for plan in &scenario.endpoints {
             let index = at;
             at += 1;
-            let Some(measured) = look.endpoints.get(index) else { continue };
+            let Some(measured) = look.endpoints.get(index).filter(|_| !plan.shown_only) else { continue };
             let kept = KEPT.into_iter().zip(estimates(look, index, &KEPT));
             let estimates: Vec<_> = kept.filter_map(|(m, found)| Some((m.to_string(), found?))).collect();
             let levels: Vec<String> =
@@ -152,7 +152,8 @@ impl BaselineDocument {
     /// # Errors
     /// If the bytes are no baseline, of a later format, or changed since they were written.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
-        from_checked_bytes(path, bytes, BASELINE_FORMAT)
+        let hint = "restore it from version control, or remove it to do without this run";
+        from_checked_bytes(path, bytes, BASELINE_FORMAT, hint)
     }
 }
 
@@ -172,8 +173,12 @@ pub fn checked_bytes(path: &Path, document: &impl Serialize) -> Result<Vec<u8>> 
 }
 
 /// Reads what [`checked_bytes`] wrote, up to format `latest`.
-pub fn from_checked_bytes<T: DeserializeOwned>(path: &Path, bytes: &[u8], latest: u32) -> Result<T> {
-    let hint = "restore it from version control, or remove it to do without this run";
+pub fn from_checked_bytes<T: DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+    latest: u32,
+    hint: &str,
+) -> Result<T> {
     let fail = |reason: String| Error::input(path, "use baseline", reason).with_hint(hint);
     let mut value: Value = serde_json::from_slice(bytes).map_err(|e| fail(e.to_string()))?;
     let format = value["format"].as_u64().unwrap_or(0);

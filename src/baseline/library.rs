@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::anchor::{ANCHOR_FORMAT, Acceptance, AnchorDocument};
@@ -6,7 +6,7 @@ use super::document::{BaselineDocument, checked_bytes, from_checked_bytes};
 use crate::error::{Error, Result};
 use crate::metrics::{DEFAULT_INSTANCES, ScenarioRecord};
 use crate::store::write_atomic;
-use crate::verdict::Reference;
+use crate::verdict::{Reference, instance_key};
 
 /// The baselines of one environment: `DIR/<env>/<feature>/<UTC time>-<id>.json`.
 pub struct Library {
@@ -47,7 +47,11 @@ impl Library {
                     let fail = |reason: String| Error::input(&path, "use baseline", reason);
                     if file_name(&document.feature) != feature {
                         mistakes.push(fail(format!("it is of `{}`, not of this folder", document.feature)));
-                    } else if !seen.insert((document.run_id.clone(), document.instance.clone())) {
+                    } else if !seen.insert((
+                        document.run_id.clone(),
+                        document.instance.clone(),
+                        document.recorded.clone(),
+                    )) {
                         mistakes.push(fail(format!("run {} is stored twice", document.run_id)));
                     } else {
                         good.push(Stored { path, document });
@@ -137,7 +141,8 @@ impl Library {
     /// # Errors
     /// As [`Library::documents`].
     pub fn newest(&self, feature: &str, most: usize) -> Result<Vec<Reference>> {
-        self.references(feature, &[], most)
+        let documents = self.documents(feature)?;
+        self.references(feature, &newest_digests(&documents), most)
     }
 
     /// The feature's anchor; an empty one where there is none yet.
@@ -147,7 +152,10 @@ impl Library {
     pub fn anchor(&self, feature: &str) -> Result<AnchorDocument> {
         let path = self.anchor_path(feature);
         match std::fs::read(&path) {
-            Ok(bytes) => from_checked_bytes(&path, &bytes, ANCHOR_FORMAT),
+            Ok(bytes) => {
+                let hint = "restore it from version control; without it the best accepted level is forgotten";
+                from_checked_bytes(&path, &bytes, ANCHOR_FORMAT, hint)
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let env = self.folder.file_name().unwrap_or_default().to_string_lossy();
                 Ok(AnchorDocument::new(feature, &env))
@@ -173,19 +181,16 @@ impl Library {
         self.folder.join(file_name(feature)).join("_anchor.json")
     }
 
-    /// The files that no verdict needs: runs that are not among the newest `keep` instances of any endpoint as it is now.
+    /// The files that no verdict needs: runs that are not among the newest `keep` instances of any endpoint as it was
+    /// last accepted; one that a later run does not have may still be measured somewhere.
     ///
     /// # Errors
     /// As [`Library::documents`].
     pub fn superfluous(&self, feature: &str, keep: usize) -> Result<Vec<Stored>> {
         let documents = self.documents(feature)?;
         let mut kept: BTreeSet<PathBuf> = BTreeSet::new();
-        if let Some(newest) = documents.last() {
-            for (endpoint, baseline) in &newest.document.endpoints {
-                kept.extend(
-                    newest_runs(&documents, endpoint, &baseline.digest, keep).map(|s| s.path.clone()),
-                );
-            }
+        for (endpoint, digest) in newest_digests(&documents) {
+            kept.extend(newest_runs(&documents, &endpoint, &digest, keep).map(|s| s.path.clone()));
         }
         Ok(documents.into_iter().filter(|stored| !kept.contains(&stored.path)).collect())
     }
@@ -217,6 +222,13 @@ fn read(path: PathBuf) -> Result<Stored> {
     Ok(Stored { document: BaselineDocument::from_bytes(&path, &bytes)?, path })
 }
 
+/// Every endpoint with the digest of its newest run.
+fn newest_digests(documents: &[Stored]) -> Vec<(String, String)> {
+    let all = documents.iter().flat_map(|stored| &stored.document.endpoints);
+    let newest: BTreeMap<&String, &String> = all.map(|(name, baseline)| (name, &baseline.digest)).collect();
+    newest.into_iter().map(|(name, digest)| (name.clone(), digest.clone())).collect()
+}
+
 /// The runs of the newest `most` instances with this digest, newest first.
 fn newest_runs<'a>(
     documents: &'a [Stored],
@@ -229,7 +241,8 @@ fn newest_runs<'a>(
         stored.document.endpoints.get(endpoint).is_some_and(|baseline| baseline.digest == digest)
     });
     same.take_while(move |stored| {
-        instances.insert(&stored.document.instance);
+        let document = &stored.document;
+        instances.insert(instance_key(&document.instance, document.build.as_deref()));
         instances.len() <= most
     })
 }

@@ -8,4 +8,4 @@ mod runs;
 pub use anchor::{Acceptance, AnchorDocument, EndpointAnchor, StoredLevel};
 pub use document::{BASELINE_FORMAT, BaselineDocument, EndpointBaseline, documents_of};
 pub use library::{Library, Stored};
-pub use runs::{joined, references_of_runs};
+pub use runs::{joined, references_of_runs, with_default_rules};

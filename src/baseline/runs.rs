@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use super::document::documents_of;
 use crate::error::{Error, Result};
 use crate::metrics::RunRecord;
+use crate::units::Rules;
 use crate::verdict::{Anchor, Reference};
 
 /// Several runs of the same scenarios, each with where it came from, as the looks of one.
@@ -18,6 +19,11 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
     };
     let mut seen = vec![first.id.clone()];
     for (path, mut other) in runs {
+        // Shards are parts of one load, not looks of one target.
+        if first.shard.is_some() || other.shard.is_some() {
+            let reason = "it is one shard of a load; only all of them together are judged";
+            return Err(Error::input(&path, "judge", reason));
+        }
         let fail = |reason: String| Error::input(Path::new(&path), "judge", reason);
         if seen.contains(&other.id) {
             return Err(fail(format!("run {} is named twice", other.id)));
@@ -26,6 +32,12 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
         if plan(&other) != plan(&first) {
             let hint = "only runs of the same scenarios are judged together; --against takes the other side";
             return Err(fail("its endpoints are not those of the first run".into()).with_hint(hint));
+        }
+        if other.env != first.env {
+            return Err(fail(format!(
+                "it is of the environment `{}`, the first run of `{}`",
+                other.env, first.env
+            )));
         }
         first.interrupted = first.interrupted.or(other.interrupted.take());
         first.not_ready = first.not_ready.or(other.not_ready.take());
@@ -39,13 +51,24 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
     Ok(first)
 }
 
+/// Gives endpoints without rules of their own the default ones: whoever names another side wants a comparison, also where
+/// the scenario has limits alone.
+pub fn with_default_rules(record: &mut RunRecord) {
+    let plans = record.scenarios.iter_mut().flat_map(|s| &mut s.endpoints);
+    for plan in plans.filter(|plan| plan.rules.regression.is_empty() && !plan.shown_only) {
+        plan.rules.regression = Rules::default_regression();
+    }
+}
+
 /// Other runs as the references of a record's endpoints.
 #[must_use]
 pub fn references_of_runs(record: &RunRecord, others: &[RunRecord]) -> Vec<Reference> {
-    let documents: Vec<_> = others
+    let mut documents: Vec<_> = others
         .iter()
         .flat_map(|other| other.runs.iter().flat_map(move |look| documents_of(other, look, "", "")))
         .collect();
+    // The newest last, however they were named.
+    documents.sort_by(|a, b| a.recorded.cmp(&b.recorded));
     let plans = record.scenarios.iter().flat_map(|s| &s.endpoints);
     plans
         .filter_map(|plan| {

@@ -33,6 +33,9 @@ pub struct RecordArgs {
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub repeat: u32,
+    /// Shell command that restarts the target between the runs, so that each is of an instance of its own
+    #[arg(long, value_name = "CMD", env = "LOADGATE_RESTART_HOOK")]
+    pub restart_hook: Option<String>,
     /// Why these runs are the reference
     #[arg(long, value_name = "TEXT", default_value = "recorded")]
     pub reason: String,
@@ -53,8 +56,11 @@ pub struct RefreshArgs {
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub repeat: u32,
+    /// Shell command that restarts the target between the runs, so that each is of an instance of its own
+    #[arg(long, value_name = "CMD", env = "LOADGATE_RESTART_HOOK")]
+    pub restart_hook: Option<String>,
     /// Take these stored runs instead of measuring
-    #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with_all = ["paths", "target", "demo", "repeat"])]
+    #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with_all = ["paths", "demo", "repeat"])]
     pub from: Vec<PathBuf>,
     /// Why these runs are the reference
     #[arg(long, value_name = "TEXT", default_value = "refreshed")]
@@ -96,6 +102,9 @@ pub struct VerifyArgs {
     /// Set a variable of the scenarios
     #[arg(long = "var", value_name = "K=V", value_parser = key_value)]
     pub vars: Vec<(String, String)>,
+    /// As for `run`: the scenarios' rates together
+    #[arg(long, value_name = "RATE", env = "LOADGATE_RATE")]
+    pub rate: Option<String>,
     #[command(flatten)]
     pub set: SetArgs,
 }

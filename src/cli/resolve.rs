@@ -59,14 +59,16 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }
         Command::Baseline { command: BaselineCommand::Record(args) } => {
             let baselines = Some(args.baselines);
-            let session =
+            let mut session =
                 session(args.scenarios, &args.target, None, baselines, args.transport, args.output)?;
+            session.restart_hook = args.restart_hook;
             commands::record(&RecordRequest { session, times: args.repeat, reason: args.reason })
         }
         Command::Baseline { command: BaselineCommand::Refresh(args) } => {
             let baselines = Some(args.baselines);
-            let session =
+            let mut session =
                 session(args.scenarios, &args.target, None, baselines, args.transport, args.output)?;
+            session.restart_hook = args.restart_hook;
             commands::refresh(&RefreshRequest {
                 session,
                 times: args.repeat,
@@ -84,6 +86,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
             set: set(args.set, Vec::new()),
             scenarios: args.scenarios,
             vars: args.vars,
+            rate: args.rate.as_deref().map(rate).transpose()?,
         }),
         Command::Baseline { command: BaselineCommand::Prune(args) } => commands::prune(&PruneRequest {
             set: set(args.set, args.features),

@@ -3,15 +3,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::run::watched;
-use super::session::{Session, print};
+use super::session::{Session, TRANSPORTS, print};
 use crate::baseline::{Acceptance, BaselineDocument, Library, documents_of};
+use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{run_id, scenario_records};
-use crate::metrics::{DEFAULT_INSTANCES, Repeat, RunRecord};
+use crate::metrics::{DEFAULT_INSTANCES, Repeat, RunRecord, ScenarioRecord};
 use crate::report::{Shown, render_baselines, render_verdict};
 use crate::scenario::{LoadOptions, load};
-use crate::units::{Rules, counted};
-use crate::verdict::{Outcome, Reference, Verdict, outlook};
+use crate::units::{Rate, Rules, counted};
+use crate::verdict::{FindingKind, Outcome, Reference, Severity, Verdict, outlook};
 
 pub struct RecordRequest {
     pub session: Session,
@@ -31,7 +32,9 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
         if !matches!(verdict.outcome, Outcome::Pass | Outcome::NoBaseline) {
             print(&render_verdict(verdict, record, session.stdout_paint()))?;
             print("nothing was recorded: a baseline is made of runs that pass")?;
-            let slower = verdict.outcome == Outcome::Fail && !verdict.comparisons.is_empty();
+            let mut fails = verdict.findings.iter().filter(|f| f.severity == Severity::Fail).peekable();
+            let slower = fails.peek().is_some()
+                && fails.all(|f| matches!(f.kind, FindingKind::Regression | FindingKind::Errors));
             let hint = "; `baseline refresh --accept \"reason\"` takes a worse level";
             print(if slower { hint } else { "" })?;
             print("\n")?;
@@ -48,7 +51,7 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
     let looks = records.iter().flat_map(|record| record.runs.iter().map(move |look| (record, look)));
     let documents: Vec<_> =
         looks.flat_map(|(record, look)| documents_of(record, look, &by, &request.reason)).collect();
-    let acceptance = Acceptance { accepted_by: &by, reason: &request.reason, worse: false };
+    let acceptance = Acceptance { accepted_by: &by, reason: &request.reason, worse: &[] };
     store(&library, &documents, &acceptance, request.times)?;
     Ok(0)
 }
@@ -80,6 +83,7 @@ pub fn measure(
             &folder,
         )?;
         gate.invocation.clone_from(&invocation);
+        gate.restart_first = time > 1;
         let result = watched(&session, gate)?;
         let go_on = each(time, &result.record, &result.verdict)?;
         records.push(result.record);
@@ -104,8 +108,20 @@ pub fn store(
     acceptance: &Acceptance<'_>,
     runs: u32,
 ) -> Result<()> {
+    let mut stored = Vec::new();
     for document in documents {
-        let path = library.store(document)?;
+        match library.store(document) {
+            Ok(path) => stored.push(path),
+            Err(error) => {
+                // All or none: half of a set would be another set.
+                for path in &stored {
+                    let _ = std::fs::remove_file(path);
+                }
+                return Err(error);
+            }
+        }
+    }
+    for path in stored {
         print(&format!("stored {}\n", path.display()))?;
     }
     let features: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.feature).collect();
@@ -115,7 +131,7 @@ pub fn store(
     let instances: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.instance).collect();
     if instances.len() < runs as usize {
         print(&format!(
-            "note: {runs} runs, but instances: {}; runs of one instance count as one, so restart the target between them\n",
+            "note: {runs} runs, but instances: {}; runs of one instance count as one, so restart the target between them (--restart-hook)\n",
             instances.len()
         ))?;
     }
@@ -197,6 +213,7 @@ pub struct VerifyRequest {
     /// Scenarios whose endpoints must have baselines.
     pub scenarios: Vec<PathBuf>,
     pub vars: Vec<(String, String)>,
+    pub rate: Option<Rate>,
 }
 
 /// Reads everything that is stored: 2 if anything is damaged, 4 if a scenario has an endpoint without a baseline.
@@ -226,24 +243,30 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
         damaged += mistakes.len();
     }
     if !request.scenarios.is_empty() {
-        let options = LoadOptions {
-            vars: request.vars.clone(),
-            require_secrets: false,
-            only: Vec::new(),
-            transport: crate::transport::Kind::Wire.name(),
-            rate: None,
-        };
-        let (scenarios, _) = load(&request.scenarios, &options)?;
-        for scenario in scenario_records(&scenarios, crate::engine::Slice::WHOLE) {
-            let plans = scenario.endpoints.iter().filter(|plan| !plan.rules.regression.is_empty());
-            for plan in plans {
-                let key = [(plan.endpoint.clone(), plan.digest.clone())];
-                let found = library.references(&scenario.feature, &key, 1);
-                // What cannot be read was told above.
-                let Ok(found) = found else { continue };
-                let same = found.iter().find(|r| r.endpoint == plan.endpoint);
-                let text = match same {
-                    Some(reference) if reference.digest == plan.digest => continue,
+        // Recorded through whatever transport: which one will run is not known here.
+        let mut known: Vec<Vec<ScenarioRecord>> = Vec::new();
+        for transport in TRANSPORTS {
+            let options = LoadOptions {
+                vars: request.vars.clone(),
+                require_secrets: false,
+                only: Vec::new(),
+                transport,
+                rate: request.rate,
+            };
+            let (scenarios, _) = load(&request.scenarios, &options)?;
+            known.push(scenario_records(&scenarios, Slice::WHOLE));
+        }
+        for (at, scenario) in known[0].iter().enumerate() {
+            // What cannot be read was told above.
+            let Ok(stored) = library.newest(&scenario.feature, 1) else { continue };
+            for (i, plan) in scenario.endpoints.iter().enumerate() {
+                if plan.rules.regression.is_empty() {
+                    continue;
+                }
+                let reference = stored.iter().find(|r| r.endpoint == plan.endpoint);
+                let same = |r: &&Reference| known.iter().any(|k| k[at].endpoints[i].digest == r.digest);
+                let text = match reference {
+                    Some(reference) if same(&reference) => continue,
                     Some(_) => "its baseline is of another request or stage",
                     None => "it has no baseline",
                 };

@@ -2,13 +2,12 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::session::{Gate, paint, print};
-use crate::baseline::{Library, joined, references_of_runs};
+use crate::baseline::{Library, joined, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::gate::read_record;
-use crate::metrics::{Repeat, RunRecord};
+use crate::metrics::{LookRecord, Repeat, RunRecord};
 use crate::report::{render_explanation, render_verdict};
-use crate::units::Rules;
-use crate::verdict::{Allow, Reference, Verdict, judge};
+use crate::verdict::{Allow, Cause, Outcome, Reference, Verdict, judge};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
@@ -44,19 +43,11 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
     if let Some(instances) = request.instances {
         record.plan.instances = instances;
     }
-    if !request.against.is_empty() {
-        // Whoever names the other side wants a comparison, also where the scenario has limits alone.
-        let plans = record.scenarios.iter_mut().flat_map(|s| &mut s.endpoints);
-        for plan in plans.filter(|plan| plan.rules.regression.is_empty()) {
-            plan.rules.regression = Rules::default_regression();
-        }
-    }
     let references = if request.against.is_empty() {
         stored_references(&record, &request.baselines)?
     } else {
-        let others: Vec<RunRecord> =
-            request.against.iter().map(|path| read_record(path)).collect::<Result<_>>()?;
-        references_of_runs(&record, &others)
+        with_default_rules(&mut record);
+        references_of_runs(&record, &other_side(&record, request)?)
     };
     let verdict = judged(&mut record, &references, request);
     show(&verdict, &record, request.format, request.no_color)?;
@@ -64,6 +55,31 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
         print(&render_explanation(&verdict, &record))?;
     }
     Ok(verdict.exit_code)
+}
+
+/// The runs to compare with: each named once, and fit to be compared with.
+fn other_side(record: &RunRecord, request: &CompareRequest) -> Result<Vec<RunRecord>> {
+    let key = |look: &LookRecord| (look.instance_id.clone(), look.started.clone());
+    let mut seen: Vec<_> = record.runs.iter().map(key).collect();
+    let mut others = Vec::new();
+    for (path, other) in read_records(&request.against)? {
+        let fail = |reason: String| Error::input(&path, "compare with", reason);
+        for look in &other.runs {
+            if seen.contains(&key(look)) {
+                return Err(fail(format!("run {} is named twice", other.id)));
+            }
+            seen.push(key(look));
+        }
+        let verdict = judge(&other, &[], Allow { no_baseline: true, unresolved: true }).verdict;
+        let unfit = matches!(verdict.outcome, Outcome::Interrupted | Outcome::Partial)
+            || verdict.cause == Some(Cause::Invalid)
+            || other.runs.is_empty();
+        if unfit {
+            return Err(fail(format!("it is no measurement to go by: {}", verdict.summary)));
+        }
+        others.push(other);
+    }
+    Ok(others)
 }
 
 fn judged(record: &mut RunRecord, references: &[Reference], request: &CompareRequest) -> Verdict {

@@ -1,15 +1,18 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::baseline::{accepted_by, ask, can_ask, measure, store};
 use super::compare::read_records;
 use super::session::{Session, print};
-use crate::baseline::{Acceptance, BaselineDocument, Library, documents_of, joined};
+use crate::baseline::{Acceptance, BaselineDocument, Library, documents_of, joined, with_default_rules};
+use crate::engine::Slice;
 use crate::error::{Error, Result, nearest};
-use crate::metrics::{DEFAULT_INSTANCES, Repeat, RunRecord};
+use crate::gate::scenario_records;
+use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, Repeat, RunRecord, ScenarioRecord};
 use crate::report::{render_refresh, render_verdict};
 use crate::scenario::matches;
-use crate::units::Rules;
-use crate::verdict::{Allow, FindingKind, Settled, Severity, Verdict, judge};
+use crate::units::{Metric, counted};
+use crate::verdict::{Allow, FindingKind, Reference, ReferenceRun, Settled, Severity, Verdict, judge};
 
 pub struct RefreshRequest {
     pub session: Session,
@@ -35,6 +38,9 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
     let session = &request.session;
     let (library, records) = if request.from.is_empty() {
         let library = Library::new(&session.baselines, &session.env());
+        let (scenarios, _) = session.scenarios()?;
+        let plans = scenario_records(&scenarios, Slice::WHOLE);
+        known_patterns(request, &new_endpoints(&plans, &session.references(&scenarios)?))?;
         let records = measure(session, request.times, &library, |time, record, _| {
             let measured = !record.runs.is_empty() && record.interrupted.is_none();
             print(&format!(
@@ -57,12 +63,12 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
         return Err(Error::usage_hint("one shard is no baseline", "only all shards together are the load"));
     }
     record.plan.repeat = Repeat::Times(runs);
-    for plan in record.scenarios.iter_mut().flat_map(|s| &mut s.endpoints) {
-        if plan.rules.regression.is_empty() && !plan.shown_only {
-            plan.rules.regression = Rules::default_regression();
-        }
-    }
+    // Another kind of machine may be what the refresh is for; it is told.
+    record.plan.same_host = false;
+    with_default_rules(&mut record);
     let references = library.references_of(&record.scenarios, DEFAULT_INSTANCES)?;
+    let new = new_endpoints(&record.scenarios, &references);
+    known_patterns(request, &new)?;
     let verdict = judge(&record, &references, Allow { no_baseline: true, unresolved: true }).verdict;
     if let Some(code) = unfit(&verdict) {
         print(&render_verdict(&verdict, &record, session.stdout_paint()))?;
@@ -70,15 +76,14 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
         return Ok(code);
     }
     print(&render_refresh(&verdict, &references, &record))?;
-    let worse = verdict.comparisons.iter().any(|c| c.settled == Settled::Worse)
-        || verdict.findings.iter().any(|f| f.kind == FindingKind::Creep);
-    if worse && request.accept.is_none() {
+    let worse = worse(&verdict);
+    if !worse.is_empty() && request.accept.is_none() {
         print(
             "nothing was stored: this is worse than what was accepted; --accept \"reason\" takes it all the same\n",
         )?;
         return Ok(1);
     }
-    let left_out = unaccepted(request, &verdict)?;
+    let left_out = unaccepted(request, new)?;
     if !request.yes && !ask("Store these runs as reference?")? {
         print("nothing was stored\n")?;
         return Ok(3);
@@ -94,14 +99,45 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
         print("nothing was stored: no endpoint is left\n")?;
         return Ok(3);
     }
-    let acceptance = Acceptance { accepted_by: &by, reason, worse: request.accept.is_some() };
+    let acceptance = Acceptance { accepted_by: &by, reason, worse: &worse };
     store(&library, &documents, &acceptance, runs)?;
-    if (runs as usize) < DEFAULT_INSTANCES {
+    in_use(&library, &documents)?;
+    Ok(0)
+}
+
+/// What is proven worse than the level before, or than the best one.
+fn worse(verdict: &Verdict) -> Vec<(String, Metric)> {
+    let proven = verdict.comparisons.iter().filter(|c| c.settled == Settled::Worse);
+    let crept = verdict.findings.iter().filter(|f| f.kind == FindingKind::Creep);
+    proven
+        .map(|c| (c.endpoint.clone(), c.metric))
+        .chain(crept.filter_map(|f| Some((f.endpoint.clone()?, f.metric?))))
+        .collect()
+}
+
+/// Says how far the level that verdicts compare with is the new one.
+fn in_use(library: &Library, documents: &[BaselineDocument]) -> Result<()> {
+    let Some(first) = documents.first() else { return Ok(()) };
+    let newest = library.newest(&first.feature, DEFAULT_INSTANCES)?;
+    let Some(reference) = newest.iter().find(|r| first.endpoints.contains_key(&r.endpoint)) else {
+        return Ok(());
+    };
+    let instances: BTreeSet<String> = reference.runs.iter().map(ReferenceRun::instance_key).collect();
+    let new = |run: &&ReferenceRun| documents.iter().any(|d| d.run_id == run.run_id);
+    let of_these: BTreeSet<String> =
+        reference.runs.iter().filter(new).map(ReferenceRun::instance_key).collect();
+    if of_these.len() < instances.len() {
         print(&format!(
-            "note: a verdict compares with the newest {DEFAULT_INSTANCES} instances; {runs} of them are new\n"
+            "note: of the newest {} that a verdict compares with, {} of these runs\n",
+            counted(instances.len(), "instance"),
+            match of_these.len() {
+                0 => "none is".to_owned(),
+                1 => "1 is".to_owned(),
+                n => format!("{n} are"),
+            }
         ))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// The exit code where something other than the comparison speaks against these runs.
@@ -117,32 +153,38 @@ fn unfit(verdict: &Verdict) -> Option<u8> {
     (interrupted || of(Severity::Hold)).then_some(if interrupted { verdict.exit_code } else { 3 })
 }
 
-/// New endpoints, each of which someone has to accept by itself: those that nobody did.
-fn unaccepted(request: &RefreshRequest, verdict: &Verdict) -> Result<Vec<String>> {
-    let new: Vec<&String> = verdict
-        .findings
-        .iter()
-        .filter(|f| f.kind == FindingKind::Baseline && f.severity == Severity::Warn)
-        .filter_map(|f| f.endpoint.as_ref())
-        .collect();
+/// Endpoints without a baseline of their request and stage.
+fn new_endpoints(scenarios: &[ScenarioRecord], references: &[Reference]) -> Vec<String> {
+    let plans = scenarios.iter().flat_map(|s| &s.endpoints).filter(|plan| !plan.shown_only);
+    let known = |plan: &&EndpointPlan| {
+        references
+            .iter()
+            .any(|r| r.endpoint == plan.endpoint && r.digest == plan.digest && !r.runs.is_empty())
+    };
+    plans.filter(|plan| !known(plan)).map(|plan| plan.endpoint.clone()).collect()
+}
+
+fn known_patterns(request: &RefreshRequest, new: &[String]) -> Result<()> {
     let unused = request.new.iter().find(|pattern| !new.iter().any(|name| matches(pattern, name)));
-    if let Some(pattern) = unused {
-        let names: Vec<&str> = new.iter().map(|name| name.as_str()).collect();
-        let hint = match nearest(pattern, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => "every endpoint has a baseline of its request and stage".to_owned(),
-            None => format!("new are {}", names.join(", ")),
-        };
-        return Err(Error::usage_hint(format!("--new {pattern} is no new endpoint"), hint));
-    }
+    let Some(pattern) = unused else { return Ok(()) };
+    let hint = match nearest(pattern, new.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if new.is_empty() => "every endpoint has a baseline of its request and stage".to_owned(),
+        None => format!("new are {}", new.join(", ")),
+    };
+    Err(Error::usage_hint(format!("--new {pattern} is no new endpoint"), hint))
+}
+
+/// New endpoints, each of which someone has to accept by itself: those that nobody did.
+fn unaccepted(request: &RefreshRequest, new: Vec<String>) -> Result<Vec<String>> {
     let mut left_out = Vec::new();
     for name in new {
-        let named = request.new.iter().any(|pattern| matches(pattern, name));
+        let named = request.new.iter().any(|pattern| matches(pattern, &name));
         if named || (!request.yes && ask(&format!("{name} is new. Accept it?"))?) {
             continue;
         }
         print(&format!("left out: {name} is new; `--new '{name}'` takes it\n"))?;
-        left_out.push(name.clone());
+        left_out.push(name);
     }
     Ok(left_out)
 }

@@ -32,6 +32,9 @@ impl Gate {
     }
 }
 
+/// The names of the transports, as digests hold them.
+pub const TRANSPORTS: [&str; 4] = ["wire", "http", "wire, HTTP/2", "http, HTTP/2"];
+
 /// What the commands that measure have in common.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -80,9 +83,10 @@ impl Session {
     /// Measurements through another transport cannot be compared.
     pub fn transport_name(&self) -> &'static str {
         match (self.kind.unwrap_or(Kind::Wire), self.transport.http2) {
-            (kind, false) => kind.name(),
-            (Kind::Http, true) => "http, HTTP/2",
-            (Kind::Wire, true) => "wire, HTTP/2",
+            (Kind::Wire, false) => TRANSPORTS[0],
+            (Kind::Http, false) => TRANSPORTS[1],
+            (Kind::Wire, true) => TRANSPORTS[2],
+            (Kind::Http, true) => TRANSPORTS[3],
         }
     }
 
@@ -130,6 +134,7 @@ impl Session {
             references,
             plan: self.plan(),
             restart_hook: self.restart_hook.clone(),
+            restart_first: false,
             wait: self.wait,
             allow: self.allow,
             smoke: true,

@@ -41,6 +41,8 @@ pub struct GateRequest {
     pub references: Vec<Reference>,
     pub plan: JudgementPlan,
     pub restart_hook: Option<String>,
+    /// Before the first look too.
+    pub restart_first: bool,
     /// How long the target may take to become ready; not asked where `None`.
     pub wait: Option<Duration>,
     pub allow: Allow,
@@ -152,7 +154,7 @@ impl Run {
         let loaded: Vec<Scenario> =
             self.request.scenarios.iter().filter(|s| s.load.is_some()).cloned().collect();
         for look in 1.. {
-            if look > 1 {
+            if look > 1 || self.request.restart_first {
                 self.restart().await?;
                 if self.interrupt.signal().is_some() {
                     return Ok(());
@@ -216,7 +218,7 @@ impl Run {
         look: u32,
         observe: &mut dyn FnMut(GateEvent<'_>),
     ) -> Result<bool> {
-        let restarted = look > 1 && self.request.restart_hook.is_some();
+        let restarted = (look > 1 || self.request.restart_first) && self.request.restart_hook.is_some();
         let Some(within) = self.request.wait.or(restarted.then_some(RESTART_READY)) else { return Ok(true) };
         observe(GateEvent::Waiting);
         let transport = self.functional()?;
@@ -314,8 +316,13 @@ impl Run {
             (!names.is_empty()).then(|| names.iter().map(String::as_str).collect::<Vec<_>>().join("+"))
         };
         let restarted = self.request.plan.restarts.then(|| format!("{}-look-{}", self.id, record.look));
-        record.instance_id =
-            joined(&outcome.instances).or(restarted).unwrap_or_else(|| self.request.invocation.clone());
+        let named = joined(&outcome.instances).map(|name| {
+            // A host keeps its name over a restart; what answers there is another instance all the same.
+            let hooked =
+                self.request.restart_hook.as_ref().filter(|_| record.look > 1 || self.request.restart_first);
+            if hooked.is_some() { format!("{name} restarted for {}-{}", self.id, record.look) } else { name }
+        });
+        record.instance_id = named.or(restarted).unwrap_or_else(|| self.request.invocation.clone());
         record.build_id = joined(&outcome.builds);
         let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
             self.request.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())

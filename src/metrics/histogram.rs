@@ -120,7 +120,7 @@ impl Histogram {
         match &other.0 {
             Counts::Sparse(pairs) => pairs.iter().for_each(|(value, count)| self.record_n(*value, *count)),
             Counts::Dense(_) => {
-                other.pairs().into_iter().for_each(|(value, count)| self.record_n(value, count))
+                other.pairs().into_iter().for_each(|(value, count)| self.record_n(value, count));
             }
         }
     }

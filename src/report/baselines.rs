@@ -179,7 +179,7 @@ fn refresh_row(c: &Comparison) -> Vec<String> {
         Settled::Worse => "WORSE",
         Settled::Open => "open",
         Settled::Within if c.interval[1] < 0.0 => "better",
-        Settled::Within | Settled::Shown => "same",
+        Settled::Within => "same",
     };
     vec![
         c.endpoint.clone(),

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use crate::metrics::{Repeat, RunRecord};
 use crate::units::{Metric, counted, format_ms};
-use crate::verdict::{Comparison, Finding, Settled, Verdict};
+use crate::verdict::{Comparison, Finding, FindingKind, Settled, Severity, Verdict};
 
 /// For each finding and each comparison: what was compared, the interval, the noise, why it is or is not a regression,
 /// and what would settle it. Plain words first.
@@ -10,12 +10,7 @@ use crate::verdict::{Comparison, Finding, Settled, Verdict};
 pub fn render_explanation(verdict: &Verdict, record: &RunRecord) -> String {
     let mut out = String::from("HOW IT WAS JUDGED\n\n");
     let _ = writeln!(out, "{}\n", levels(verdict, record));
-    let compared = |f: &&Finding| {
-        verdict
-            .comparisons
-            .iter()
-            .any(|c| Some(&c.endpoint) == f.endpoint.as_ref() && Some(c.metric) == f.metric)
-    };
+    let compared = |f: &&Finding| verdict.comparisons.iter().any(|c| is_of(f, c));
     for finding in verdict.findings.iter().filter(|f| !compared(f)) {
         let _ = writeln!(out, "{}", finding.reason);
         if let Some(remedy) = &finding.remedy {
@@ -27,7 +22,7 @@ pub fn render_explanation(verdict: &Verdict, record: &RunRecord) -> String {
     comparisons.sort_by_key(|c| match c.settled {
         Settled::Worse => 0,
         Settled::Open => 1,
-        Settled::Within | Settled::Shown => 2,
+        Settled::Within => 2,
     });
     for comparison in comparisons {
         explain(&mut out, comparison, verdict);
@@ -56,6 +51,31 @@ fn levels(verdict: &Verdict, record: &RunRecord) -> String {
     )
 }
 
+/// Whether a finding is the one of this comparison.
+fn is_of(finding: &Finding, c: &Comparison) -> bool {
+    matches!(finding.kind, FindingKind::Regression | FindingKind::Errors)
+        && finding.endpoint.as_deref() == Some(c.endpoint.as_str())
+        && finding.metric == Some(c.metric)
+}
+
+/// Why nothing is proven here whatever was seen.
+fn barred(c: &Comparison, verdict: &Verdict) -> Option<&'static str> {
+    let untrusted = verdict.findings.iter().any(|f| {
+        f.kind == FindingKind::Validity
+            && f.severity == Severity::Hold
+            && f.endpoint.as_ref().is_none_or(|endpoint| *endpoint == c.endpoint)
+    });
+    if c.metric == Metric::ErrorRate {
+        None
+    } else if untrusted {
+        Some("the measurement cannot be trusted, so no latency is proven by it")
+    } else if c.detectable.is_none() {
+        Some("with one or two baseline instances the first look proves no latency")
+    } else {
+        None
+    }
+}
+
 fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
     let rate = c.metric == Metric::ErrorRate;
     let level = |value: f64| if rate { percent(value) } else { format_ms(value) };
@@ -63,16 +83,12 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
         if rate { format!("{:+.2} points", value * 100.0) } else { format!("{:+.1}%", value * 100.0) }
     };
     let size = |value: f64| change(value).trim_start_matches('+').to_owned();
-    let finding = verdict
-        .findings
-        .iter()
-        .find(|f| f.endpoint.as_deref() == Some(c.endpoint.as_str()) && f.metric == Some(c.metric));
+    let finding = verdict.findings.iter().find(|f| is_of(f, c));
     let words = match c.settled {
         Settled::Within => "no worse than allowed",
         Settled::Worse if finding.is_some_and(|f| !f.confirmed) => "worse, as one of a set",
         Settled::Worse => "worse: a regression",
         Settled::Open => "not shown safe, not shown bad",
-        Settled::Shown => "shown only",
     };
     let _ = writeln!(out, "{} {}: {words}", c.endpoint, c.metric);
     let build = c.reference_build.as_ref().map_or(String::new(), |build| format!(" of build {build}"));
@@ -111,7 +127,14 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
             change(contrast.interval[1]),
         );
     }
-    let _ = writeln!(out, "  Why:       {}", why(c, &change, &size));
+    let _ = writeln!(
+        out,
+        "  Why:       {}",
+        match barred(c, verdict).filter(|_| c.settled == Settled::Open) {
+            Some(reason) => reason.to_owned(),
+            None => why(c, &change, &size),
+        }
+    );
     if let (Settled::Open, Some(remedy)) = (c.settled, finding.and_then(|f| f.remedy.as_ref())) {
         let _ = writeln!(out, "  To settle: {remedy}");
     }
@@ -152,7 +175,6 @@ fn why(c: &Comparison, change: &dyn Fn(f64) -> String, size: &dyn Fn(f64) -> Str
             size(c.ignore),
             chance(p)
         ),
-        Settled::Shown => "too few samples to compare".to_owned(),
     }
 }
 

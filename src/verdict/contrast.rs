@@ -39,6 +39,7 @@ pub fn contrasts(all: &[Series], compared: &[Compared], levels: Levels) -> Vec<O
 struct Row {
     own: Difference,
     others: Difference,
+    others_w2: f64,
     w2: f64,
 }
 
@@ -49,7 +50,8 @@ fn judge(metric: Metric, row: &Row, whole: &Compared, variances: &[f64], levels:
     let reach = t_quantile(levels.q, nu) * se;
     // Where the others gained, standing still looks like a loss.
     let (v_others, nu_others) = variance(metric, &row.others, row.others.s2.as_slice());
-    let gain = t_upper_tail(-row.others.theta() / row.others.se(v_others), nu_others);
+    let se_others = row.others.se(v_others.max(floor(row.others_w2)));
+    let gain = t_upper_tail(-row.others.theta() / se_others, nu_others);
     let others_gained = gain < GUARD;
     let least = whole.ignore_ln.max(levels.least_fail);
     let p = if others_gained || whole.theta < least || theta < least {
@@ -127,6 +129,7 @@ impl<'a> Table<'a> {
         Row {
             own: difference(&|id, side| find(side(series), id).y - others(id, side, |i| i.y)),
             others: difference(&|id, side| others(id, side, |i| i.y)),
+            others_w2,
             w2: series.w2() + others_w2,
         }
     }
@@ -187,6 +190,17 @@ mod tests {
         let (_, contrasts) = judged(&features(&steady, [1.035, 0.95, 0.95, 0.95, 0.95], 1.0));
         let first = &contrasts[0].as_ref().unwrap().contrast;
         assert!(first.others_gained && first.p == 1.0, "{first:?}");
+    }
+
+    /// Once a panic: others that repeat to the bucket have neither distance nor spread.
+    #[test]
+    fn others_that_repeat_exactly() {
+        let all: Vec<Series> = (0..5)
+            .map(|f| series(&format!("f{f}"), &[200.0; 3], &[if f == 0 { 260.0 } else { 200.0 }; 2]))
+            .collect();
+        let (_, contrasts) = judged(&all);
+        let first = &contrasts[0].as_ref().unwrap().contrast;
+        assert!(!first.others_gained && first.p < 1e-6, "{first:?}");
     }
 
     #[test]

@@ -46,9 +46,14 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     }
     if !record.runs.is_empty() {
         let evidence = Evidence::of(record);
-        let unsound = validity::judge(record, &plans, &evidence);
-        let all_sound = generator.healthy && unsound.iter().all(|f| f.endpoint.is_some());
-        let doubtful: BTreeSet<String> = unsound.iter().filter_map(|f| f.endpoint.clone()).collect();
+        let mut unsound = validity::judge(record, &plans, &evidence);
+        if record.shard.is_none() {
+            unsound.extend(provenance::judge(record, &plans, references));
+        }
+        let holds = |f: &&Finding| f.kind == FindingKind::Validity && f.severity == Severity::Hold;
+        let all_sound = generator.healthy && unsound.iter().filter(holds).all(|f| f.endpoint.is_some());
+        let doubtful: BTreeSet<String> =
+            unsound.iter().filter(holds).filter_map(|f| f.endpoint.clone()).collect();
         let trusted = |endpoint: &str| all_sound && !doubtful.contains(endpoint);
         for ailment in ailments {
             let text = format!("This machine could not measure properly: {}.", ailment.reason);
@@ -66,7 +71,6 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         // A shard sees a part of the load; only all of them together are judged.
         if record.shard.is_none() {
             findings.extend(judge_limits(record, &plans, &evidence, &trusted));
-            findings.extend(provenance::judge(record, &plans, references));
             regression = regression::judge(record, &plans, references, &evidence, &trusted);
             findings.append(&mut regression.findings);
         }
@@ -200,6 +204,7 @@ fn settle(
     let look_again = sequential
         && record.runs.len() < MOST_LOOKS
         && record.interrupted.is_none()
+        && record.runs.iter().all(|look| look.abort.is_none())
         && !failed
         && !invalid
         && unresolved

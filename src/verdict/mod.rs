@@ -31,4 +31,4 @@ pub use quantiles::{
     LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimates, missing_requests,
     seconds_for,
 };
-pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun};
+pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};

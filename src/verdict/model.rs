@@ -241,8 +241,6 @@ pub enum Settled {
     Worse,
     /// Neither.
     Open,
-    /// Too few samples; by a default rule, so only shown.
-    Shown,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

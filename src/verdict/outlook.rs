@@ -1,4 +1,5 @@
 use super::contrast;
+use super::outliers;
 use super::power;
 use super::reference::{AnchorLevel, Reference};
 use super::regression::baseline_instances;
@@ -29,7 +30,9 @@ pub fn reference_level(reference: &Reference, metric: Metric) -> Option<AnchorLe
     let instances = baseline_instances(reference, metric, metric.quantile()?);
     let recorded = reference.runs.last()?.recorded.clone();
     (!instances.is_empty()).then(|| {
-        let difference = as_series("", reference, metric, &Rules::default(), instances).difference();
+        let mut series = [as_series("", reference, metric, &Rules::default(), instances)];
+        outliers::leave_out(&mut series);
+        let difference = series[0].difference();
         AnchorLevel { ln: difference.reference, instances: difference.baseline, recorded }
     })
 }
@@ -74,6 +77,7 @@ pub fn outlook(references: &[(&Reference, Rules)]) -> Vec<Outlook> {
             }
         }
     }
+    outliers::leave_out(&mut all);
     let fewest = all.iter().map(|series| series.baseline.len()).min().unwrap_or_default();
     let levels = Levels::at(false, 1, fewest);
     let compared = stored::compare(&all, levels);

@@ -253,7 +253,7 @@ mod tests {
             .map(|index| {
                 let mut histogram = Histogram::default();
                 (0..50).for_each(|i| {
-                    histogram.record(50_000_000 + (i * i * 7_919 + index * 104_729) % 200_000_000)
+                    histogram.record(50_000_000 + (i * i * 7_919 + index * 104_729) % 200_000_000);
                 });
                 let (start_ms, len_ms, endpoint) = (index, 1, 0);
                 TimelineBlock { start_ms, len_ms, endpoint, planned: 50, done: 50, errors: 0, histogram }

@@ -31,6 +31,20 @@ pub struct ReferenceRun {
     pub response: Histogram,
 }
 
+impl ReferenceRun {
+    /// See [`instance_key`].
+    #[must_use]
+    pub fn instance_key(&self) -> String {
+        instance_key(&self.instance_id, self.build_id.as_deref())
+    }
+}
+
+/// What makes an instance: a host name may outlive a build, but another build in its place is another instance.
+#[must_use]
+pub fn instance_key(instance: &str, build: Option<&str>) -> String {
+    build.map_or_else(|| instance.to_owned(), |build| format!("{instance} ({build})"))
+}
+
 /// The best accepted level of an endpoint, against creep in steps that each were small; by quantile in ten-thousandths.
 pub type Anchor = BTreeMap<u16, AnchorLevel>;
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::contrast::{self, Contrasted};
 use super::creep;
@@ -8,7 +8,7 @@ use super::model::{Comparison, Finding, FindingKind, Settled, Severity};
 use super::outliers;
 use super::power;
 use super::quantiles::{Evidence, LEAST_TAIL_COMPARED, ln_quantile, missing_requests, seconds_for};
-use super::reference::{Reference, ReferenceRun};
+use super::reference::{Reference, ReferenceRun, instance_key};
 use super::statistics::{benjamini_hochberg, holm};
 use super::stored::{self, Compared, Instance, Levels, Series};
 use super::summary;
@@ -206,17 +206,19 @@ fn error_series(
     rule: &RegressionRule,
     reference: &Reference,
 ) -> ErrorSeries {
-    let mut instances = BTreeMap::<&str, (u64, u64)>::new();
+    let mut instances = BTreeMap::<String, (u64, u64)>::new();
     for run in &reference.runs {
-        let sum = instances.entry(run.instance_id.as_str()).or_default();
+        let sum = instances.entry(run.instance_key()).or_default();
         *sum = (sum.0 + run.errors, sum.1 + run.requests);
     }
+    let candidates: BTreeSet<String> =
+        record.runs.iter().map(|look| instance_key(&look.instance_id, look.build_id.as_deref())).collect();
     ErrorSeries {
         endpoint: plan.endpoint.clone(),
         rule: *rule,
         baseline: instances.into_values().collect(),
         candidate: (errors_of_target(record, i), looks_of(record, i).iter().map(|e| e.requests).sum()),
-        candidate_instances: record.runs.len(),
+        candidate_instances: candidates.len(),
     }
 }
 
@@ -256,7 +258,7 @@ fn quantile_series(
     let looks = record.runs.iter().enumerate().filter_map(|(number, look)| {
         let estimate = evidence.at(number, i, metric)?;
         Some(Instance {
-            id: look.instance_id.clone(),
+            id: instance_key(&look.instance_id, look.build_id.as_deref()),
             build: look.build_id.clone(),
             runs: vec![number.to_string()],
             y: estimate.y,
@@ -279,7 +281,7 @@ pub fn baseline_instances(reference: &Reference, metric: Metric, q: f64) -> Vec<
     let enough = |run: &&ReferenceRun| missing_requests(run.response.count(), q, LEAST_TAIL_COMPARED) == 0;
     Instance::averaged(reference.runs.iter().filter(enough).filter_map(|run| {
         Some(Instance {
-            id: run.instance_id.clone(),
+            id: run.instance_key(),
             build: run.build_id.clone(),
             runs: vec![run.run_id.clone()],
             y: ln_quantile(&run.response, q)?,

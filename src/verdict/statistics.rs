@@ -5,6 +5,10 @@ use statrs::function::beta::beta_reg;
 
 /// P(T ≥ t) for Student's t with `nu` degrees of freedom.
 pub fn t_upper_tail(t: f64, nu: f64) -> f64 {
+    // Neither distance nor spread: nothing is shown.
+    if t.is_nan() {
+        return 1.0;
+    }
     StudentsT::new(0.0, 1.0, nu).map_or(1.0, |distribution| distribution.sf(t))
 }
 

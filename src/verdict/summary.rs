@@ -232,13 +232,11 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
             open.metric
         );
     }
-    match latencies().map(|c| c.interval[1] / c.delta).max_by(f64::total_cmp) {
+    let nearest = latencies().max_by(|a, b| (a.interval[1] / a.delta).total_cmp(&(b.interval[1] / b.delta)));
+    match nearest {
         None => format!("PASS: {endpoints} within limits.{unpaired}"),
-        Some(_) => {
-            let worst = latencies().max_by(|a, b| a.interval[1].total_cmp(&b.interval[1]));
-            let worst = worst
-                .map(|c| format!("{} {} {}", c.endpoint, c.metric, with_interval(c)))
-                .unwrap_or_default();
+        Some(c) => {
+            let worst = format!("{} {} {}", c.endpoint, c.metric, with_interval(c));
             format!(
                 "PASS: {endpoints} within limits and no slower than allowed; closest is {worst}.{unpaired}"
             )

@@ -68,7 +68,7 @@ fn judge_endpoint(
     };
     // A rule without its samples is named elsewhere; more blocks alone would not help it.
     let judges_quantiles = plan.rules.limits.iter().any(|l| enough(l.metric, LEAST_TAIL_LIMIT))
-        || plan.rules.regression.iter().any(|r| r.explicit && enough(r.metric, LEAST_TAIL_COMPARED));
+        || plan.rules.regression.iter().any(|r| enough(r.metric, LEAST_TAIL_COMPARED));
     if !judges_quantiles || endpoint.requests == 0 || matches!(look.stop.as_str(), "interrupt" | "abort") {
         return findings;
     }

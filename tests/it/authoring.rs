@@ -77,7 +77,7 @@ fn flags_that_make_no_sense_are_explained() {
         (vec!["run", &short, "--demo", "--only", "nope*"], "matches no feature"),
         (vec!["run", &short, "--demo", "--repeat", "often"], "neither `auto` nor a number"),
         (vec!["run", "no-such.yaml", "--demo"], "no-such.yaml"),
-        (vec!["run", "--demo"], "required"),
+        (vec!["run", "--demo"], "no scenario is named"),
         (vec!["smoek"], "smoke"),
         (vec!["quick", "http://127.0.0.1:1", "--rate", "fast"], "expected arrivals for each unit of time"),
         (vec!["baseline", "show"], "no baselines in baselines/default"),

@@ -141,6 +141,36 @@ fn creep_in_small_steps_is_found() {
     assert!(!verdict.contains("\"creep\""), "an accepted level is the new anchor");
 }
 
+/// The other side must be fit to be compared with, and each run named once.
+#[test]
+fn compared_with_runs_that_are_fit_for_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let base = five(folder, "base", Change::Same, 1);
+    let same = made(folder, "same-0", Change::Same, 2);
+    let against = |others: &[&str]| {
+        let mut args = vec!["--against"];
+        args.extend(others);
+        compare(folder, std::slice::from_ref(&same), &args)
+    };
+    against(&["base-0", "base-1", "base-2", "base-3", "base-4"]).expect(0).says("GO. PASS");
+    against(&["base-0", "base-0"]).expect(2).says("named twice");
+    against(&["same-0"]).expect(2).says("named twice");
+    let path = folder.join(&base[0]).join("run.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let dropped = text.replacen("\"dropped_arrivals\":0", "\"dropped_arrivals\":7", 1);
+    assert_ne!(text, dropped);
+    std::fs::write(&path, dropped).unwrap();
+    against(&["base-0", "base-1"]).expect(2).says("no measurement to go by").says("7 arrivals were dropped");
+    std::fs::write(&path, text.replacen("\"shard\":null", "\"shard\":{\"index\":0,\"count\":2}", 1)).unwrap();
+    against(&["base-0"]).expect(2).says("no measurement to go by");
+    compare(folder, &[base[0].clone(), base[1].clone()], &[]).expect(2).says("one shard of a load");
+    refresh(folder, &[base[0].clone()], &["--yes", "--new", "*"]).expect(2).says("one shard is no baseline");
+    let elsewhere = text.replacen("\"env\":\"simulated\"", "\"env\":\"staging\"", 1);
+    std::fs::write(&path, elsewhere).unwrap();
+    compare(folder, &[base[1].clone(), base[0].clone()], &[]).expect(2).says("environment `staging`");
+}
+
 /// What the explanation says of a regression, of an open question and of a pass; to the byte.
 #[test]
 fn explained_to_the_byte() {

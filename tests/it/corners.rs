@@ -163,6 +163,52 @@ fn one_look_without_restarts_says_what_it_could_settle() {
     assert!(latency.passable.unwrap() > 0.1 && latency.detectable.unwrap() > 0.1, "{latency:?}");
 }
 
+/// Once a proof, found by a review: on another kind of machine nothing of latency is proven where that voids the run.
+#[test]
+fn another_host_proves_no_latency_where_it_voids_the_run() {
+    let mut made = record(&Made { medians: [250.0, 120.0], ..GOOD });
+    made.environment = Environment { cpu_model: "here".into(), cores: 2, ..Environment::default() };
+    made.plan.same_host = true;
+    let mut known = references(5);
+    for run in known.iter_mut().flat_map(|r| &mut r.runs) {
+        run.host = "64 × there".into();
+    }
+    assert_eq!(judge(&made, &known, Allow::default()).verdict.exit_code, 3);
+    made.plan.same_host = false;
+    assert_eq!(judge(&made, &known, Allow::default()).verdict.exit_code, 1);
+}
+
+/// A host name that outlives builds does not make one instance of them; one build on it is one instance.
+#[test]
+fn a_host_name_that_outlives_a_build() {
+    let mut known = references(5);
+    for run in known.iter_mut().flat_map(|r| &mut r.runs) {
+        run.instance_id = "app-0".into();
+    }
+    let same = judge(&record(&GOOD), &known, Allow::default()).verdict;
+    assert_eq!(same.comparisons[0].baseline_instances, 1);
+    for reference in &mut known {
+        for (k, run) in reference.runs.iter_mut().enumerate() {
+            run.build_id = Some(format!("build {k}"));
+        }
+    }
+    let apart = judge(&record(&GOOD), &known, Allow::default()).verdict;
+    assert_eq!(apart.comparisons[0].baseline_instances, 5);
+}
+
+/// A default rule is as void by drift as one that was written.
+#[test]
+fn drift_voids_default_rules_too() {
+    let mut made = record(&Made { drift: 0.3, ..GOOD });
+    for plan in &mut made.scenarios[0].endpoints {
+        plan.rules.limits.retain(|limit| limit.metric == Metric::ErrorRate);
+        plan.rules.regression = Rules::default_regression();
+    }
+    let verdict = verdict(&made, 5);
+    assert_eq!(verdict.exit_code, 3, "{}", verdict.summary);
+    told(&verdict, FindingKind::Validity, Severity::Hold, "it was not steady");
+}
+
 /// `limits_on: observed` is k6's rule, and is worded so.
 #[test]
 fn limits_on_observed_values() {
