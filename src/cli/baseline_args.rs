@@ -18,8 +18,9 @@ pub enum BaselineCommand {
     Prune(PruneArgs),
 }
 
+/// What is measured, where, and against what.
 #[derive(ClapArgs, Debug)]
-pub struct RecordArgs {
+pub struct MeasureArgs {
     #[command(flatten)]
     pub scenarios: ScenarioArgs,
     #[command(flatten)]
@@ -30,12 +31,18 @@ pub struct RecordArgs {
     pub transport: TransportArgs,
     #[command(flatten)]
     pub output: OutputArgs,
-    /// How many runs
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
-    pub repeat: u32,
     /// Shell command that restarts the target between the runs, so that each is of an instance of its own
     #[arg(long, value_name = "CMD", env = "LOADGATE_RESTART_HOOK")]
     pub restart_hook: Option<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+    /// How many runs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub repeat: u32,
     /// Why these runs are the reference
     #[arg(long, value_name = "TEXT", default_value = "recorded")]
     pub reason: String,
@@ -44,21 +51,10 @@ pub struct RecordArgs {
 #[derive(ClapArgs, Debug)]
 pub struct RefreshArgs {
     #[command(flatten)]
-    pub scenarios: ScenarioArgs,
-    #[command(flatten)]
-    pub target: TargetArgs,
-    #[command(flatten)]
-    pub baselines: BaselineArgs,
-    #[command(flatten)]
-    pub transport: TransportArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub measure: MeasureArgs,
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub repeat: u32,
-    /// Shell command that restarts the target between the runs, so that each is of an instance of its own
-    #[arg(long, value_name = "CMD", env = "LOADGATE_RESTART_HOOK")]
-    pub restart_hook: Option<String>,
     /// Take these stored runs instead of measuring
     #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with_all = ["paths", "demo", "repeat"])]
     pub from: Vec<PathBuf>,

@@ -5,7 +5,7 @@ use super::args::{
     AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
     TargetArgs, TransportArg, TransportArgs,
 };
-use super::baseline_args::{BaselineCommand, SetArgs};
+use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use crate::commands::{
     self, CompareRequest, DemoRequest, Gate, PruneRequest, QuickRequest, RecordRequest, RefreshRequest,
     ReportFormat, ReportRequest, RunKind, Session, SetRequest, ValidateRequest, VerifyRequest,
@@ -58,17 +58,11 @@ pub fn dispatch(args: Args) -> Result<u8> {
             commands::validate(&ValidateRequest { paths, vars, only, shard, rate })
         }
         Command::Baseline { command: BaselineCommand::Record(args) } => {
-            let baselines = Some(args.baselines);
-            let mut session =
-                session(args.scenarios, &args.target, None, baselines, args.transport, args.output)?;
-            session.restart_hook = args.restart_hook;
+            let session = measuring(args.measure)?;
             commands::record(&RecordRequest { session, times: args.repeat, reason: args.reason })
         }
         Command::Baseline { command: BaselineCommand::Refresh(args) } => {
-            let baselines = Some(args.baselines);
-            let mut session =
-                session(args.scenarios, &args.target, None, baselines, args.transport, args.output)?;
-            session.restart_hook = args.restart_hook;
+            let session = measuring(args.measure)?;
             commands::refresh(&RefreshRequest {
                 session,
                 times: args.repeat,
@@ -100,6 +94,12 @@ pub fn dispatch(args: Args) -> Result<u8> {
             commands::demo(DemoRequest { options, until_stdin_closes: args.until_stdin_closes })
         }
     }
+}
+
+fn measuring(args: MeasureArgs) -> Result<Session> {
+    let MeasureArgs { scenarios, target, baselines, transport, output, restart_hook } = args;
+    let session = session(scenarios, &target, None, Some(baselines), transport, output)?;
+    Ok(Session { restart_hook, ..session })
 }
 
 fn set(args: SetArgs, features: Vec<String>) -> SetRequest {

@@ -141,3 +141,18 @@ fn too_few_requests_hold_and_the_missing_ones_are_named() {
         .expect(2)
         .says("75 of 200 requests; use `for: 20s`");
 }
+
+/// The hook runs between the runs, and tells instances apart where the identity header is a host's.
+#[test]
+fn baselines_of_restarted_instances() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let demo = Demo::start(&[]);
+    let mut record = loadgate(folder);
+    record.args(["baseline", "record", &fixture("short/churn-prediction.yaml"), "--target", &demo.url]);
+    record.args(["--repeat", "2", "--quiet", "--restart-hook", "echo again >> hook.log"]);
+    let ran = run(&mut record).expect(0);
+    assert!(!ran.out.contains("runs of one instance count as one"), "{}", ran.out);
+    assert_eq!(std::fs::read_to_string(folder.join("hook.log")).unwrap(), "again\n");
+    run(loadgate(folder).args(["baseline", "verify"])).expect(0).says("2 runs, 2 instances");
+}
