@@ -5,7 +5,7 @@ use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Padding, Style};
 
 use super::paint::Paint;
-use crate::metrics::{EndpointPlan, RunRecord};
+use crate::metrics::{EndpointPlan, Repeat, RunRecord};
 use crate::units::{Metric, format_ms};
 use crate::verdict::{Action, Comparison, EndpointSummary, Finding, Outcome, Settled, Severity, Verdict};
 
@@ -150,6 +150,9 @@ fn power(verdict: &Verdict, record: &RunRecord) -> Option<String> {
         "smallest change that is proven 19 times in 20, at the noisiest endpoint: {}",
         told.join(", ")
     );
+    if record.plan.restarts && record.plan.repeat == Repeat::Auto && record.runs.len() < 5 {
+        text.push_str(" · further looks, which are taken only where they are needed, prove smaller ones");
+    }
     let passable = worst(Metric::P95, |c| c.passable).filter(|_| !record.plan.restarts);
     if let Some((least, _)) = passable {
         let _ = write!(
