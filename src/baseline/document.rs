@@ -29,6 +29,9 @@ pub struct BaselineDocument {
     pub build: Option<String>,
     pub host: Environment,
     pub accepted_by: String,
+    /// UTC, RFC 3339; the same for all that were accepted together.
+    #[serde(default)]
+    pub accepted_at: Option<String>,
     pub reason: String,
     pub loadgate_version: String,
     pub endpoints: BTreeMap<String, EndpointBaseline>,
@@ -59,6 +62,7 @@ impl EndpointBaseline {
             run_id: document.run_id.clone(),
             instance_id: document.instance.clone(),
             build_id: document.build.clone(),
+            accepted_at: document.accepted_at.clone(),
             recorded: document.recorded.clone(),
             host: document.host.host_class(),
             requests: self.requests,
@@ -131,6 +135,7 @@ pub fn documents_of(
             build: look.build_id.clone(),
             host: record.environment.clone(),
             accepted_by: accepted_by.to_owned(),
+            accepted_at: None,
             reason: reason.to_owned(),
             loadgate_version: record.loadgate_version.clone(),
             endpoints,

@@ -209,8 +209,8 @@ impl Library {
     /// With the path, if it cannot be written.
     pub fn store(&self, document: &BaselineDocument) -> Result<PathBuf> {
         let stamp: String = document.recorded.chars().take(19).filter(char::is_ascii_alphanumeric).collect();
-        let id: String =
-            document.instance.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+        let name = document.instance.split(' ').next().unwrap_or_default();
+        let id: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
         let path = self.folder.join(file_name(&document.feature)).join(format!("{stamp}Z-{id}.json"));
         write_atomic(&path, &document.to_bytes(&path)?)?;
         Ok(path)

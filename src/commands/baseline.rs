@@ -49,10 +49,10 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
     }
     let by = accepted_by();
     let looks = records.iter().flat_map(|record| record.runs.iter().map(move |look| (record, look)));
-    let documents: Vec<_> =
+    let mut documents: Vec<_> =
         looks.flat_map(|(record, look)| documents_of(record, look, &by, &request.reason)).collect();
     let acceptance = Acceptance { accepted_by: &by, reason: &request.reason, worse: &[] };
-    store(&library, &documents, &acceptance, request.times)?;
+    store(&library, &mut documents, &acceptance, request.times)?;
     Ok(0)
 }
 
@@ -104,12 +104,14 @@ pub fn accepted_by() -> String {
 
 pub fn store(
     library: &Library,
-    documents: &[BaselineDocument],
+    documents: &mut [BaselineDocument],
     acceptance: &Acceptance<'_>,
     runs: u32,
 ) -> Result<()> {
+    let now = Timestamp::now().to_string();
     let mut stored = Vec::new();
-    for document in documents {
+    for document in documents.iter_mut() {
+        document.accepted_at = Some(now.clone());
         match library.store(document) {
             Ok(path) => stored.push(path),
             Err(error) => {

@@ -12,7 +12,9 @@ use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, Repeat, RunRecord, Scenari
 use crate::report::{render_refresh, render_verdict};
 use crate::scenario::matches;
 use crate::units::{Metric, counted};
-use crate::verdict::{Allow, FindingKind, Reference, ReferenceRun, Settled, Severity, Verdict, judge};
+use crate::verdict::{
+    Allow, FindingKind, Reference, ReferenceRun, Settled, Severity, Verdict, judge, reference_level,
+};
 
 pub struct RefreshRequest {
     pub session: Session,
@@ -90,7 +92,7 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
     }
     let by = accepted_by();
     let reason = request.accept.as_ref().unwrap_or(&request.reason);
-    let documents: Vec<BaselineDocument> = records
+    let mut documents: Vec<BaselineDocument> = records
         .iter()
         .flat_map(|record| record.runs.iter().flat_map(|look| documents_of(record, look, &by, reason)))
         .filter_map(|document| without(document, &left_out))
@@ -100,7 +102,7 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
         return Ok(3);
     }
     let acceptance = Acceptance { accepted_by: &by, reason, worse: &worse };
-    store(&library, &documents, &acceptance, runs)?;
+    store(&library, &mut documents, &acceptance, runs)?;
     in_use(&library, &documents)?;
     Ok(0)
 }
@@ -126,7 +128,14 @@ fn in_use(library: &Library, documents: &[BaselineDocument]) -> Result<()> {
     let new = |run: &&ReferenceRun| documents.iter().any(|d| d.run_id == run.run_id);
     let of_these: BTreeSet<String> =
         reference.runs.iter().filter(new).map(ReferenceRun::instance_key).collect();
-    if of_these.len() < instances.len() {
+    let level = reference_level(reference, Metric::P50).map(|level| level.instances);
+    if of_these.len() < instances.len() && level == Some(of_these.len()) {
+        print(&format!(
+            "note: verdicts compare with the level of these {}, and take the noise from the newest {}\n",
+            counted(of_these.len(), "instance"),
+            instances.len()
+        ))?;
+    } else if of_these.len() < instances.len() {
         print(&format!(
             "note: of the newest {} that a verdict compares with, {} of these runs\n",
             counted(instances.len(), "instance"),

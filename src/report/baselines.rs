@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::table::grid;
 use crate::baseline::{AnchorDocument, Stored};
 use crate::metrics::RunRecord;
-use crate::units::{Metric, Rules, format_ms};
+use crate::units::{Metric, Rules, format_ms, visible_change};
 use crate::verdict::{Comparison, Finding, FindingKind, Outlook, Reference, Settled, Severity, Verdict};
 
 /// What is stored of a feature and what it is good for.
@@ -98,7 +98,7 @@ fn outlook_row(outlook: &Outlook, shown: &Shown<'_>) -> Vec<String> {
         }),
         best.map_or("–".into(), |best| format_ms(best.ms)),
         format!("+{}", percent(outlook.delta)),
-        outlook.detectable.map_or("–".into(), |least| format!("from +{}", percent(least))),
+        outlook.detectable.map_or("–".into(), |least| format!("from {}", visible_change(least, 0))),
         format!("Δ ≥ {}", percent(outlook.passable)),
     ]
 }

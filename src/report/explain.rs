@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use crate::metrics::{Repeat, RunRecord};
-use crate::units::{Metric, counted, format_ms};
+use crate::units::{Metric, counted, format_ms, visible_change};
 use crate::verdict::{Comparison, Finding, FindingKind, Settled, Severity, Verdict};
 
 /// For each finding and each comparison: what was compared, the interval, the noise, why it is or is not a regression,
@@ -91,10 +91,10 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
         Settled::Open => "not shown safe, not shown bad",
     };
     let _ = writeln!(out, "{} {}: {words}", c.endpoint, c.metric);
-    let build = c.reference_build.as_ref().map_or(String::new(), |build| format!(" of build {build}"));
+    let of = c.reference_of.as_ref().map_or(String::new(), |group| format!(" of {group}"));
     let _ = writeln!(
         out,
-        "  Compared:  {} ({}) with {} ({}{build}): {}",
+        "  Compared:  {} ({}) with {} ({}{of}): {}",
         level(c.observed),
         counted(c.candidate_instances, "instance"),
         level(c.reference),
@@ -142,7 +142,8 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
         let passable = c.passable.map_or(String::new(), |p| {
             format!("; a same-build run passes 19 times in 20 where {} is allowed", size(p))
         });
-        let _ = writeln!(out, "  Power:     {} would be proven 19 times in 20{passable}", change(least));
+        let least = if rate { change(least) } else { visible_change(least, 1) };
+        let _ = writeln!(out, "  Power:     {least} would be proven 19 times in 20{passable}");
     }
     out.push('\n');
 }

@@ -6,7 +6,7 @@ use tabled::settings::{Alignment, Modify, Padding, Style};
 
 use super::paint::Paint;
 use crate::metrics::{EndpointPlan, Repeat, RunRecord};
-use crate::units::{Metric, format_ms};
+use crate::units::{Metric, counted, format_ms, visible_change};
 use crate::verdict::{Action, Comparison, EndpointSummary, Finding, Outcome, Settled, Severity, Verdict};
 
 /// Rows below a header, numbers to the right of the first column (the only door to `tabled`).
@@ -137,10 +137,11 @@ fn power(verdict: &Verdict, record: &RunRecord) -> Option<String> {
         .into_iter()
         .filter_map(|metric| {
             let (least, endpoint) = worst(metric, |c| c.detectable)?;
-            let least = least * 100.0;
-            let unit = if metric == Metric::ErrorRate { " points" } else { "%" };
-            let digits = if metric == Metric::ErrorRate { 2 } else { 1 };
-            Some(format!("{metric} +{least:.digits$}{unit} ({endpoint})"))
+            let least = match metric {
+                Metric::ErrorRate => format!("+{:.2} points", least * 100.0),
+                Metric::Quantile(_) => visible_change(least, 1),
+            };
+            Some(format!("{metric} {least} ({endpoint})"))
         })
         .collect();
     if told.is_empty() {
@@ -181,7 +182,7 @@ fn provenance(verdict: &Verdict, record: &RunRecord) -> String {
         }
     }
     if let Some(compared) = verdict.comparisons.iter().find(|c| c.metric != Metric::ErrorRate) {
-        parts.push(format!("baseline of {} instances", compared.baseline_instances));
+        parts.push(format!("baseline of {}", counted(compared.baseline_instances, "instance")));
     }
     if let Some(lag) = verdict.generator.send_lag_p99_us {
         parts.push(format!("sent at most {} late (p99)", format_ms(lag / 1e3)));

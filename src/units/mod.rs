@@ -17,6 +17,12 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A relative change that something can see, as a percentage: beyond a doubling its size says no more.
+#[must_use]
+pub fn visible_change(least: f64, digits: usize) -> String {
+    if least > 1.0 { "more than +100%".to_owned() } else { format!("+{:.digits$}%", least * 100.0) }
+}
+
 /// RFC 3986: everything but unreserved characters is encoded.
 #[must_use]
 pub fn percent_encoded(text: &str) -> String {

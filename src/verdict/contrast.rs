@@ -110,9 +110,9 @@ impl<'a> Table<'a> {
             mean(&means)
         };
         let difference = |value: &dyn Fn(&str, Side) -> f64| {
-            let build = |id: &str| find(&series.baseline, id).build.as_deref();
+            let group = |id: &str| find(&series.baseline, id).group.as_deref();
             let baseline: Vec<_> =
-                self.baseline.iter().map(|(id, _)| (build(id), value(id, |one| &one.baseline))).collect();
+                self.baseline.iter().map(|(id, _)| (group(id), value(id, |one| &one.baseline))).collect();
             let candidate: Vec<f64> =
                 self.candidate.iter().map(|(id, _)| value(id, |one| &one.candidate)).collect();
             Difference::between(&baseline, &candidate)

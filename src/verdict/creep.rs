@@ -22,15 +22,19 @@ pub fn judge(series: &Series, compared: &Compared, reference: &Reference) -> Opt
     }
     let (metric, endpoint) = (series.rule.metric, &series.endpoint);
     let day: String = anchor.recorded.chars().take(10).collect();
+    // What was accepted so far may be the best level itself; then this is one step, and not a small one.
+    let crept = compared.comparison.reference.ln() - best >= compared.ignore_ln;
+    let (words, how) =
+        if crept { ("Crept up", ", in steps that each were allowed") } else { ("Not at its best", "") };
     let text = format!(
-        "Crept up: {metric} of {endpoint} is {}, {:+.1}% over the best accepted level ({} of {day}), in steps that each were allowed.",
+        "{words}: {metric} of {endpoint} is {}, {:+.1}% over the best accepted level ({} of {day}){how}.",
         format_ms(observed.exp()),
         theta.exp_m1() * 100.0,
         format_ms(best.exp()),
     );
     let mut finding = Finding::new(FindingKind::Creep, Severity::Warn, Some(endpoint), text)
         .measured(metric, observed.exp(), best.exp())
-        .remedy("find the steps, or accept the level: `loadgate baseline refresh --accept \"reason\"`");
+        .remedy("find what it costs, or accept the level: `loadgate baseline refresh --accept \"reason\"`");
     finding.change = Some(theta.exp_m1());
     Some(finding)
 }

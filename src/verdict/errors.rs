@@ -70,7 +70,7 @@ pub fn compare(series: &ErrorSeries, phi: f64, levels: Levels) -> Comparison {
         passable: None,
         baseline_instances: series.baseline.len(),
         candidate_instances: series.candidate_instances,
-        reference_build: None,
+        reference_of: None,
         left_out: Vec::new(),
         settled: if upper < series.rule.delta.share { Settled::Within } else { Settled::Open },
     }

@@ -211,9 +211,9 @@ pub struct Comparison {
     pub passable: Option<f64>,
     pub baseline_instances: usize,
     pub candidate_instances: usize,
-    /// The build that the reference is of, where the set holds several.
+    /// What the reference is of, where the set holds several builds: `build B`, or `the runs accepted AT`.
     #[serde(default)]
-    pub reference_build: Option<String>,
+    pub reference_of: Option<String>,
     /// Baseline instances that were unlike all others.
     #[serde(default)]
     pub left_out: Vec<String>,

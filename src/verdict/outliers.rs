@@ -37,7 +37,7 @@ fn without(ys: &[f64], at: usize) -> Vec<f64> {
 }
 
 fn farthest(series: &Series, common: f64) -> Option<usize> {
-    let builds = series.baseline.iter().map(|i| &i.build).collect::<std::collections::BTreeSet<_>>().len();
+    let builds = series.baseline.iter().map(|i| &i.group).collect::<std::collections::BTreeSet<_>>().len();
     // Another build may well be at another level; that is for the comparison to see.
     if series.baseline.len() < LEAST_INSTANCES || builds > 1 {
         return None;

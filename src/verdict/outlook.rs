@@ -49,7 +49,7 @@ fn as_series(
     // A candidate exactly at the level adds nothing to the noise.
     let level = mean(&baseline.iter().map(|i| i.y).collect::<Vec<_>>());
     let w2 = mean(&baseline.iter().map(|i| i.w2).collect::<Vec<_>>());
-    let candidate = Instance { id: "candidate".into(), build: None, runs: Vec::new(), y: level, w2 };
+    let candidate = Instance { id: "candidate".into(), group: None, runs: Vec::new(), y: level, w2 };
     Series {
         endpoint: reference.endpoint.clone(),
         feature: feature.to_owned(),

@@ -20,6 +20,8 @@ pub struct ReferenceRun {
     pub run_id: String,
     pub instance_id: String,
     pub build_id: Option<String>,
+    /// When it was accepted, the same for all that were accepted together: UTC, RFC 3339.
+    pub accepted_at: Option<String>,
     /// UTC, RFC 3339; empty where it is not known.
     pub recorded: String,
     /// The machine that sent the load: cores and CPU model.
@@ -36,6 +38,14 @@ impl ReferenceRun {
     #[must_use]
     pub fn instance_key(&self) -> String {
         instance_key(&self.instance_id, self.build_id.as_deref())
+    }
+
+    /// What counts as one build. Where the target does not name its build, runs that were accepted together are one:
+    /// what is accepted later may be of another level.
+    #[must_use]
+    pub fn group(&self) -> Option<String> {
+        let build = self.build_id.as_ref().map(|build| format!("build {build}"));
+        build.or_else(|| self.accepted_at.as_ref().map(|at| format!("the runs accepted {at}")))
     }
 }
 

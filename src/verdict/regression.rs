@@ -259,7 +259,7 @@ fn quantile_series(
         let estimate = evidence.at(number, i, metric)?;
         Some(Instance {
             id: instance_key(&look.instance_id, look.build_id.as_deref()),
-            build: look.build_id.clone(),
+            group: look.build_id.clone(),
             runs: vec![number.to_string()],
             y: estimate.y,
             w2: estimate.w2,
@@ -282,7 +282,7 @@ pub fn baseline_instances(reference: &Reference, metric: Metric, q: f64) -> Vec<
     Instance::averaged(reference.runs.iter().filter(enough).filter_map(|run| {
         Some(Instance {
             id: run.instance_key(),
-            build: run.build_id.clone(),
+            group: run.group(),
             runs: vec![run.run_id.clone()],
             y: ln_quantile(&run.response, q)?,
             w2: run.w2.get(&key).copied().unwrap_or(0.0),

@@ -71,7 +71,8 @@ const APART: f64 = 4.0;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     pub id: String,
-    pub build: Option<String>,
+    /// What is taken for one build, in words; see [`ReferenceRun::group`](super::ReferenceRun::group).
+    pub group: Option<String>,
     /// The runs that measured it, in order; endpoints with equal runs were measured together.
     pub runs: Vec<String>,
     /// ln `Q_p`.
@@ -124,7 +125,7 @@ impl Series {
     }
 
     pub fn difference(&self) -> Difference {
-        let baseline: Vec<_> = self.baseline.iter().map(|i| (i.build.as_deref(), i.y)).collect();
+        let baseline: Vec<_> = self.baseline.iter().map(|i| (i.group.as_deref(), i.y)).collect();
         let candidate: Vec<f64> = self.candidate.iter().map(|i| i.y).collect();
         Difference::between(&baseline, &candidate)
     }
@@ -143,7 +144,7 @@ pub struct Difference {
     /// Its degrees of freedom.
     pub nu: f64,
     /// The build that the reference is of, where it is not of all.
-    pub build: Option<String>,
+    pub group: Option<String>,
 }
 
 impl Difference {
@@ -176,7 +177,7 @@ impl Difference {
             candidate: candidate.len(),
             s2: (nu > 0).then(|| (deviations + squared_deviations(candidate)) / nu as f64),
             nu: nu as f64,
-            build: newest.filter(|_| by_build).and_then(|(build, _)| build.map(str::to_owned)),
+            group: newest.filter(|_| by_build).and_then(|(build, _)| build.map(str::to_owned)),
         }
     }
 
@@ -269,7 +270,7 @@ fn compare_one(series: &Series, difference: &Difference, variances: &[f64], leve
         passable: None,
         baseline_instances: difference.baseline,
         candidate_instances: difference.candidate,
-        reference_build: difference.build.clone(),
+        reference_of: difference.group.clone(),
         left_out: series.left_out.clone(),
         settled: if levels.judges && upper < delta_ln { Settled::Within } else { Settled::Open },
     };
@@ -283,7 +284,7 @@ pub mod tests {
     pub fn instances(ms: &[f64]) -> Vec<Instance> {
         let of = |(k, ms): (usize, &f64)| Instance {
             id: format!("i{k}"),
-            build: None,
+            group: None,
             runs: vec![format!("r{k}")],
             y: ms.ln(),
             w2: 0.0001,
@@ -357,11 +358,11 @@ pub mod tests {
         let one = of(&[("a", 200.0), ("a", 201.0), ("a", 199.0), ("a", 200.0), ("a", 201.0)]);
         let two = of(&[("a", 188.0), ("a", 189.0), ("a", 187.0), ("b", 200.0), ("b", 201.0)]);
         assert!((two.s2.unwrap() / one.s2.unwrap()) < 1.5, "{two:?}");
-        assert_eq!((two.baseline, two.nu, two.build.as_deref()), (2, 3.0, Some("b")));
+        assert_eq!((two.baseline, two.nu, two.group.as_deref()), (2, 3.0, Some("b")));
         assert!((two.reference - 200.5f64.ln()).abs() < 1e-4, "the newest build is the reference: {two:?}");
         // Builds of one instance each say nothing about noise but together.
         let singles = of(&[("a", 200.0), ("b", 205.0), ("c", 195.0)]);
-        assert_eq!((singles.baseline, singles.nu, singles.build), (3, 2.0, None));
+        assert_eq!((singles.baseline, singles.nu, singles.group), (3, 2.0, None));
         // The newest alone is no level to judge by.
         assert_eq!(of(&[("a", 200.0), ("a", 201.0), ("a", 202.0), ("b", 230.0)]).baseline, 4);
     }

@@ -3,7 +3,7 @@
 use super::limits::percent;
 use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
 use crate::metrics::RunRecord;
-use crate::units::{Metric, counted, format_ms};
+use crate::units::{Metric, counted, format_ms, visible_change};
 
 /// `+11.2%`, or points for an error rate.
 fn change(comparison: &Comparison, value: f64) -> String {
@@ -83,9 +83,9 @@ fn beyond_others(comparison: &Comparison) -> String {
 }
 
 fn smallest(comparison: &Comparison) -> String {
-    comparison
-        .detectable
-        .map_or(String::new(), |least| format!(", smallest detectable {:.1}%", least * 100.0))
+    comparison.detectable.map_or(String::new(), |least| {
+        format!(", smallest detectable {}", visible_change(least, 1).replace('+', ""))
+    })
 }
 
 fn carried(finding: Finding, comparison: &Comparison) -> Finding {

@@ -98,24 +98,30 @@ fn a_disturbed_baseline_instance_is_left_out_and_named() {
     assert!(of(Metric::P50).noise < 0.03);
 }
 
-/// 3 of an old build and 2 of a newer one that is 8% slower and was accepted: the newer is the reference.
+/// 3 of an old build and 2 of a newer one that is 8% slower and was accepted: the newer is the reference. Where the
+/// target does not name its build, what was accepted together is one.
 #[test]
 fn two_builds_in_one_set() {
-    let mut known = references(5);
     let newer = record(&Made { medians: [162.0, 130.0], ..GOOD }).runs.remove(0);
-    for (i, reference) in known.iter_mut().enumerate() {
-        for (k, run) in reference.runs.iter_mut().enumerate() {
-            run.build_id = Some(if k < 3 { "old" } else { "new" }.into());
-            if k >= 3 {
-                run.response = newer.endpoints[i].response.clone();
+    for named in [true, false] {
+        let mut known = references(5);
+        for (i, reference) in known.iter_mut().enumerate() {
+            for (k, run) in reference.runs.iter_mut().enumerate() {
+                let of = Some(if k < 3 { "old" } else { "new" }.to_owned());
+                *(if named { &mut run.build_id } else { &mut run.accepted_at }) = of;
+                if k >= 3 {
+                    run.response = newer.endpoints[i].response.clone();
+                }
             }
         }
-    }
-    let verdict = judge(&record(&Made { medians: [162.0, 130.0], ..GOOD }), &known, Allow::default()).verdict;
-    assert_eq!(verdict.exit_code, 0, "{}", verdict.summary);
-    for comparison in verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate) {
-        assert_eq!(comparison.reference_build.as_deref(), Some("new"));
-        assert!(comparison.change.abs() < 0.01 && comparison.noise < 0.02, "{comparison:?}");
+        let candidate = record(&Made { medians: [162.0, 130.0], ..GOOD });
+        let verdict = judge(&candidate, &known, Allow::default()).verdict;
+        assert_eq!(verdict.exit_code, 0, "{}", verdict.summary);
+        let reference = if named { "build new" } else { "the runs accepted new" };
+        for comparison in verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate) {
+            assert_eq!(comparison.reference_of.as_deref(), Some(reference));
+            assert!(comparison.change.abs() < 0.01 && comparison.noise < 0.02, "{comparison:?}");
+        }
     }
 }
 

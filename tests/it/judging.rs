@@ -167,6 +167,7 @@ pub fn references(instances: u32) -> Vec<Reference> {
                         host: String::new(),
                         instance_id: format!("baseline-{k}"),
                         build_id: None,
+                        accepted_at: None,
                         requests: 4000,
                         errors: 0,
                         w2: [(5000, 1e-5), (9500, 4e-5)].into(),
