@@ -17,6 +17,8 @@ pub enum ErrorClass {
     Status,
     /// Any other failed check.
     Check,
+    /// A response had personal data in it where none may be.
+    PersonalData,
 }
 
 impl ErrorClass {
@@ -30,6 +32,7 @@ impl ErrorClass {
             Self::Protocol => "protocol",
             Self::Status => "status",
             Self::Check => "check",
+            Self::PersonalData => "personal_data",
         }
     }
 }

@@ -1,51 +1,75 @@
 //! Values that must never leave the process in any output: collected once, scrubbed at every sink.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::units::percent_encoded;
 
 const MOST_SHOWN: usize = 400;
 
 /// The secrets of one invocation. Cloning shares them.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    values: Arc<Vec<(String, String)>>,
+    values: Arc<RwLock<Vec<(String, String)>>>,
 }
 
 impl Secrets {
     /// `values` are pairs of name and value; values shorter than four characters are not scrubbed,
     /// since they would mangle ordinary text.
     #[must_use]
-    pub fn new(mut values: Vec<(String, String)>) -> Self {
-        values.retain(|(_, value)| value.len() >= 4);
-        // Inside JSON text a value with quotes or backslashes looks different.
-        let escaped = |(name, value): &(String, String)| {
-            let text = format!("{value:?}");
-            (text[1..text.len() - 1] != *value).then(|| (name.clone(), text[1..text.len() - 1].to_owned()))
-        };
-        let more: Vec<_> = values.iter().filter_map(escaped).collect();
-        values.extend(more);
+    pub fn new(values: Vec<(String, String)>) -> Self {
+        let secrets = Self::default();
+        secrets.add(values);
+        secrets
+    }
+
+    /// A value that became known only now, such as a token that was fetched.
+    pub fn learn(&self, name: &str, value: &str) {
+        self.add(vec![(name.to_owned(), value.to_owned())]);
+    }
+
+    fn add(&self, new: Vec<(String, String)>) {
+        let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in new.into_iter().filter(|(_, value)| value.len() >= 4) {
+            // Inside JSON text a value with quotes or backslashes looks different, in a URL any with special characters.
+            let escaped = format!("{value:?}");
+            for form in [escaped[1..escaped.len() - 1].to_owned(), percent_encoded(&value), value] {
+                if values.iter().all(|(_, known)| *known != form) {
+                    values.push((name.clone(), form));
+                }
+            }
+        }
         values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-        values.dedup();
-        Self { values: Arc::new(values) }
     }
 
     /// Replaces each secret in `text` by `$NAME`.
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
-        self.values
-            .iter()
-            .fold(text.to_owned(), |text, (name, value)| text.replace(value, &format!("${name}")))
+        self.replace(text, |name| format!("${name}"))
     }
-}
 
-impl Secrets {
+    /// Replaces each secret in `text` by what `sign` makes of its name.
+    #[must_use]
+    pub fn replace(&self, text: &str, sign: impl Fn(&str) -> String) -> String {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        values
+            .iter()
+            .filter(|(_, value)| text.contains(value.as_str()))
+            .fold(text.to_owned(), |text, (name, value)| text.replace(value, &sign(name)))
+    }
+
     /// Scrubbed first, then cut to what a person reads, so that no part of a secret survives the cut.
     #[must_use]
     pub fn scrub_brief(&self, text: &str) -> String {
-        let clean = self.scrub(text);
-        match clean.char_indices().nth(MOST_SHOWN) {
-            Some((cut, _)) => format!("{}…", &clean[..cut]),
-            None => clean,
-        }
+        cut(&self.scrub(text), MOST_SHOWN)
+    }
+}
+
+/// The first `most` characters, and a sign that there were more.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -62,7 +86,8 @@ pub fn without_userinfo(url: &str) -> String {
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secrets({} values)", self.values.len())
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "Secrets({} values)", values.len())
     }
 }
 

@@ -1,5 +1,9 @@
+use super::Memory;
+use super::magic::Magic;
+use super::personal_data::Scan;
 use super::predicate::Predicate;
 use super::query::{Query, Subject};
+use super::schema::ResponseSchema;
 use crate::error_class::ErrorClass;
 use crate::units::format_ns;
 
@@ -18,6 +22,13 @@ pub enum Check {
     MaxTime {
         ns: u64,
     },
+    /// The service time must be shorter than that of this step in the same iteration.
+    FasterThan {
+        step: usize,
+        name: String,
+    },
+    JsonSchema(ResponseSchema),
+    NoPersonalData(Scan),
 }
 
 /// Accepted statuses: single ones and classes such as 2xx.
@@ -37,52 +48,6 @@ impl StatusSet {
     }
 }
 
-/// File formats that are told by their first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Magic {
-    Pdf,
-    Xlsx,
-    Csv,
-    Png,
-}
-
-impl Magic {
-    /// As scenarios name them.
-    pub const WORDS: [(&'static str, Self); 4] =
-        [("pdf", Self::Pdf), ("xlsx", Self::Xlsx), ("csv", Self::Csv), ("png", Self::Png)];
-
-    fn matches(self, body: &[u8]) -> bool {
-        match self {
-            Self::Pdf => body.starts_with(b"%PDF-"),
-            Self::Png => body.starts_with(b"\x89PNG\r\n\x1a\n"),
-            Self::Xlsx => body.starts_with(b"PK\x03\x04") && contains(body, b"xl/workbook.xml"),
-            Self::Csv => is_csv(body),
-        }
-    }
-}
-
-/// Text whose rows have equally many, at least two, fields. A comma inside quotes separates nothing.
-fn is_csv(body: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else { return false };
-    let fields = |line: &str| {
-        let mut quoted = false;
-        1 + line
-            .chars()
-            .filter(|c| {
-                quoted ^= *c == '"';
-                *c == ',' && !quoted
-            })
-            .count()
-    };
-    let mut lines = text.lines().filter(|line| !line.is_empty());
-    let Some(first) = lines.next().map(fields) else { return false };
-    !text.contains('\0') && first >= 2 && lines.take(20).all(|line| fields(line) == first)
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
-}
-
 /// A check that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -94,21 +59,30 @@ pub struct Failure {
 impl Check {
     #[must_use]
     pub fn reads_headers(&self) -> bool {
-        matches!(self, Self::Value(Query::Header(_), _) | Self::ContentType(_))
+        matches!(self, Self::ContentType(_))
+            || matches!(self, Self::Value(query, _) if query.reads_headers())
+            // Whether it is compressed.
+            || self.reads_body()
+    }
+
+    /// Whether it takes the body apart, which under load is done for as many responses as this machine can spare.
+    #[must_use]
+    pub fn is_expensive(&self) -> bool {
+        match self {
+            Self::Value(query, _) => !query.reads_headers(),
+            Self::JsonSchema(_) | Self::NoPersonalData(_) => true,
+            _ => false,
+        }
     }
 
     #[must_use]
     pub fn reads_body(&self) -> bool {
-        matches!(self, Self::Value(Query::JsonPath(_), _) | Self::Magic(_) | Self::Size { .. })
+        self.is_expensive() || matches!(self, Self::Magic(_) | Self::Size { .. })
     }
 
     /// # Errors
     /// The failure, in words.
-    pub fn judge(
-        &self,
-        subject: &Subject<'_>,
-        operand: &dyn Fn(usize) -> serde_json::Value,
-    ) -> Result<(), Failure> {
+    pub fn judge(&self, subject: &Subject<'_>, memory: &dyn Memory) -> Result<(), Failure> {
         let fail = |message: String| Err(Failure { class: ErrorClass::Check, message });
         match self {
             Self::Status(accepted) if accepted.contains(subject.status) => Ok(()),
@@ -118,7 +92,7 @@ impl Check {
             }),
             Self::Value(query, predicate) => query
                 .select(subject)
-                .and_then(|values| predicate.judge(&values, subject, operand))
+                .and_then(|values| predicate.judge(&values, subject, memory))
                 .or_else(|message| fail(format!("{query}: {message}"))),
             Self::ContentType(expected) => {
                 let got = subject
@@ -154,6 +128,26 @@ impl Check {
                 format_ns(*ns as f64),
                 format_ns(subject.service_ns as f64)
             )),
+            Self::FasterThan { step, name } => match memory.service_ns(*step) {
+                Some(other) if subject.service_ns < other => Ok(()),
+                Some(other) => fail(format!(
+                    "faster_than: expected less than the {} of `{name}`, took {}",
+                    format_ns(other as f64),
+                    format_ns(subject.service_ns as f64)
+                )),
+                None => fail(format!("faster_than: `{name}` was not sent in this iteration")),
+            },
+            Self::JsonSchema(schema) => subject
+                .json()
+                .and_then(|body| schema.judge(body))
+                .or_else(|message| fail(format!("json_schema: {message}"))),
+            Self::NoPersonalData(scan) => {
+                let body = String::from_utf8_lossy(subject.body);
+                scan.judge(&body, subject.json().ok()).map_err(|message| Failure {
+                    class: ErrorClass::PersonalData,
+                    message: format!("no_personal_data: {message}"),
+                })
+            }
         }
     }
 }
@@ -187,8 +181,20 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use serde_json::{Value, json};
 
-    use super::super::predicate::Operand;
+    use super::super::predicate::{Operand, ValueType};
     use super::*;
+
+    struct Known;
+
+    impl Memory for Known {
+        fn operand(&self, _: usize) -> Value {
+            json!(0.4)
+        }
+
+        fn service_ns(&self, step: usize) -> Option<u64> {
+            (step == 0).then_some(9_000_000)
+        }
+    }
 
     fn path(text: &str) -> Query {
         Query::JsonPath(serde_json_path::JsonPath::parse(text).unwrap())
@@ -199,7 +205,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
         headers.insert("x-cache", HeaderValue::from_static("HIT"));
-        let body = json!({"score": 0.4, "items": [1, 2, 3], "at": "2026-11-23T10:00:00Z", "name": "ann"})
+        headers.insert("set-cookie", HeaderValue::from_static("sid=abc=; Path=/; HttpOnly"));
+        let body = json!({"score": 0.4, "items": [1, 2, 3], "at": "2026-11-23T10:00:00Z", "name": "ann", "total": 6})
             .to_string();
         let now = || "2026-11-23T10:00:30Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let subject = Subject::new(200, &headers, body.as_bytes(), 5_000_000, now);
@@ -210,7 +217,41 @@ mod tests {
         let age = |age_ns| Check::Value(path("$.at"), Predicate::NewerThan { age_ns });
         let count = |min, max| Check::Value(path("$.items[*]"), Predicate::Count { min, max });
         let equals = |value: Value| Check::Value(path("$.score"), Predicate::Equals(Operand::Literal(value)));
+        let items = |predicate| Check::Value(path("$.items[*]"), predicate);
+        let sum = |total, within| items(Predicate::Sum { total, within });
+        let not = |predicate| Predicate::Not(Box::new(predicate));
+        let literal = |value: Value| Operand::Literal(value);
+        let schema = |schema: Value| Check::JsonSchema(ResponseSchema::compile(&schema).unwrap());
+        let of = |text, kind| Check::Value(path(text), Predicate::Type(kind));
+        let later = |than: &str| Check::Value(path("$.at"), Predicate::LaterThan(literal(json!(than))));
         let table = [
+            (sum(literal(json!(6)), 0.0), true),
+            (sum(Operand::Query(path("$.total")), 0.0), true),
+            (sum(literal(json!(6.5)), 0.0), false),
+            (sum(literal(json!(6.5)), 0.5), true),
+            (sum(Operand::Query(path("$.absent")), 0.0), false),
+            (items(not(Predicate::Equals(literal(json!(4))))), true),
+            (items(not(Predicate::Equals(literal(json!(3))))), false),
+            (Check::Value(path("$.absent"), not(Predicate::Equals(literal(json!(3))))), false),
+            (items(Predicate::Contains(literal(json!(2)))), true),
+            (items(Predicate::Contains(literal(json!(4)))), false),
+            (Check::Value(path("$.items"), Predicate::Contains(literal(json!(2)))), true),
+            (Check::Value(path("$.name"), Predicate::Contains(literal(json!("nn")))), true),
+            (Check::Value(Query::Body, Predicate::Contains(literal(json!("\"ann\"")))), true),
+            (Check::Value(Query::Body, regex("zebra")), false),
+            (Check::Value(Query::Cookie("sid".into()), Predicate::Equals(literal(json!("abc=")))), true),
+            (Check::Value(Query::Cookie("other".into()), Predicate::Exists(true)), false),
+            (of("$.total", ValueType::Integer), true),
+            (of("$.score", ValueType::Integer), false),
+            (of("$.at", ValueType::Date), true),
+            (of("$.name", ValueType::Date), false),
+            (later("2026-11-23T09:00:00Z"), true),
+            (later("2026-11-23T10:00:00Z"), false),
+            (schema(json!({"required": ["name"], "properties": {"score": {"maximum": 1}}})), true),
+            (schema(json!({"required": ["nmae"]})), false),
+            (Check::FasterThan { step: 0, name: "a".into() }, true),
+            (Check::FasterThan { step: 1, name: "b".into() }, false),
+            (Check::NoPersonalData(Scan::everything()), true),
             (Check::Status(StatusSet::success()), true),
             (Check::Status(StatusSet(vec![201..=201])), false),
             (between(0.0, 1.0), true),
@@ -235,23 +276,7 @@ mod tests {
             (Check::MaxTime { ns: 4_999_999 }, false),
         ];
         for (check, holds) in table {
-            assert_eq!(check.judge(&subject, &|_| json!(0.4)).is_ok(), holds, "{check:?}");
-        }
-    }
-
-    #[test]
-    fn magic_tells_real_files_from_lookalikes() {
-        for (magic, body, holds) in [
-            (Magic::Pdf, &b"%PDF-1.7\n"[..], true),
-            (Magic::Pdf, b"<html>", false),
-            (Magic::Csv, b"a,b\n1,2\n", true),
-            (Magic::Csv, b"a,b\n\"x,y\",2\n", true),
-            (Magic::Csv, b"a,b\n1\n", false),
-            (Magic::Csv, b"{\"a\":1}", false),
-            (Magic::Xlsx, b"PK\x03\x04 word/document.xml", false),
-            (Magic::Png, b"\x89PNG\r\n\x1a\n....", true),
-        ] {
-            assert_eq!(magic.matches(body), holds, "{magic:?} {body:?}");
+            assert_eq!(check.judge(&subject, &Known).is_ok(), holds, "{check:?}");
         }
     }
 }

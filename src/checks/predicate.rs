@@ -1,19 +1,26 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::query::Subject;
+use super::Memory;
+use super::query::{Query, Subject};
 
 /// What a value is compared with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Operand {
     Literal(Value),
     /// Known only at run time: an index into the step's operands.
     Deferred(usize),
+    /// Found in the same response.
+    Query(Query),
 }
 
 #[derive(Clone, Debug)]
 pub enum Predicate {
     Equals(Operand),
+    /// For each value, and for at least one, the inner one does not hold.
+    Not(Box<Predicate>),
+    /// One of the values is this, is a list that has it, or is text with it inside.
+    Contains(Operand),
     /// Both ends belong to it.
     Between(f64, f64),
     Count {
@@ -26,19 +33,93 @@ pub enum Predicate {
     NewerThan {
         age_ns: u64,
     },
+    /// The value is an RFC 3339 timestamp later than this one.
+    LaterThan(Operand),
+    Type(ValueType),
+    /// The values are numbers that add up to this, give or take `within`.
+    Sum {
+        total: Operand,
+        within: f64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    String,
+    Number,
+    Integer,
+    Boolean,
+    Array,
+    Object,
+    Null,
+    /// RFC 3339.
+    Date,
+    Uuid,
+}
+
+impl ValueType {
+    /// As scenarios name them.
+    pub const WORDS: [(&'static str, Self); 9] = [
+        ("string", Self::String),
+        ("number", Self::Number),
+        ("integer", Self::Integer),
+        ("boolean", Self::Boolean),
+        ("array", Self::Array),
+        ("object", Self::Object),
+        ("null", Self::Null),
+        ("date", Self::Date),
+        ("uuid", Self::Uuid),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    fn holds(self, value: &Value) -> bool {
+        match self {
+            Self::String => value.is_string(),
+            Self::Number => value.is_number(),
+            // 3.0 is the integer 3 in JSON Schema too.
+            Self::Integer => value.as_f64().is_some_and(|n| n.fract() == 0.0),
+            Self::Boolean => value.is_boolean(),
+            Self::Array => value.is_array(),
+            Self::Object => value.is_object(),
+            Self::Null => value.is_null(),
+            Self::Date => timestamp(value).is_some(),
+            Self::Uuid => value.as_str().is_some_and(is_uuid),
+        }
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, byte)| match i {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+impl Operand {
+    /// # Errors
+    /// If it is to be found in the response and is not there once.
+    fn value(&self, subject: &Subject<'_>, memory: &dyn Memory) -> Result<Value, String> {
+        match self {
+            Self::Literal(value) => Ok(value.clone()),
+            Self::Deferred(index) => Ok(memory.operand(*index)),
+            Self::Query(query) => match query.select(subject)?.as_slice() {
+                [value] => Ok(value.clone()),
+                found => Err(format!("{query}, to compare with, selects {} values", found.len())),
+            },
+        }
+    }
 }
 
 impl Predicate {
-    /// Judges the selected `values`. Between, matches and `newer_than` must hold for each, and for at least one.
+    /// Judges the selected `values`. What is said of a single value must hold for each, and for at least one.
     ///
     /// # Errors
     /// What was expected and what came, as one clause.
-    pub fn judge(
-        &self,
-        values: &[Value],
-        subject: &Subject<'_>,
-        operand: &dyn Fn(usize) -> Value,
-    ) -> Result<(), String> {
+    pub fn judge(&self, values: &[Value], subject: &Subject<'_>, memory: &dyn Memory) -> Result<(), String> {
         match self {
             Self::Exists(expected) => match (expected, values.is_empty()) {
                 (true, true) => Err("expected a value, found none".into()),
@@ -53,16 +134,31 @@ impl Predicate {
                 Ok(())
             }
             Self::Equals(expected) => {
-                let expected = match expected {
-                    Operand::Literal(value) => value.clone(),
-                    Operand::Deferred(index) => operand(*index),
-                };
+                let expected = expected.value(subject, memory)?;
                 let [value] = values else { return Err(one_expected(&expected, values.len())) };
                 if same(value, &expected) {
                     Ok(())
                 } else {
                     Err(format!("expected {}, found {}", brief(&expected), brief(value)))
                 }
+            }
+            Self::Not(inner) => {
+                each(values, |value| match inner.judge(std::slice::from_ref(value), subject, memory) {
+                    Ok(()) => Err(format!("expected anything but what was found: {}", brief(value))),
+                    Err(_) => Ok(()),
+                })
+            }
+            Self::Contains(expected) => {
+                let expected = expected.value(subject, memory)?;
+                if values.iter().any(|value| has(value, &expected)) {
+                    return Ok(());
+                }
+                let found = match values {
+                    [] => "no value".into(),
+                    [value] => brief(value),
+                    [value, rest @ ..] => format!("{} and {} more", brief(value), rest.len()),
+                };
+                Err(format!("expected {} in it, found {found}", brief(&expected)))
             }
             Self::Between(low, high) => each(values, |value| match number(value) {
                 Some(n) if (*low..=*high).contains(&n) => Ok(()),
@@ -80,7 +176,54 @@ impl Predicate {
                 let now_unix_ms = (subject.now_unix_ms)();
                 each(values, |value| newer_than(value, *age_ns, now_unix_ms))
             }
+            Self::LaterThan(than) => {
+                let than = than.value(subject, memory)?;
+                let least = timestamp(&than)
+                    .ok_or_else(|| format!("cannot compare with {}: not an RFC 3339 date", brief(&than)))?;
+                each(values, |value| match timestamp(value) {
+                    Some(found) if found > least => Ok(()),
+                    _ => Err(format!("expected a timestamp after {least}, found {}", brief(value))),
+                })
+            }
+            Self::Type(kind) => each(values, |value| {
+                if kind.holds(value) {
+                    return Ok(());
+                }
+                Err(format!("expected {} {}, found {}", article(kind.name()), kind.name(), brief(value)))
+            }),
+            Self::Sum { total, within } => {
+                let expected = total.value(subject, memory)?;
+                let wanted = number(&expected)
+                    .ok_or_else(|| format!("cannot compare a sum with {}: not a number", brief(&expected)))?;
+                let mut sum = 0.0;
+                for value in values {
+                    sum += number(value)
+                        .ok_or_else(|| format!("expected numbers to add up, found {}", brief(value)))?;
+                }
+                if values.is_empty() {
+                    return Err("expected numbers to add up, found none".into());
+                }
+                // Fractions such as 0.1 + 0.2 must not fail for what floating point makes of them.
+                if (sum - wanted).abs() <= within.max(1e-9 * wanted.abs().max(1.0)) {
+                    Ok(())
+                } else {
+                    let count = values.len();
+                    Err(format!("expected a sum of {wanted}, found {sum} ({count} values)"))
+                }
+            }
         }
+    }
+}
+
+fn article(name: &str) -> &'static str {
+    if name.starts_with(['a', 'i', 'o']) { "an" } else { "a" }
+}
+
+fn has(value: &Value, expected: &Value) -> bool {
+    match (value, expected) {
+        (Value::Array(items), _) if items.iter().any(|item| same(item, expected)) => true,
+        (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
+        _ => same(value, expected),
     }
 }
 
@@ -91,12 +234,15 @@ fn each(values: &[Value], judge: impl Fn(&Value) -> Result<(), String>) -> Resul
     values.iter().try_for_each(judge)
 }
 
+fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
 fn newer_than(value: &Value, age_ns: u64, now_unix_ms: i64) -> Result<(), String> {
     let allowed = crate::units::format_ns(age_ns as f64);
-    let unreadable =
-        || format!("expected an RFC 3339 timestamp at most {allowed} old, found {}", brief(value));
-    let timestamp: jiff::Timestamp =
-        value.as_str().ok_or_else(unreadable)?.parse().map_err(|_| unreadable())?;
+    let timestamp = timestamp(value).ok_or_else(|| {
+        format!("expected an RFC 3339 timestamp at most {allowed} old, found {}", brief(value))
+    })?;
     let old_by_ms = now_unix_ms - timestamp.as_millisecond();
     if old_by_ms as f64 * 1e6 > age_ns as f64 {
         return Err(format!(
@@ -134,7 +280,7 @@ fn same(a: &Value, b: &Value) -> bool {
 
 /// Headers carry numbers as text.
 fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
+    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n| n.is_finite())
 }
 
 /// Short enough to keep; cut further only after secrets are taken out.

@@ -19,6 +19,7 @@ impl HeaderSource for HeaderMap {
 pub struct Subject<'a> {
     pub status: u16,
     pub headers: &'a dyn HeaderSource,
+    /// Decoded, if it was compressed.
     pub body: &'a [u8],
     /// From sending to the last byte.
     pub service_ns: u64,
@@ -51,30 +52,58 @@ impl<'a> Subject<'a> {
             .as_ref()
             .map_err(Clone::clone)
     }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    /// Says where it stops being UTF-8.
+    pub fn text(&self) -> Result<&'a str, String> {
+        std::str::from_utf8(self.body)
+            .map_err(|e| format!("the body is not UTF-8 text from byte {} on", e.valid_up_to()))
+    }
 }
 
 /// Selects values from a response.
 #[derive(Clone, Debug)]
 pub enum Query {
     Header(http::HeaderName),
+    /// The value that this response sets.
+    Cookie(String),
     JsonPath(JsonPath),
+    /// All of it, as text.
+    Body,
 }
 
 impl Query {
+    #[must_use]
+    pub fn reads_headers(&self) -> bool {
+        matches!(self, Self::Header(_) | Self::Cookie(_))
+    }
+
     /// All values selected, in order.
     ///
     /// # Errors
     /// Where the response cannot be searched, such as a body that is not JSON.
     pub fn select(&self, subject: &Subject<'_>) -> Result<Vec<Value>, String> {
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         match self {
             Self::Header(name) => Ok(subject
                 .headers
                 .map()
                 .get_all(name)
                 .iter()
-                .map(|value| Value::String(String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .map(|value| Value::String(text(value)))
                 .collect()),
+            Self::Cookie(name) => {
+                let set = subject.headers.map().get_all(http::header::SET_COOKIE).iter().map(text);
+                let own = set.filter_map(|cookie| {
+                    let (found, value) = cookie.split(';').next()?.split_once('=')?;
+                    (found.trim() == name).then(|| Value::String(value.trim().trim_matches('"').to_owned()))
+                });
+                Ok(own.collect())
+            }
             Self::JsonPath(path) => Ok(path.query(subject.json()?).all().into_iter().cloned().collect()),
+            Self::Body => Ok(vec![Value::String(subject.text()?.to_owned())]),
         }
     }
 }
@@ -83,7 +112,9 @@ impl std::fmt::Display for Query {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Header(name) => write!(f, "header {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
             Self::JsonPath(path) => write!(f, "{path}"),
+            Self::Body => f.write_str("body"),
         }
     }
 }

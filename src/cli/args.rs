@@ -91,6 +91,12 @@ pub struct TransportArgs {
     /// Trust the certificates in this file (PEM) too
     #[arg(long, value_name = "FILE", env = "LOADGATE_CACERT")]
     pub cacert: Option<PathBuf>,
+    /// Show the target this client certificate (PEM; the key may stand in the same file)
+    #[arg(long, value_name = "FILE", env = "LOADGATE_CERT")]
+    pub cert: Option<PathBuf>,
+    /// Private key of --cert (PEM)
+    #[arg(long, value_name = "FILE", env = "LOADGATE_KEY")]
+    pub key: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]

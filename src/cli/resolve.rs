@@ -140,6 +140,7 @@ fn session(
             insecure: transport.insecure,
             http2: transport.http2,
             ca_file: transport.cacert,
+            client_identity: client_identity(transport.cert, transport.key)?,
         },
         shard: None,
         rate: total_rate.as_deref().map(rate).transpose()?,
@@ -155,6 +156,18 @@ fn session(
         session.allow = allow(&args.allow);
     }
     Ok(session)
+}
+
+/// A file may hold both the certificate and its key.
+fn client_identity(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>> {
+    match (cert, key) {
+        (None, None) => Ok(None),
+        (Some(cert), key) => Ok(Some((cert.clone(), key.unwrap_or(cert)))),
+        (None, Some(_)) => Err(Error::usage_hint(
+            "--key is given without --cert",
+            "--cert FILE names the client's certificate",
+        )),
+    }
 }
 
 fn quick(args: QuickArgs) -> Result<QuickRequest> {

@@ -255,7 +255,7 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
                 transport,
                 rate: request.rate,
             };
-            let (scenarios, _) = load(&request.scenarios, &options)?;
+            let scenarios = load(&request.scenarios, &options)?.scenarios;
             known.push(scenario_records(&scenarios, Slice::WHOLE));
         }
         for (at, scenario) in known[0].iter().enumerate() {

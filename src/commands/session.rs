@@ -77,7 +77,13 @@ impl Session {
             transport: self.transport_name(),
             rate: self.rate,
         };
-        load(&self.paths, &options)
+        let loaded = load(&self.paths, &options)?;
+        if !self.quiet {
+            for warning in &loaded.warnings {
+                eprintln!("{}\n", warning.render());
+            }
+        }
+        Ok((loaded.scenarios, loaded.secrets))
     }
 
     /// Measurements through another transport cannot be compared.

@@ -30,7 +30,7 @@ pub fn validate(request: &ValidateRequest) -> Result<u8> {
         transport: Kind::Wire.name(),
         rate: request.rate,
     };
-    let (scenarios, _) = load(&request.paths, &options)?;
+    let scenarios = load(&request.paths, &options)?.scenarios;
     let slice = request.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count });
     let plans: Vec<_> = scenario_records(&scenarios, slice).into_iter().flat_map(|s| s.endpoints).collect();
     let (text, hopeless) = render_plan(&scenarios, &plans);

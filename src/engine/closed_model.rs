@@ -21,9 +21,9 @@ pub fn start_users<T: Transport + 'static>(local: &Rc<Local<T>>, slice: Slice) {
 /// One virtual user: iteration after iteration on connections of its own, while the stages want it.
 async fn live<T: Transport>(local: Rc<Local<T>>, scenario: usize, user: u32) {
     let _watch = PanicWatch(local.clone());
-    let lane = Lane::own();
+    let (lane, session) = (Lane::own(), Rc::default());
     while let Some(iteration) = next_iteration(&local, scenario, user).await {
-        local.iterate(&lane, iteration).await;
+        local.iterate(&lane, iteration, Some(&session)).await;
         // An iteration that had nothing to wait for must not keep the core to itself.
         tokio::task::consume_budget().await;
     }

@@ -1,38 +1,33 @@
+use std::cell::RefCell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
-use serde_json::Value;
+use http::{HeaderMap, HeaderValue, Method, Uri};
 
-use crate::checks::{Check, Failure, HeaderSource, Subject};
+use super::build::{Making, build};
+use super::redirect::follow;
+use super::sampling::Sampler;
+use super::session::Session;
+use super::streaming::{self, Events};
+use super::token::Tokens;
+use super::values::{StepMemory, Values};
+use crate::checks::{Check, Failure, HeaderSource, Subject, decoded};
 use crate::error_class::ErrorClass;
-use crate::scenario::{Action, BodyTemplate, Context, RequestTemplate, Row, Scenario, Step};
-use crate::secrets::without_userinfo;
-use crate::transport::{Exchange, ExchangeError, Headers, Lane, Phases, Request, Transport, Wants};
-
-/// The values that one iteration works with.
-pub struct Values<'a> {
-    rows: Vec<&'a [Value]>,
-    captures: Vec<Option<Value>>,
-}
-
-impl<'a> Values<'a> {
-    /// `pick` gives each data source's row.
-    pub fn new(scenario: &'a Scenario, pick: impl Fn(&'a crate::scenario::DataSource) -> &'a Row) -> Self {
-        let rows = scenario.data.iter().map(|source| pick(source).as_slice()).collect();
-        Self { rows, captures: vec![None; scenario.slots] }
-    }
-
-    fn context(&self) -> Context<'_> {
-        Context { rows: &self.rows, captures: &self.captures }
-    }
-}
+use crate::scenario::{
+    Action, Auth, Chance, Context, Place, PlacedCheck, RequestTemplate, Scenario, SessionScope, Step,
+};
+use crate::transport::{BODY_CAP, Exchange, ExchangeError, Headers, Lane, Phases, Request, Transport, Wants};
 
 /// A step with what of it is the same in every iteration.
 pub struct Prepared {
     /// The whole request, where nothing in it depends on the iteration.
     fixed: Option<Request>,
     wants: Wants,
+    /// Other steps are held against how long its responses take.
+    timed: bool,
+    /// Some of its checks take the body apart.
+    expensive: bool,
+    /// Its response may set cookies that a later request sends.
+    cookies: bool,
 }
 
 impl Prepared {
@@ -40,27 +35,63 @@ impl Prepared {
     pub fn new(scenario: &Scenario, step: &Step, target: &str) -> Self {
         let (headers, body) = step.wants();
         let identity = &scenario.identity;
-        let headers = headers || identity.build.is_some() || identity.instance.is_some();
+        let alone = scenario.session == SessionScope::Iteration
+            && step.redirects == 0
+            && scenario.steps.iter().filter(|other| other.in_load()).count() == 1;
+        let headers = headers || identity.build.is_some() || identity.instance.is_some() || !alone;
         let wants = Wants { headers, body };
         let template = step.action.request();
         let fixed = template.is_fixed().then(|| {
-            let nothing = Context { rows: &[], captures: &[] };
-            build(target, step, template, &nothing, wants).ok()
+            let chance = Chance::default();
+            let context = Context { rows: &[], captures: &[], chance: &chance };
+            let timeout_ns = step.timeout_ns;
+            build(template, Making { target, context, timeout_ns, wants, session: None, token: None }).ok()
         });
-        Self { fixed: fixed.flatten(), wants }
+        Self { fixed: fixed.flatten(), wants, cookies: !alone, ..Self::of(scenario, step) }
     }
 
     /// For a single pass: everything is kept.
-    pub fn once() -> Self {
-        Self { fixed: None, wants: Wants::ALL }
+    pub fn once(scenario: &Scenario, step: &Step) -> Self {
+        Self { wants: Wants::ALL, cookies: true, ..Self::of(scenario, step) }
+    }
+
+    fn of(scenario: &Scenario, step: &Step) -> Self {
+        let timed = scenario
+            .steps
+            .iter()
+            .flat_map(|other| &other.checks)
+            .any(|placed| matches!(&placed.check, Check::FasterThan { name, .. } if *name == step.name));
+        let expensive = step.checks.iter().any(|placed| placed.check.is_expensive());
+        Self { fixed: None, wants: Wants::ALL, timed, expensive, cookies: false }
     }
 }
 
-/// Through which transport, on which connections, and where to.
+/// Through which transport, on which connections, where to, and as whom.
 pub struct Way<'a, T> {
     pub transport: &'a T,
     pub lane: &'a Lane,
     pub target: &'a str,
+    pub scenario: &'a Scenario,
+    pub session: &'a Session,
+    pub tokens: &'a Tokens,
+    /// `None`: every check on every response.
+    pub sampler: Option<&'a Sampler>,
+    /// Where a single pass leaves what was sent and what came last.
+    pub trace: Option<&'a RefCell<Trace>>,
+}
+
+/// The last request of a step, and its response if there was one.
+#[derive(Default)]
+pub struct Trace {
+    pub request: Option<Sent>,
+    pub exchange: Option<Exchange>,
+}
+
+pub struct Sent {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Option<bytes::Bytes>,
 }
 
 /// How a step went.
@@ -70,80 +101,172 @@ pub struct StepResult {
     /// The last byte of the last attempt.
     pub done: Instant,
     pub failure: Option<Failure>,
+    /// The check that failed.
+    pub place: Option<Place>,
     /// This machine ran out of descriptors or ports.
     pub local: bool,
     /// Of the last complete response.
     pub headers: Option<Headers>,
     pub phases: Phases,
+    /// Of a poll: each attempt's beginning, end and error.
+    pub attempts: Vec<Attempt>,
+    /// Whether the body was taken apart, if a check asks for that.
+    pub examined: Option<bool>,
 }
 
-/// Sends one step and checks what comes back; captures are kept in `values`.
+impl StepResult {
+    /// Of a step that was not sent.
+    pub fn failed(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::blank() }
+    }
+
+    fn blank() -> Self {
+        let now = Instant::now();
+        Self {
+            sent: now,
+            done: now,
+            failure: None,
+            place: None,
+            local: false,
+            headers: None,
+            phases: Phases::default(),
+            attempts: Vec::new(),
+            examined: None,
+        }
+    }
+}
+
+pub struct Attempt {
+    pub sent: Instant,
+    pub done: Instant,
+    pub error: Option<ErrorClass>,
+}
+
+/// What failed, and which check of the file says so.
+pub type Failed = (Failure, Option<Place>);
+pub type Asked = Result<(Exchange, Option<Failed>), ExchangeError>;
+
+/// Sends one step and checks what comes back; captures are kept in `values`. `step` is the `number`-th of the scenario.
 pub async fn perform<T: Transport>(
+    way: &Way<'_, T>,
+    (number, step): (usize, &Step),
+    prepared: &Prepared,
+    values: &mut Values<'_>,
+    token: Option<HeaderValue>,
+) -> StepResult {
+    let sent = Instant::now();
+    let mut attempts = Vec::new();
+    let asked = match &step.action {
+        Action::Request(template) => {
+            attempt(way, step, template, prepared, values, token).await.map(|exchange| (exchange, None))
+        }
+        // Boxed: few steps poll or stream, and all iterations would hold their state.
+        Action::Poll { .. } => Box::pin(poll(way, step, prepared, values, token, &mut attempts)).await,
+        Action::Events { .. } | Action::Socket { .. } => {
+            Box::pin(stream(way, step, prepared, values, token)).await
+        }
+    };
+    let mut result = StepResult { sent, failure: None, attempts, ..StepResult::blank() };
+    let (exchange, failed) = match asked {
+        Ok(asked) => asked,
+        Err(error) => {
+            result.done = error.done;
+            result.failure = Some(Failure { class: error.class, message: error.message });
+            result.local = error.local;
+            return result;
+        }
+    };
+    (result.done, result.phases) = (exchange.done, exchange.phases);
+    let service_ns = exchange.done.duration_since(sent).as_nanos() as u64;
+    if prepared.timed {
+        values.took(number, service_ns);
+    }
+    let failed = match failed {
+        Some(failed) => Some(failed),
+        None => judge(way, step, prepared, &exchange, service_ns, values, &mut result.examined).err(),
+    };
+    if let Some((failure, place)) = failed {
+        (result.failure, result.place) = (Some(failure), place);
+    }
+    if let Some(trace) = way.trace {
+        trace.borrow_mut().exchange = Some(exchange.clone());
+    }
+    result.headers = Some(exchange.headers);
+    result
+}
+
+/// The step's checks and captures on its response.
+fn judge<T>(
     way: &Way<'_, T>,
     step: &Step,
     prepared: &Prepared,
+    exchange: &Exchange,
+    service_ns: u64,
     values: &mut Values<'_>,
-) -> StepResult {
-    let sent = Instant::now();
-    let (exchanged, poll) = match &step.action {
-        Action::Request(template) => (attempt(way, step, template, prepared, values).await, None),
-        Action::Poll { request, every_ns, within_ns, until, fail_if } => {
-            let deadline = sent + Duration::from_nanos(*within_ns);
-            let every = Duration::from_nanos(*every_ns);
-            // Boxed: few steps poll, and all iterations would hold its state.
-            Box::pin(poll(way, step, prepared, values, Polling { request, every, deadline, until, fail_if }))
-                .await
+    examined: &mut Option<bool>,
+) -> Result<(), Failed> {
+    let thorough = match way.sampler.filter(|_| prepared.expensive) {
+        None => true,
+        Some(sampler) => {
+            let thorough = sampler.draw();
+            *examined = Some(thorough);
+            thorough
         }
     };
-    let exchange = match exchanged {
-        Ok(exchange) => exchange,
-        Err(error) => {
-            return StepResult {
-                sent,
-                done: error.done,
-                failure: Some(Failure { class: error.class, message: error.message }),
-                local: error.local,
-                headers: None,
-                phases: Phases::default(),
-            };
+    let begun = Instant::now();
+    let judged = with_subject(exchange, service_ns, |subject| {
+        examine_with(&step.checks, subject, &values.memory(&step.operands), thorough)?;
+        if step.captures.is_empty() {
+            return Ok(());
         }
-    };
-    let failure = poll.or_else(|| examine(step, &step.checks, &exchange, sent, values).err());
-    let failure = failure.or_else(|| capture(step, &exchange, sent, values));
-    StepResult {
-        sent,
-        done: exchange.done,
-        failure,
-        local: false,
-        headers: Some(exchange.headers),
-        phases: exchange.phases,
+        let captured = values.capture(&step.captures, subject);
+        captured.map_err(|message| (Failure { class: ErrorClass::Check, message }, None))
+    });
+    if let Some(sampler) = way.sampler.filter(|_| prepared.expensive && thorough) {
+        sampler.spent(begun.elapsed());
     }
+    judged
 }
 
-fn capture(step: &Step, exchange: &Exchange, sent: Instant, values: &mut Values<'_>) -> Option<Failure> {
-    if step.captures.is_empty() {
-        return None;
+/// Looks at a response, decompressed if it is compressed.
+fn with_subject<R>(
+    exchange: &Exchange,
+    service_ns: u64,
+    look: impl FnOnce(&Subject<'_>) -> Result<R, Failed>,
+) -> Result<R, Failed> {
+    if !exchange.headers.encodes() {
+        let subject =
+            Subject::new(exchange.status, &exchange.headers, &exchange.body, service_ns, now_unix_ms);
+        return look(&subject);
     }
-    let subject = subject(exchange, sent);
-    step.captures
-        .iter()
-        .find_map(|capture| match capture.query.select(&subject) {
-            Ok(found) if !found.is_empty() => {
-                values.captures[capture.slot] = found.into_iter().next();
-                None
-            }
-            Ok(_) => Some(format!("capture {}: {} selects nothing", capture.name, capture.query)),
-            Err(reason) => Some(format!("capture {}: {reason}", capture.name)),
-        })
-        .map(|message| Failure { class: ErrorClass::Check, message })
+    let body = decoded(exchange.headers.map(), &exchange.body, BODY_CAP)
+        .map_err(|message| (Failure { class: ErrorClass::Protocol, message }, None))?;
+    look(&Subject::new(exchange.status, &exchange.headers, &body, service_ns, now_unix_ms))
 }
 
-struct Polling<'a> {
-    request: &'a RequestTemplate,
-    every: Duration,
-    deadline: Instant,
-    until: &'a [Check],
-    fail_if: &'a [Check],
+/// The first check that does not hold. Without `thorough`, only those that cost little.
+pub fn examine_with(
+    checks: &[PlacedCheck],
+    subject: &Subject<'_>,
+    memory: &StepMemory<'_>,
+    thorough: bool,
+) -> Result<(), Failed> {
+    checks.iter().filter(|placed| thorough || !placed.check.is_expensive()).try_for_each(|placed| {
+        placed.check.judge(subject, memory).map_err(|failure| (failure, Some(placed.place)))
+    })
+}
+
+fn examine(
+    step: &Step,
+    checks: &[PlacedCheck],
+    exchange: &Exchange,
+    sent: Instant,
+    values: &Values<'_>,
+) -> Result<(), Failed> {
+    let service_ns = exchange.done.duration_since(sent).as_nanos() as u64;
+    with_subject(exchange, service_ns, |subject| {
+        examine_with(checks, subject, &values.memory(&step.operands), true)
+    })
 }
 
 /// Asks until the condition holds. The failure, if any, is the poll's own; the exchange is the last one.
@@ -152,28 +275,90 @@ async fn poll<T: Transport>(
     step: &Step,
     prepared: &Prepared,
     values: &Values<'_>,
-    polling: Polling<'_>,
-) -> (Result<Exchange, ExchangeError>, Option<Failure>) {
+    token: Option<HeaderValue>,
+    attempts: &mut Vec<Attempt>,
+) -> Asked {
+    let Action::Poll { request, every_ns, within_ns, until, fail_if } = &step.action else {
+        return Err(ExchangeError::new(ErrorClass::Protocol, "not a poll"));
+    };
+    let (begun, every) = (Instant::now(), Duration::from_nanos(*every_ns));
+    let deadline = begun + Duration::from_nanos(*within_ns);
     loop {
         let asked = Instant::now();
-        let exchange = match attempt(way, step, polling.request, prepared, values).await {
+        let exchange = match attempt(way, step, request, prepared, values, token.clone()).await {
             Ok(exchange) => exchange,
-            Err(error) => return (Err(error), None),
+            Err(error) => {
+                attempts.push(Attempt { sent: asked, done: error.done, error: Some(error.class) });
+                return Err(error);
+            }
         };
-        let reached = match examine(step, polling.until, &exchange, asked, values) {
-            Ok(()) => return (Ok(exchange), None),
-            Err(failure) => failure,
+        let error = (exchange.status >= 500).then_some(ErrorClass::Status);
+        attempts.push(Attempt { sent: asked, done: exchange.done, error });
+        let (reached, place) = match examine(step, until, &exchange, asked, values) {
+            Ok(()) => return Ok((exchange, None)),
+            Err(failed) => failed,
         };
-        if !polling.fail_if.is_empty() && examine(step, polling.fail_if, &exchange, asked, values).is_ok() {
+        if !fail_if.is_empty() && examine(step, fail_if, &exchange, asked, values).is_ok() {
             let message = "poll: the condition under `fail_if` holds".to_owned();
-            return (Ok(exchange), Some(Failure { class: ErrorClass::Check, message }));
+            let place = fail_if.first().map(|placed| placed.place);
+            return Ok((exchange, Some((Failure { class: ErrorClass::Check, message }, place))));
         }
-        let next = asked + polling.every;
-        if next >= polling.deadline {
+        let next = asked + every;
+        if next >= deadline {
             let message = format!("poll: not reached in time; at last, {}", reached.message);
-            return (Ok(exchange), Some(Failure { class: ErrorClass::Timeout, message }));
+            return Ok((exchange, Some((Failure { class: ErrorClass::Timeout, message }, place))));
         }
         tokio::time::sleep_until(next.into()).await;
+    }
+}
+
+async fn stream<T: Transport>(
+    way: &Way<'_, T>,
+    step: &Step,
+    prepared: &Prepared,
+    values: &Values<'_>,
+    token: Option<HeaderValue>,
+) -> Asked {
+    let request = made(way, step, step.action.request(), prepared, values, token)?;
+    note(way, &request);
+    let asked = match &step.action {
+        Action::Events { within_ns, count, event, each, .. } => {
+            let (within_ns, count, event) = (*within_ns, *count, event.as_deref());
+            streaming::events(way, step, &request, values, Events { within_ns, count, event, each }).await
+        }
+        Action::Socket { send, within_ns, expect, .. } => {
+            streaming::socket(way, step, &request, values, (send, *within_ns, expect)).await
+        }
+        _ => Err(ExchangeError::new(ErrorClass::Protocol, "not a stream")),
+    }?;
+    way.session.store(&request.uri, &asked.0.headers);
+    Ok(asked)
+}
+
+fn made<T>(
+    way: &Way<'_, T>,
+    step: &Step,
+    template: &RequestTemplate,
+    prepared: &Prepared,
+    values: &Values<'_>,
+    token: Option<HeaderValue>,
+) -> Result<Request, ExchangeError> {
+    let making = Making {
+        target: way.target,
+        context: values.context(),
+        timeout_ns: step.timeout_ns,
+        wants: prepared.wants,
+        session: Some(way.session),
+        token,
+    };
+    build(template, making).map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))
+}
+
+pub fn note<T>(way: &Way<'_, T>, request: &Request) {
+    if let Some(trace) = way.trace {
+        let (method, uri) = (request.method.clone(), request.uri.clone());
+        let sent = Sent { method, uri, headers: request.headers.clone(), body: request.body.clone() };
+        *trace.borrow_mut() = Trace { request: Some(sent), exchange: None };
     }
 }
 
@@ -183,55 +368,36 @@ async fn attempt<T: Transport>(
     template: &RequestTemplate,
     prepared: &Prepared,
     values: &Values<'_>,
+    token: Option<HeaderValue>,
 ) -> Result<Exchange, ExchangeError> {
-    if let Some(request) = &prepared.fixed {
-        return way.transport.exchange(way.lane, request).await;
-    }
-    let request = build(way.target, step, template, &values.context(), prepared.wants)
-        .map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))?;
-    way.transport.exchange(way.lane, &request).await
-}
-
-fn url_of(target: &str, template: &RequestTemplate, context: &Context<'_>) -> String {
-    let path = template.url.render_url(context);
-    if path.starts_with("http://") || path.starts_with("https://") {
-        return path;
-    }
-    format!("{}/{}", target.trim_end_matches('/'), path.trim_start_matches('/'))
-}
-
-/// Method and URL as they were sent.
-pub fn describe(target: &str, step: &Step, values: &Values<'_>) -> String {
-    let request = step.action.request();
-    let url = url_of(target, request, &values.context());
-    format!("{} {}", request.method, without_userinfo(&url))
-}
-
-fn build(
-    target: &str,
-    step: &Step,
-    template: &RequestTemplate,
-    context: &Context<'_>,
-    wants: Wants,
-) -> Result<Request, String> {
-    let url = url_of(target, template, context);
-    let mut headers = HeaderMap::with_capacity(template.headers.len() + 1);
-    for (name, value) in &template.headers {
-        let value = HeaderValue::from_str(&value.render(context))
-            .map_err(|_| format!("header {name} has no valid value"))?;
-        headers.append(name.clone(), value);
-    }
-    let body = template.body.as_ref().map(|body| match body {
-        BodyTemplate::Json(json) => {
-            headers.entry(http::header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-            Bytes::from(json.render(context).to_string())
+    if let Some(request) = prepared.fixed.as_ref().filter(|_| !way.session.has_cookies()) {
+        let exchange = way.transport.exchange(way.lane, request).await?;
+        if prepared.cookies {
+            way.session.store(&request.uri, &exchange.headers);
         }
-        BodyTemplate::Text(text) => Bytes::from(text.render(context)),
-    });
-    let timeout = Duration::from_nanos(step.timeout_ns);
-    let mut request = Request::new(template.method.clone(), &url, headers, body, timeout)?;
-    request.wants = wants;
-    Ok(request)
+        if step.redirects == 0 {
+            return Ok(exchange);
+        }
+        let request = request.again();
+        return Box::pin(follow(way, step, request, exchange)).await;
+    }
+    let request = made(way, step, template, prepared, values, token)?;
+    note(way, &request);
+    let exchange = way.transport.exchange(way.lane, &request).await?;
+    if prepared.cookies {
+        way.session.store(&request.uri, &exchange.headers);
+    }
+    if step.redirects == 0 {
+        return Ok(exchange);
+    }
+    Box::pin(follow(way, step, request, exchange)).await
+}
+
+/// The token that a step's request needs, fetched before its time is taken.
+pub async fn token_for<T: Transport>(way: &Way<'_, T>, step: &Step) -> Result<Option<HeaderValue>, Failure> {
+    let Some(Auth::ClientCredentials(request)) = &step.action.request().auth else { return Ok(None) };
+    let header = way.tokens.header(way.transport, way.target, request).await;
+    header.map(Some).map_err(|message| Failure { class: ErrorClass::Check, message })
 }
 
 impl HeaderSource for Headers {
@@ -240,23 +406,6 @@ impl HeaderSource for Headers {
     }
 }
 
-fn now_unix_ms() -> i64 {
+pub fn now_unix_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
-}
-
-fn subject(exchange: &Exchange, sent: Instant) -> Subject<'_> {
-    let service_ns = exchange.done.duration_since(sent).as_nanos() as u64;
-    Subject::new(exchange.status, &exchange.headers, &exchange.body, service_ns, now_unix_ms)
-}
-
-fn examine(
-    step: &Step,
-    checks: &[Check],
-    exchange: &Exchange,
-    sent: Instant,
-    values: &Values<'_>,
-) -> Result<(), Failure> {
-    let subject = subject(exchange, sent);
-    let operand = |index: usize| step.operands[index].render(&values.context());
-    checks.iter().try_for_each(|check| check.judge(&subject, &operand))
 }

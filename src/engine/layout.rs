@@ -18,6 +18,8 @@ pub struct EndpointSpec {
     pub planned: u64,
     pub length_ns: u64,
     pub judged: bool,
+    /// The single requests of a poll, beside the time until its condition holds.
+    pub attempts: bool,
     pub grid: BlockGrid,
 }
 
@@ -27,6 +29,8 @@ pub struct Layout {
     pub endpoints: Vec<EndpointSpec>,
     /// By scenario, stage and step; `None` for a step that does not run under load.
     index: Vec<Vec<Vec<Option<usize>>>>,
+    /// Likewise for the attempts of polls.
+    attempts: Vec<Vec<Vec<Option<usize>>>>,
 }
 
 /// Of one scenario, whichever others run beside it.
@@ -43,6 +47,7 @@ impl Layout {
         for (number, scenario) in scenarios.iter().enumerate() {
             let stages = scenario.load.as_ref().map_or(0, |load| load.stages.len());
             layout.index.push(vec![vec![None; scenario.steps.len()]; stages]);
+            layout.attempts.push(vec![vec![None; scenario.steps.len()]; stages]);
             if let Some(load) = &scenario.load {
                 layout.place(number, scenario, load, scenario_seed(seed, scenario), slice);
             }
@@ -85,7 +90,7 @@ impl Layout {
                     BlockGrid::new(rate_per_s, stage.length_ns)
                 };
                 self.index[number][at][step] = Some(self.endpoints.len());
-                self.endpoints.push(EndpointSpec {
+                let own = EndpointSpec {
                     scenario: number,
                     step,
                     name,
@@ -94,8 +99,23 @@ impl Layout {
                     planned: planned[at][step],
                     length_ns: stage.length_ns,
                     judged,
+                    attempts: false,
                     grid: grid.starting_at(origin_ns),
-                });
+                };
+                self.endpoints.push(own.clone());
+                if spec.action.is_poll() {
+                    self.attempts[number][at][step] = Some(self.endpoints.len());
+                    // How many there will be is the target's doing.
+                    self.endpoints.push(EndpointSpec {
+                        name: format!("{}@attempts", own.name),
+                        rate_per_s: 0.0,
+                        planned: 0,
+                        judged: false,
+                        attempts: true,
+                        grid: BlockGrid::of_quarters(stage.length_ns).starting_at(origin_ns),
+                        ..own
+                    });
+                }
                 origin_ns += stage.length_ns;
             }
         }
@@ -105,5 +125,11 @@ impl Layout {
     #[must_use]
     pub fn endpoint(&self, scenario: usize, stage: usize, step: usize) -> Option<usize> {
         self.index[scenario][stage][step]
+    }
+
+    /// Which endpoint the attempts of a poll count to.
+    #[must_use]
+    pub fn attempts(&self, scenario: usize, stage: usize, step: usize) -> Option<usize> {
+        self.attempts[scenario][stage][step]
     }
 }

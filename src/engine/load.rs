@@ -12,6 +12,8 @@ use super::health;
 use super::layout::Layout;
 use super::recent::Watch;
 use super::stop::{Interrupt, StopCause, StopSignal};
+use super::token::Tokens;
+use super::values::Captured;
 use super::window::WindowDecision;
 use super::worker::{Message, Report, Shared, UNDECIDED, work};
 use crate::error::{Error, Result};
@@ -26,6 +28,9 @@ const ABORT_CHECK_NS: u64 = 1_000_000_000;
 /// Everything one look needs. All scenarios have a load.
 pub struct LoadRequest {
     pub scenarios: Vec<Scenario>,
+    /// What the `setup` of each captured.
+    pub setup: Vec<Captured>,
+    pub tokens: Arc<Tokens>,
     pub target: String,
     pub seed: u64,
     pub secrets: Secrets,
@@ -59,6 +64,8 @@ pub struct EndpointOutcome {
     /// Of an endpoint that starts an iteration.
     pub lag_p99_us: Option<f64>,
     pub phases: PhaseHistograms,
+    /// How many bodies were taken apart by checks, of how many that ask for it.
+    pub examined: (u64, u64),
 }
 
 /// Sends the load of one look. Closed blocks and progress go to `events` as they come.
@@ -79,6 +86,8 @@ pub async fn run_load(
     let longest_think_ns = request.scenarios.iter().map(Scenario::longest_think_ns).max().unwrap_or(0);
     let shared = Arc::new(Shared {
         layout,
+        setup: request.setup,
+        tokens: request.tokens,
         target: request.target,
         seed: request.seed,
         secrets: request.secrets,
@@ -200,6 +209,7 @@ fn summarise(
     abort: Option<AbortRecord>,
 ) -> LoadOutcome {
     let window_ns = shared.window_ns.load(Ordering::Relaxed);
+    let mut examined = vec![(0, 0); shared.layout.endpoints.len()];
     let mut own = vec![EndpointOwn::default(); shared.layout.endpoints.len()];
     let ended_ns = reports.iter().map(|report| report.ended_ns).max().unwrap_or(0);
     let stop = reports.iter().filter_map(|report| report.stop).max().unwrap_or(StopCause::Done);
@@ -230,6 +240,9 @@ fn summarise(
         outcome.instances.extend(report.instances);
         outcome.builds.extend(report.builds);
         outcome.examples.extend(report.examples);
+        for (endpoint, (looked, of)) in report.examined {
+            examined[endpoint] = (examined[endpoint].0 + looked, examined[endpoint].1 + of);
+        }
     }
     outcome.examples = health::limited(std::mem::take(&mut outcome.examples));
     let mut all = Histogram::default();
@@ -239,9 +252,11 @@ fn summarise(
     outcome.generator.send_lag_p99_us = health::p99_us(&all);
     outcome.endpoints = own
         .into_iter()
-        .map(|endpoint| EndpointOutcome {
+        .zip(examined)
+        .map(|(endpoint, examined)| EndpointOutcome {
             lag_p99_us: health::p99_us(&endpoint.lag),
             phases: endpoint.phases,
+            examined,
         })
         .collect();
     outcome

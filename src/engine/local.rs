@@ -10,18 +10,25 @@ use tokio::sync::Notify;
 
 use super::arrival::Slice;
 use super::closed_model::Users;
-use super::iteration::{Prepared, StepResult, Values, Way, perform};
+use super::functional::log_in;
+use super::iteration::{Prepared, StepResult, Way, now_unix_ms, perform, token_for};
 use super::layout::scenario_seed;
 use super::recent::Recent;
+use super::sampling::Sampler;
+use super::session::Session;
+use super::values::Values;
 use super::worker::{Report, Shared};
 use crate::metrics::{ErrorExample, Outcome, Recorder, Sample};
-use crate::scenario::{Act, Scenario};
+use crate::random::pick;
+use crate::scenario::{Act, Scenario, SessionScope};
 use crate::transport::{Lane, Transport};
 
 const EXAMPLES_A_CLASS: usize = 20;
 const IDENTITIES: usize = 64;
 /// tokio's timer goes by milliseconds, and rounds up.
 const TIMER_GRAIN_NS: u64 = 2_000_000;
+/// What looking up a token that is there may take.
+const TOKEN_AT_HAND_NS: u64 = 50_000;
 const AFTER_LOCAL_FAILURE: Duration = Duration::from_millis(100);
 
 /// What the iterations of one worker share; nothing of it is seen by another thread.
@@ -50,6 +57,9 @@ pub struct Local<T> {
     pub users_ended: (Notify, Cell<u64>),
     in_flight: RefCell<Flights>,
     prepared: Vec<Vec<Prepared>>,
+    /// By scenario: how much its checks may cost, and the sessions that no iteration holds.
+    samplers: Vec<Sampler>,
+    sessions: Vec<RefCell<Vec<Rc<Session>>>>,
     seeds: Vec<u64>,
     /// What an iteration does, where every one does the same.
     fixed_acts: Vec<Option<Vec<Act>>>,
@@ -142,6 +152,8 @@ impl<T: Transport> Local<T> {
             users_ended: (Notify::new(), Cell::new(0)),
             in_flight: RefCell::default(),
             prepared: shared.scenarios.iter().map(prepare).collect(),
+            samplers: shared.scenarios.iter().map(|s| Sampler::new(s.check_sample)).collect(),
+            sessions: shared.scenarios.iter().map(|_| RefCell::default()).collect(),
             seeds: shared.scenarios.iter().map(|s| scenario_seed(shared.seed, s)).collect(),
             fixed_acts: shared.scenarios.iter().map(|s| s.is_fixed().then(|| s.acts(0, 0))).collect(),
             shared,
@@ -165,8 +177,39 @@ impl<T: Transport> Local<T> {
         self.open.get() >= self.shared.in_flight_cap
     }
 
-    /// Takes one iteration through its steps.
-    pub async fn iterate(&self, lane: &Lane, iteration: Iteration) {
+    /// Adjusts how many responses are taken apart.
+    pub fn adjust_samples(&self) {
+        let now = Instant::now();
+        self.samplers.iter().for_each(|sampler| sampler.adjust(now));
+    }
+
+    /// The session of an iteration: a virtual user's own, or one as the scenario says.
+    fn session(&self, scenario: usize, own: Option<&Rc<Session>>) -> Rc<Session> {
+        let scope = self.shared.scenarios[scenario].session;
+        let mut idle = self.sessions[scenario].borrow_mut();
+        match (scope, own) {
+            (SessionScope::Iteration, _) => Rc::default(),
+            (SessionScope::User, Some(own)) => own.clone(),
+            (SessionScope::User, None) => idle.pop().unwrap_or_default(),
+            (SessionScope::Shared, _) => {
+                if idle.is_empty() {
+                    idle.push(Rc::default());
+                }
+                idle[0].clone()
+            }
+        }
+    }
+
+    /// Takes one iteration through its steps, as `own` if a virtual user keeps a session.
+    pub async fn iterate(&self, lane: &Lane, iteration: Iteration, own: Option<&Rc<Session>>) {
+        let session = self.session(iteration.scenario, own);
+        self.go_through(lane, iteration, &session).await;
+        if own.is_none() && self.shared.scenarios[iteration.scenario].session == SessionScope::User {
+            self.sessions[iteration.scenario].borrow_mut().push(session);
+        }
+    }
+
+    async fn go_through(&self, lane: &Lane, iteration: Iteration, session: &Session) {
         let Iteration { scenario, stage, index, mut planned_ns, warmup } = iteration;
         let shared = &*self.shared;
         let plan = &shared.scenarios[scenario];
@@ -175,7 +218,26 @@ impl<T: Transport> Local<T> {
             Some(acts) => Cow::Borrowed(acts.as_slice()),
             None => Cow::Owned(plan.acts(seed, index)),
         };
-        let mut values = Values::new(plan, |source| source.row(seed, index));
+        let mut values =
+            Values::new(plan, |source| source.row(seed, index), pick(seed, index), &shared.setup[scenario]);
+        let way = Way {
+            transport: &self.transport,
+            lane,
+            target: &shared.target,
+            scenario: plan,
+            session,
+            tokens: &shared.tokens,
+            sampler: Some(&self.samplers[scenario]),
+            trace: None,
+        };
+        let mut refused = None;
+        if !plan.login.is_empty() {
+            let before_ns = self.elapsed_ns();
+            // Boxed: most iterations find their session logged in.
+            refused = Box::pin(log_in(&way, &mut values)).await.err();
+            // A login is nobody's response time.
+            planned_ns += self.elapsed_ns() - before_ns;
+        }
         let (mut first, mut ended) =
             (plan.load.as_ref().is_some_and(crate::scenario::LoadPlan::is_open), false);
         for act in acts.iter() {
@@ -195,18 +257,36 @@ impl<T: Transport> Local<T> {
                     continue;
                 }
                 Act::Think { .. } => continue,
+                Act::Finally => {
+                    ended = false;
+                    continue;
+                }
             };
             let Some(endpoint) = shared.layout.endpoint(scenario, stage, step) else { continue };
             let window_ns = self.window_ns();
-            if ended {
+            let spec = &plan.steps[step];
+            if ended || (refused.is_none() && !values.apply(spec, now_unix_ms)) {
                 self.recorder.borrow_mut().skipped(endpoint, planned_ns, warmup, window_ns);
                 continue;
+            }
+            let before_ns = self.elapsed_ns();
+            let token = match refused.take() {
+                Some(failure) => Err(failure),
+                None => token_for(&way, spec).await,
+            };
+            if spec.action.request().auth.is_some() {
+                // Nor is the fetching of a token.
+                planned_ns += (self.elapsed_ns() - before_ns).saturating_sub(TOKEN_AT_HAND_NS);
             }
             let flight = Flight { endpoint, planned_ns, sent_ns: self.elapsed_ns(), warmup };
             self.recorder.borrow_mut().started(endpoint, planned_ns, warmup, window_ns);
             let slot = self.in_flight.borrow_mut().insert(flight);
-            let way = Way { transport: &self.transport, lane, target: &shared.target };
-            let result = perform(&way, &plan.steps[step], &self.prepared[scenario][step], &mut values).await;
+            let result = match token {
+                Ok(token) => {
+                    perform(&way, (step, spec), &self.prepared[scenario][step], &mut values, token).await
+                }
+                Err(failure) => StepResult::failed(failure),
+            };
             self.in_flight.borrow_mut().remove(slot);
             let since_start =
                 |instant: Instant| instant.saturating_duration_since(shared.start).as_nanos() as u64;
@@ -222,6 +302,9 @@ impl<T: Transport> Local<T> {
                 recent.borrow_mut().add(&sample);
             }
             self.note(plan, endpoint, warmup, &result);
+            if let Some(attempts) = shared.layout.attempts(scenario, stage, step) {
+                self.note_attempts(attempts, warmup, &result);
+            }
             first = false;
             ended = outcome != Outcome::Ok;
             planned_ns = done_ns;
@@ -229,6 +312,20 @@ impl<T: Transport> Local<T> {
                 // To ask again at once would find the same, and only burn what is short.
                 tokio::time::sleep(AFTER_LOCAL_FAILURE).await;
             }
+        }
+    }
+
+    /// The single requests of a poll, each measured from when it was sent.
+    fn note_attempts(&self, endpoint: usize, warmup: bool, result: &StepResult) {
+        let (window_ns, mut recorder) = (self.window_ns(), self.recorder.borrow_mut());
+        let since_start =
+            |instant: Instant| instant.saturating_duration_since(self.shared.start).as_nanos() as u64;
+        for attempt in &result.attempts {
+            let (sent_ns, done_ns) = (since_start(attempt.sent), since_start(attempt.done));
+            let outcome = attempt.error.map_or(Outcome::Ok, Outcome::Failed);
+            let sample = Sample { endpoint, planned_ns: sent_ns, sent_ns, done_ns, outcome, warmup };
+            recorder.started(endpoint, sent_ns, warmup, window_ns);
+            recorder.finished(&sample, &crate::phases::Phases::default(), window_ns);
         }
     }
 
@@ -247,6 +344,11 @@ impl<T: Transport> Local<T> {
 
     /// Who answered, and what an error looked like.
     fn note(&self, plan: &Scenario, endpoint: usize, warmup: bool, result: &StepResult) {
+        if let Some(examined) = result.examined.filter(|_| !warmup) {
+            let mut report = self.report.borrow_mut();
+            let counts = report.examined.entry(endpoint).or_default();
+            *counts = (counts.0 + u64::from(examined), counts.1 + 1);
+        }
         let identity = &plan.identity;
         if let Some(headers) = &result.headers
             && (identity.instance.is_some() || identity.build.is_some())

@@ -1,8 +1,11 @@
 //! Sends when it says, measures what the target did, and knows how it fared itself. Never prints, never judges.
 
 mod arrival;
+mod build;
 mod closed_model;
 mod event;
+mod evidence;
+mod functional;
 mod health;
 mod iteration;
 mod layout;
@@ -11,15 +14,22 @@ mod local;
 mod open_model;
 mod pacer;
 mod recent;
-mod smoke;
+mod redirect;
+mod sampling;
+mod session;
 mod stop;
+mod streaming;
+mod token;
+mod values;
 mod warmup;
 mod window;
 mod worker;
 
 pub use arrival::Slice;
 pub use event::Event;
+pub use functional::{Bracket, Functional, run_part, run_smoke};
 pub use layout::{EndpointSpec, Layout};
 pub use load::{LoadOutcome, LoadRequest, run_load};
-pub use smoke::run_smoke;
 pub use stop::{Interrupt, StopCause};
+pub use token::Tokens;
+pub use values::Captured;

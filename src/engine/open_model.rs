@@ -84,7 +84,7 @@ pub fn release_due<T: Transport + 'static>(
                 local.open.set(local.open.get() + 1);
                 tokio::task::spawn_local(async move {
                     let _watch = PanicWatch(local.clone());
-                    local.iterate(&local.lane, iteration).await;
+                    local.iterate(&local.lane, iteration, None).await;
                     local.open.set(local.open.get() - 1);
                 });
             }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,6 +14,8 @@ use super::open_model::{Feed, release_due};
 use super::pacer::Pacer;
 use super::recent::Piece;
 use super::stop::{StopCause, StopSignal};
+use super::token::Tokens;
+use super::values::Captured;
 use crate::machine;
 use crate::metrics::{Block, EndpointOwn, ErrorExample, Recorder};
 use crate::scenario::Scenario;
@@ -32,6 +34,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// read where the window begins.
 pub struct Shared {
     pub scenarios: Vec<Scenario>,
+    /// What the `setup` of each captured.
+    pub setup: Vec<Captured>,
+    pub tokens: Arc<Tokens>,
     pub layout: Layout,
     pub target: String,
     pub seed: u64,
@@ -79,6 +84,8 @@ pub struct Report {
     pub instances: BTreeSet<String>,
     pub builds: BTreeSet<String>,
     pub examples: Vec<ErrorExample>,
+    /// By endpoint: how many bodies were taken apart, of how many.
+    pub examined: BTreeMap<usize, (u64, u64)>,
     pub stop: Option<StopCause>,
     /// When nothing more was sent, since the load began.
     pub ended_ns: u64,
@@ -110,6 +117,7 @@ pub async fn work<T: Transport + 'static>(
         if Instant::now() >= next_flush {
             next_flush += if now_ns < window_ns { FLUSH_WARMUP } else { FLUSH };
             flush(&local, number, &messages);
+            local.adjust_samples();
         }
         if local.panicked.get() {
             // Without a report the run fails as a fault of loadgate.

@@ -22,6 +22,8 @@ pub struct Diagnostic {
     /// What stands under the caret.
     pub label: String,
     pub help: Option<String>,
+    /// It does not keep the file from being used.
+    pub warning: bool,
 }
 
 impl Diagnostic {
@@ -36,12 +38,27 @@ impl Diagnostic {
         let snippet = Snippet::source(text.as_str())
             .path(path)
             .annotation(AnnotationKind::Primary.span(span).label(self.label.as_str()));
-        let mut group = Level::ERROR.primary_title(self.message.as_str()).element(snippet);
+        let level = if self.warning { Level::WARNING } else { Level::ERROR };
+        let mut group = level.primary_title(self.message.as_str()).element(snippet);
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         Renderer::plain().render(&[group])
     }
+
+    /// Line and column of both ends, each from 1.
+    #[must_use]
+    pub fn range(&self) -> [(usize, usize); 2] {
+        [self.span.start, self.span.end.max(self.span.start)].map(|at| position(&self.source.text, at))
+    }
+}
+
+/// Line and column, from 1, of a byte offset.
+#[must_use]
+pub fn position(text: &str, at: usize) -> (usize, usize) {
+    let at = (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+    (text[..at].matches('\n').count() + 1, text[line_start..at].chars().count() + 1)
 }
 
 /// The nearest of `known` to a mistyped `name`, if one is near enough to be meant.

@@ -4,7 +4,7 @@ mod diagnostic;
 
 use std::path::{Path, PathBuf};
 
-pub use diagnostic::{Diagnostic, SourceText, nearest};
+pub use diagnostic::{Diagnostic, SourceText, nearest, position};
 
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -1,6 +1,7 @@
 //! The pipeline: smoke, looks, judgement; with a journal, so that nothing measured is lost.
 
 mod journal;
+mod look;
 mod pipeline;
 mod record;
 mod target;

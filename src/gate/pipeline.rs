@@ -1,29 +1,21 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use jiff::Timestamp;
 
-use super::journal::{EndpointEnd, Entry, assemble, journal_path, write_results};
-use super::record::{environment, scenario_records, seed};
+use super::journal::{Entry, assemble, journal_path, write_results};
+use super::record::{environment, scenario_records};
 use super::target::{Target, TargetSpec, wait_ready};
-use crate::engine::{Event, Interrupt, LoadOutcome, LoadRequest, Slice, run_load, run_smoke};
+use crate::engine::{Functional, Interrupt, Slice, Tokens, run_smoke};
 use crate::error::{Error, Result};
-use crate::metrics::{
-    Histogram, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, RunRecord, ShardRecord, SmokeRecord,
-    WarmupRecord,
-};
-use crate::scenario::{Identity, Scenario};
+use crate::metrics::{JudgementPlan, RECORD_FORMAT, Repeat, RunRecord, ShardRecord, SmokeRecord};
+use crate::scenario::Scenario;
 use crate::secrets::{Secrets, without_userinfo};
 use crate::store::Journal;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
 use crate::verdict::{Allow, Judgement, Reference, Verdict, judge};
 
-const IN_FLIGHT_CAP: usize = 10_000;
-/// Runtimes, timers, the journal, standard streams, the demo's pipes.
-const OWN_FILES: u64 = 40;
-const OWN_FILES_A_WORKER: u64 = 5;
-const DRAIN: Duration = Duration::from_secs(5);
 const RESTART_READY: Duration = Duration::from_secs(60);
 
 /// One whole run.
@@ -57,7 +49,7 @@ pub struct GateRequest {
 }
 
 impl GateRequest {
-    fn slice(&self) -> Slice {
+    pub fn slice(&self) -> Slice {
         self.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count })
     }
 }
@@ -108,11 +100,12 @@ pub async fn run_gate(
     went.and(finished)
 }
 
-struct Run {
-    request: GateRequest,
-    interrupt: Interrupt,
-    journal: Journal,
-    id: String,
+pub struct Run {
+    pub request: GateRequest,
+    pub interrupt: Interrupt,
+    pub journal: Journal,
+    pub id: String,
+    pub tokens: Arc<Tokens>,
 }
 
 impl Run {
@@ -147,7 +140,8 @@ impl Run {
             shard: request.shard,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        Ok(Self { request, interrupt, journal, id })
+        let tokens = Arc::new(Tokens::new(request.secrets.clone()));
+        Ok(Self { request, interrupt, journal, id, tokens })
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
@@ -187,8 +181,23 @@ impl Run {
     }
 
     /// For smoke and readiness.
-    fn functional(&self) -> Result<AnyTransport> {
+    pub fn functional(&self) -> Result<AnyTransport> {
         AnyTransport::new(self.request.kind.unwrap_or(Kind::Http), &self.request.transport)
+    }
+
+    pub fn passes<'a>(
+        &'a self,
+        transport: &'a AnyTransport,
+        target: &'a str,
+    ) -> Functional<'a, AnyTransport> {
+        Functional {
+            transport,
+            target,
+            secrets: &self.request.secrets,
+            tokens: &self.tokens,
+            interrupt: self.interrupt.clone(),
+            number: 0,
+        }
     }
 
     async fn restart(&mut self) -> Result<()> {
@@ -238,115 +247,11 @@ impl Run {
         }
         observe(GateEvent::SmokeStarted);
         let transport = self.functional()?;
-        let GateRequest { scenarios, secrets, .. } = &self.request;
-        let smoke = run_smoke(&transport, &target.url, scenarios, secrets, &self.interrupt).await;
+        let smoke = run_smoke(&self.passes(&transport, &target.url), &self.request.scenarios).await;
         observe(GateEvent::SmokeDone(&smoke));
         let passed = smoke.passed();
         self.journal.append(vec![Entry::Smoke(smoke)])?;
         Ok(passed)
-    }
-
-    async fn look(
-        &mut self,
-        look: u32,
-        target: &Target,
-        scenarios: &[Scenario],
-        observe: &mut dyn FnMut(GateEvent<'_>),
-    ) -> Result<bool> {
-        let loads = || scenarios.iter().filter_map(|s| s.load.as_ref());
-        let mut record = LookRecord {
-            look,
-            arm: "candidate".into(),
-            instance_id: self.request.invocation.clone(),
-            seed: seed(scenarios),
-            started: Timestamp::now().to_string(),
-            window_ms: loads().map(|l| l.window_ns() / 1_000_000).max().unwrap_or(0),
-            stages: scenarios
-                .iter()
-                .zip(loads())
-                .map(|(s, l)| format!("{}: {}", s.feature, l.described()))
-                .collect(),
-            stop: "crash".into(),
-            ..LookRecord::default()
-        };
-        self.journal.append(vec![Entry::Look(Box::new(record.clone()))])?;
-        self.journal.sync()?;
-        let load = LoadRequest {
-            scenarios: scenarios.to_vec(),
-            target: target.url.clone(),
-            seed: record.seed,
-            secrets: self.request.secrets.clone(),
-            kind: self.request.kind.unwrap_or(Kind::Wire),
-            transport: self.request.transport.clone(),
-            slice: self.request.slice(),
-            workers: crate::machine::cores(),
-            in_flight_cap: in_flight_cap(),
-            drain: DRAIN,
-        };
-        let mut seen = Seen::default();
-        let journal = &mut self.journal;
-        let outcome = run_load(load, self.interrupt.clone(), &mut |event| match event {
-            Event::Closed(blocks) => {
-                for block in &blocks {
-                    seen.add(block);
-                }
-                journal.append(blocks.into_iter().map(|b| Entry::Block(Box::new(b))).collect())
-            }
-            Event::Progress { elapsed_ms, window_ms, in_flight } => {
-                observe(GateEvent::Progress(seen.progress(elapsed_ms, window_ms, in_flight)));
-                Ok(())
-            }
-        })
-        .await?;
-        self.describe(&mut record, &outcome);
-        let LoadOutcome { endpoints, examples, abort, .. } = outcome;
-        let endpoints = endpoints
-            .into_iter()
-            .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
-            .collect();
-        // Blocks may be written out of order among themselves, but not after the end of their look.
-        self.journal.sync()?;
-        self.journal.append(vec![Entry::LookEnded { look: Box::new(record), endpoints, examples }])?;
-        Ok(abort.is_some())
-    }
-
-    /// Who answered, and how the sending went.
-    fn describe(&self, record: &mut LookRecord, outcome: &LoadOutcome) {
-        let joined = |names: &std::collections::BTreeSet<String>| {
-            (!names.is_empty()).then(|| names.iter().map(String::as_str).collect::<Vec<_>>().join("+"))
-        };
-        let restarted = self.request.plan.restarts.then(|| format!("{}-look-{}", self.id, record.look));
-        let named = joined(&outcome.instances).map(|name| {
-            // A host keeps its name over a restart; what answers there is another instance all the same.
-            let hooked =
-                self.request.restart_hook.as_ref().filter(|_| record.look > 1 || self.request.restart_first);
-            if hooked.is_some() { format!("{name} restarted for {}-{}", self.id, record.look) } else { name }
-        });
-        record.instance_id = named.or(restarted).unwrap_or_else(|| self.request.invocation.clone());
-        record.build_id = joined(&outcome.builds);
-        let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
-            self.request.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())
-        };
-        let silent = [
-            (asked(|i| &i.instance), outcome.instances.is_empty()),
-            (asked(|i| &i.build), outcome.builds.is_empty()),
-        ];
-        for (header, missing) in silent {
-            record.notes.extend(header.filter(|_| missing).map(|header| {
-                format!(
-                    "no response carried the identity header `{header}`; is its name right under `identity`?"
-                )
-            }));
-        }
-        record.stop = outcome.stop.name().into();
-        record.window_ms = outcome.window_ms;
-        record.warmup = WarmupRecord {
-            length_ms: outcome.warmup_ms,
-            unsteady: outcome.unsteady.clone(),
-            ..WarmupRecord::default()
-        };
-        record.generator = outcome.generator.clone();
-        record.abort.clone_from(&outcome.abort);
     }
 
     fn assemble(&mut self) -> Result<RunRecord> {
@@ -369,42 +274,5 @@ impl Run {
         write_results(&self.request.out, &record, &verdict)?;
         self.journal.remove()?;
         Ok(GateResult { record, verdict })
-    }
-}
-
-/// Each request in flight takes a descriptor; some are for this process itself.
-fn in_flight_cap() -> usize {
-    let own = OWN_FILES + OWN_FILES_A_WORKER * crate::machine::cores() as u64;
-    let spare = crate::machine::raise_open_files().saturating_sub(own).max(8);
-    IN_FLIGHT_CAP.min(usize::try_from(spare).unwrap_or(IN_FLIGHT_CAP))
-}
-
-/// Running totals for the progress line.
-#[derive(Default)]
-struct Seen {
-    requests: u64,
-    errors: u64,
-    response: Histogram,
-}
-
-impl Seen {
-    fn add(&mut self, block: &crate::metrics::Block) {
-        if !block.warmup {
-            self.requests += block.planned;
-            self.errors += block.error_count();
-            self.response.merge(&block.response);
-        }
-    }
-
-    fn progress(&self, elapsed_ms: u64, window_ms: Option<(u64, u64)>, in_flight: usize) -> Progress {
-        Progress {
-            warming_up: window_ms.is_none_or(|(from, _)| elapsed_ms < from),
-            elapsed_ms,
-            remaining_ms: window_ms.map(|(_, to)| to.saturating_sub(elapsed_ms)),
-            requests: self.requests,
-            errors: self.errors,
-            p95_ms: self.response.quantile_ms(0.95),
-            in_flight,
-        }
     }
 }

@@ -39,12 +39,18 @@ pub fn scenario_records(scenarios: &[Scenario], slice: Slice) -> Vec<ScenarioRec
 
 fn endpoint_plan(step: &Step, spec: &EndpointSpec) -> EndpointPlan {
     let request = step.action.request();
-    let poll = if matches!(step.action, Action::Poll { .. }) { "poll " } else { "" };
+    let kind = match step.action {
+        Action::Poll { .. } if spec.attempts => "attempt ",
+        Action::Poll { .. } => "poll ",
+        Action::Events { .. } => "sse ",
+        Action::Socket { .. } => "websocket ",
+        Action::Request(_) => "",
+    };
     EndpointPlan {
         endpoint: spec.name.clone(),
         digest: step.digest.clone(),
-        request: format!("{poll}{} {}", request.method, request.url.canonical()),
-        line: step.line,
+        request: format!("{kind}{} {}", request.method, request.url.canonical()),
+        line: step.place.line,
         rate_per_s: spec.rate_per_s,
         planned: spec.planned,
         rules: if spec.judged { step.rules.clone() } else { Rules::default() },

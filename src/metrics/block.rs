@@ -94,7 +94,10 @@ impl Block {
             Outcome::Cut => self.cut += 1,
             Outcome::Failed(class) => {
                 *self.errors.entry(class).or_default() += 1;
-                self.done += u64::from(matches!(class, ErrorClass::Status | ErrorClass::Check));
+                self.done += u64::from(matches!(
+                    class,
+                    ErrorClass::Status | ErrorClass::Check | ErrorClass::PersonalData
+                ));
             }
         }
         self.censored += u64::from(sample.is_censored());

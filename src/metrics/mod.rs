@@ -15,8 +15,8 @@ pub use interval_log::interval_log;
 pub use phase::PhaseHistograms;
 pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
-    AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, GeneratorRecord,
-    JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT, Repeat, RunRecord, ScenarioRecord, ShardRecord,
-    SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,
+    GeneratorRecord, JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt,
+    RunRecord, ScenarioRecord, ShardRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};

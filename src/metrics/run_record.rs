@@ -147,6 +147,34 @@ pub struct SmokeStep {
     pub request: Option<String>,
     /// What was expected and what came, or what the first try met in a near-miss.
     pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// What shows why a step failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Of the check in the scenario file, both from 1.
+    pub line: usize,
+    pub column: usize,
+    /// In characters.
+    pub width: usize,
+    /// That line of the file.
+    pub source: String,
+    /// Method and URL.
+    pub request: Option<String>,
+    pub response: Option<ResponseExcerpt>,
+    /// A command that sends the same.
+    pub reproduce: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResponseExcerpt {
+    pub status: u16,
+    /// Bytes of the body.
+    pub size: u64,
+    pub headers: Vec<String>,
+    pub body: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +208,9 @@ pub struct LookRecord {
     /// What a reader should know of this look, such as an identity header that never came.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What is no flaw, such as checks on a sample of the responses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// Length of the measured window.
     pub window_ms: u64,
     pub stages: Vec<String>,

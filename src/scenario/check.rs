@@ -1,28 +1,37 @@
+use std::path::Path;
+
 use regex::Regex;
 
 use super::fields::{Fields, Reader};
+use super::model::{PlacedCheck, Step};
 use super::node::{Node, NodeValue};
-use super::parse::{Scope, header_name};
+use super::predicate::PREDICATES;
+use super::scope::Scope;
+use super::sources::header_name;
 use super::template::{JsonTemplate, Template};
-use crate::checks::{Check, Magic, Operand, Predicate, Query, StatusSet};
+use crate::checks::{Check, Magic, PersonalData, Query, ResponseSchema, Scan, StatusSet};
 
-const CHECK_KEYS: [&str; 13] = [
+pub const QUERIES: [&str; 12] = [
     "status",
     "header",
+    "cookie",
     "jsonpath",
+    "body",
     "content_type",
     "magic",
     "size",
     "max",
-    "equals",
-    "between",
-    "count",
-    "exists",
-    "matches",
-    "newer_than",
+    "faster_than",
+    "json_schema",
+    "no_personal_data",
 ];
-const PREDICATES: [&str; 6] = ["equals", "between", "count", "exists", "matches", "newer_than"];
-const QUERIES: [&str; 7] = ["status", "header", "jsonpath", "content_type", "magic", "size", "max"];
+pub const SCAN_KEYS: [&str; 2] = ["find", "except"];
+pub const RANGE_KEYS: [&str; 2] = ["min", "max"];
+
+/// Keys of a check: exactly one query, and its predicate.
+pub fn check_keys() -> Vec<&'static str> {
+    QUERIES.iter().chain(&PREDICATES).copied().collect()
+}
 
 /// Reads the parts of one step that may hold templates.
 pub struct StepReader<'r, 's, 'o> {
@@ -30,6 +39,11 @@ pub struct StepReader<'r, 's, 'o> {
     pub scope: &'s Scope<'o>,
     /// Whether the step runs in smoke and under load.
     pub phase: (bool, bool),
+    /// The steps before this one.
+    pub earlier: &'s [Step],
+    /// What file names are relative to.
+    pub folder: &'s Path,
+    pub timeout_ns: u64,
     /// What deferred operands of checks are made from.
     pub operands: Vec<JsonTemplate>,
 }
@@ -37,6 +51,10 @@ pub struct StepReader<'r, 's, 'o> {
 impl StepReader<'_, '_, '_> {
     pub fn template(&self, node: &Node, text: &str) -> Option<Template> {
         self.scope.template(self.reader, node, text, self.phase)
+    }
+
+    pub fn scalar_template(&self, node: &Node, what: &str) -> Option<Template> {
+        self.reader.scalar(node, what).and_then(|text| self.template(node, &text))
     }
 
     pub fn json(&self, node: &Node) -> Option<JsonTemplate> {
@@ -54,39 +72,38 @@ impl StepReader<'_, '_, '_> {
         })
     }
 
-    pub fn checks(&mut self, node: &Node) -> Vec<Check> {
+    pub fn checks(&mut self, node: &Node) -> Vec<PlacedCheck> {
         let list = self.reader.list(node, "a list of checks").unwrap_or_default();
         list.iter().filter_map(|item| self.check(item)).collect()
     }
 
-    fn check(&mut self, node: &Node) -> Option<Check> {
-        let reader = self.reader;
-        let fields = reader.fields(node, "a check such as `status: 200`", &CHECK_KEYS)?;
-        let queries: Vec<&str> = QUERIES.into_iter().filter(|k| fields.get(k).is_some()).collect();
-        if queries.is_empty() && fields.mistyped {
-            return None;
+    fn check(&mut self, node: &Node) -> Option<PlacedCheck> {
+        // `no_personal_data` has a sensible default for what it looks for, so it may stand as a bare word.
+        if matches!(&node.value, NodeValue::Text(text) if text == "no_personal_data") {
+            let check = Check::NoPersonalData(Scan::everything());
+            return Some(PlacedCheck { check, place: self.reader.place(&node.span) });
         }
-        let [query] = queries.as_slice() else {
-            let label = if queries.is_empty() {
-                "none here".into()
-            } else {
-                format!("here are {}", queries.join(" and "))
-            };
-            reader.fail(
-                &node.span,
-                format!("a check has exactly one of {}", QUERIES.join(", ")),
-                label,
-                None,
-            );
-            return None;
-        };
-        let value = fields.get(query)?;
-        if !matches!(*query, "header" | "jsonpath")
+        let fields = self.reader.fields(node, "a check such as `status: 200`", &check_keys())?;
+        let query = self.exactly_one(node, &fields, "a check", &QUERIES)?;
+        let (key, value) = fields.entry(query)?;
+        let check = self.named_check(node, &fields, query, value)?;
+        // From the query to the end of the check, which is what a failure points at.
+        let mut span = key.span.start..node.span.end.max(value.span.end);
+        for (_, own) in PREDICATES.iter().filter_map(|name| fields.entry(name)) {
+            span.end = span.end.max(own.span.end);
+        }
+        Some(PlacedCheck { check, place: self.reader.place(&span) })
+    }
+
+    fn named_check(&mut self, node: &Node, fields: &Fields<'_>, query: &str, value: &Node) -> Option<Check> {
+        let reader = self.reader;
+        if !matches!(query, "header" | "jsonpath" | "cookie")
             && let Some((key, _)) = PREDICATES.iter().find_map(|p| fields.entry(p))
         {
-            reader.fail(&key.span, format!("`{query}` takes no `{}`", key.name), "has no meaning here", None);
+            let help = (query == "body").then(|| format!("write `body: {{ {}: … }}`", key.name));
+            reader.fail(&key.span, format!("`{query}` takes no `{}`", key.name), "has no meaning here", help);
         }
-        Some(match *query {
+        Some(match query {
             "status" => Check::Status(self.statuses(value)?),
             "content_type" => Check::ContentType(reader.text(value, "a media type")?.to_owned()),
             "magic" => Check::Magic(reader.word(value, "format", &Magic::WORDS)?),
@@ -94,103 +111,153 @@ impl StepReader<'_, '_, '_> {
                 let (min, max) = self.range(value, "bytes")?;
                 Check::Size { min, max }
             }
-            "max" => Check::MaxTime { ns: reader.duration(value, "a duration such as 300ms")? },
+            "max" => {
+                let ns = reader.duration(value, "a duration such as 300ms")?;
+                if ns >= self.timeout_ns {
+                    let help = Some("use a shorter one, or a longer `timeout`".to_owned());
+                    reader.fail(
+                        &value.span,
+                        "this check can never fail",
+                        "the step's timeout comes first",
+                        help,
+                    );
+                }
+                Check::MaxTime { ns }
+            }
+            "faster_than" => {
+                let name = reader.scalar(value, "the name of an earlier step")?;
+                let Some(step) = self.earlier.iter().position(|step| step.name == name) else {
+                    let known: Vec<&str> = self.earlier.iter().map(|step| step.name.as_str()).collect();
+                    reader.unknown(&value.span, "earlier step", &name, &known);
+                    return None;
+                };
+                let (in_smoke, in_load) = (self.earlier[step].in_smoke(), self.earlier[step].in_load());
+                if (self.phase.0 && !in_smoke) || (self.phase.1 && !in_load) {
+                    let phase = if in_smoke { "load" } else { "smoke" };
+                    let label = format!("`{name}` is not sent under {phase}, but this step is");
+                    reader.fail(&value.span, "there is nothing to compare with", label, None);
+                }
+                Check::FasterThan { step, name }
+            }
+            "json_schema" => Check::JsonSchema(self.schema(value)?),
+            "no_personal_data" => Check::NoPersonalData(self.scan(value)?),
+            "body" => {
+                let inner = reader.fields(value, "a predicate such as `{ contains: text }`", &PREDICATES)?;
+                Check::Value(Query::Body, self.predicate(value, &inner)?)
+            }
+            "cookie" => {
+                let name = reader.text(value, "a cookie's name")?.to_owned();
+                Check::Value(Query::Cookie(name), self.predicate(node, fields)?)
+            }
             "header" => {
                 let name = header_name(reader, value, reader.text(value, "a header name")?)?;
-                Check::Value(Query::Header(name), self.predicate(node, &fields)?)
+                Check::Value(Query::Header(name), self.predicate(node, fields)?)
             }
-            _ => Check::Value(read_jsonpath(reader, value)?, self.predicate(node, &fields)?),
+            _ => Check::Value(read_jsonpath(reader, value)?, self.predicate(node, fields)?),
         })
     }
 
-    fn predicate(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Predicate> {
-        let reader = self.reader;
-        let found: Vec<&str> = PREDICATES.into_iter().filter(|k| fields.get(k).is_some()).collect();
-        if found.is_empty() && fields.mistyped {
-            return None;
-        }
-        let [name] = found.as_slice() else {
-            let label = if found.is_empty() {
-                "none here".into()
-            } else {
-                format!("here are {}", found.join(" and "))
-            };
-            reader.fail(
-                &node.span,
-                format!("expected exactly one of {}", PREDICATES.join(", ")),
-                label,
-                None,
-            );
-            return None;
-        };
-        let value = fields.get(name)?;
-        Some(match *name {
-            "equals" => Predicate::Equals(self.operand(value)?),
-            "exists" => Predicate::Exists(reader.flag(value, "true or false")?),
-            "newer_than" => {
-                Predicate::NewerThan { age_ns: reader.duration(value, "a duration such as 60s")? }
-            }
-            "matches" => {
-                let compiled = Regex::new(reader.text(value, "a regular expression")?);
-                let reason = |e: regex::Error| e.to_string().lines().last().unwrap_or("invalid").to_owned();
-                Predicate::Matches(reader.take(
-                    value,
-                    "this is not a regular expression",
-                    compiled.map_err(reason),
-                )?)
-            }
-            "between" => match reader.list(value, "two numbers such as [0, 1]")? {
-                [low, high] => {
-                    let (low, high) = (reader.number(low, "a number")?, reader.number(high, "a number")?);
-                    if low > high {
-                        let help = Some(format!("[{high}, {low}]"));
-                        reader.fail(
-                            &value.span,
-                            "this check can never hold",
-                            "the lower bound is above the upper",
-                            help,
-                        );
-                    }
-                    Predicate::Between(low, high)
-                }
-                _ => {
-                    reader.fail(&value.span, "expected two numbers", "such as [0, 1]", None);
-                    return None;
-                }
-            },
+    /// Which one of `names` stands in a mapping.
+    pub fn exactly_one(
+        &self,
+        node: &Node,
+        fields: &Fields<'_>,
+        what: &str,
+        names: &[&'static str],
+    ) -> Option<&'static str> {
+        let found: Vec<&'static str> = names.iter().copied().filter(|k| fields.get(k).is_some()).collect();
+        match found.as_slice() {
+            [one] => Some(one),
+            [] if fields.mistyped => None,
             _ => {
-                let (min, max) = self.range(value, "values")?;
-                Predicate::Count { min, max }
+                let label = if found.is_empty() {
+                    "none here".into()
+                } else {
+                    format!("here are {}", found.join(" and "))
+                };
+                let span = match found.get(1).and_then(|name| fields.entry(name)) {
+                    Some((second, _)) => second.span.clone(),
+                    None => node.span.clone(),
+                };
+                let message = format!("{what} has exactly one of {}", names.join(", "));
+                self.reader.fail(&span, message, label, None);
+                None
             }
-        })
+        }
     }
 
-    fn operand(&mut self, node: &Node) -> Option<Operand> {
-        let json = self.json(node)?;
-        Some(json.constant().map_or_else(
-            || {
-                self.operands.push(json.clone());
-                Operand::Deferred(self.operands.len() - 1)
-            },
-            Operand::Literal,
-        ))
+    /// Inline, or the name of a file.
+    fn schema(&self, node: &Node) -> Option<ResponseSchema> {
+        let value = match &node.value {
+            NodeValue::Text(name) => {
+                let path = self.folder.join(name);
+                let read = std::fs::read(&path)
+                    .map_err(|e| format!("cannot read {}: {e}", path.display()))
+                    .and_then(|bytes| {
+                        serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))
+                    });
+                self.reader.take(node, "expected a JSON Schema, or a file with one", read)?
+            }
+            NodeValue::Map(_) => plain_json(node),
+            _ => {
+                self.reader.map(node, "a JSON Schema, or the name of a file with one");
+                return None;
+            }
+        };
+        self.reader.take(node, "this is not a JSON Schema", ResponseSchema::compile(&value))
+    }
+
+    fn scan(&self, node: &Node) -> Option<Scan> {
+        let reader = self.reader;
+        let kinds = |node: &Node| -> Option<Vec<PersonalData>> {
+            let list = reader.list(node, "a list such as [email, phone, ssn, iban, card]")?;
+            if list.is_empty() {
+                reader.fail(&node.span, "this check can never fail", "it looks for nothing", None);
+            }
+            list.iter().map(|item| reader.word(item, "kind of personal data", &PersonalData::WORDS)).collect()
+        };
+        match &node.value {
+            NodeValue::Bool(true) | NodeValue::Null => Some(Scan::everything()),
+            NodeValue::Map(_) => {
+                let fields = reader.fields(node, "`find` and `except`", &SCAN_KEYS)?;
+                let mut scan = Scan::everything();
+                if let Some(find) = fields.get("find") {
+                    scan.kinds = kinds(find)?;
+                }
+                let except =
+                    fields.get("except").and_then(|n| reader.list(n, "a list of regular expressions"));
+                for item in except.unwrap_or_default() {
+                    scan.except.push(read_regex(reader, item)?);
+                }
+                Some(scan)
+            }
+            _ => Some(Scan { kinds: kinds(node)?, except: Vec::new() }),
+        }
     }
 
     /// A number, or `min` and `max`.
-    fn range(&self, node: &Node, of: &str) -> Option<(Option<u64>, Option<u64>)> {
+    pub fn range(&self, node: &Node, of: &str) -> Option<(Option<u64>, Option<u64>)> {
         let reader = self.reader;
         let what = format!("a number of {of}, or `{{ min: 1 }}`");
         if let NodeValue::Number(_) = node.value {
             return reader.whole(node, &what).map(|n| (Some(n), Some(n)));
         }
-        let fields = reader.fields(node, &what, &["min", "max"])?;
+        let fields = reader.fields(node, &what, &RANGE_KEYS)?;
         let end = |name| fields.get(name).map_or(Some(None), |n| reader.whole(n, "a whole number").map(Some));
         let (min, max) = (end("min")?, end("max")?);
-        if (min, max) == (None, None) || min.zip(max).is_some_and(|(min, max)| min > max) {
-            reader.fail(&node.span, format!("expected {what}"), "nothing could satisfy or break this", None);
-            return None;
+        match (min, max) {
+            (None | Some(0), None) => {
+                let message = if fields.mistyped { return None } else { "this check can never fail" };
+                reader.fail(&node.span, message, format!("expected {what}"), None);
+                None
+            }
+            (Some(low), Some(high)) if low > high => {
+                let help = Some(format!("{{ min: {high}, max: {low} }}"));
+                reader.fail(&node.span, "this check can never hold", "`min` is above `max`", help);
+                None
+            }
+            ends => Some(ends),
         }
-        Some((min, max))
     }
 
     fn statuses(&self, node: &Node) -> Option<StatusSet> {
@@ -210,8 +277,33 @@ impl StepReader<'_, '_, '_> {
                 };
             ranges.push(reader.take(item, "expected a status such as 200 or 2xx", range)?);
         }
-        Some(StatusSet(ranges))
+        let all = StatusSet(ranges);
+        if (200..600).all(|status| all.contains(status)) {
+            reader.fail(&node.span, "this check can never fail", "every status is accepted", None);
+        }
+        if all.0.is_empty() {
+            reader.fail(&node.span, "this check can never hold", "no status is accepted", None);
+        }
+        Some(all)
     }
+}
+
+/// Without templates: `$ref` and the like are JSON Schema's own.
+fn plain_json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        NodeValue::Null => serde_json::Value::Null,
+        NodeValue::Bool(flag) => (*flag).into(),
+        NodeValue::Number(number) => number.clone().into(),
+        NodeValue::Text(text) => text.clone().into(),
+        NodeValue::List(items) => items.iter().map(plain_json).collect(),
+        NodeValue::Map(entries) => entries.iter().map(|(k, v)| (k.name.clone(), plain_json(v))).collect(),
+    }
+}
+
+pub fn read_regex(reader: &Reader, node: &Node) -> Option<Regex> {
+    let compiled = Regex::new(reader.text(node, "a regular expression")?);
+    let reason = |e: regex::Error| e.to_string().lines().last().unwrap_or("invalid").to_owned();
+    reader.take(node, "this is not a regular expression", compiled.map_err(reason))
 }
 
 pub fn read_jsonpath(reader: &Reader, node: &Node) -> Option<Query> {
@@ -221,7 +313,8 @@ pub fn read_jsonpath(reader: &Reader, node: &Node) -> Option<Query> {
         Err(error) => {
             let written = reader.source().text.get(node.span.clone()).unwrap_or_default();
             let start = node.span.start + written.find(text).unwrap_or(0) + error.position();
-            reader.fail(&(start..start + 1), "this is not a JSONPath", "not understood from here on", None);
+            let help = (!text.starts_with('$')).then(|| format!("a JSONPath begins with `$`: `$.{text}`"));
+            reader.fail(&(start..start + 1), "this is not a JSONPath", "not understood from here on", help);
             None
         }
     }

@@ -109,6 +109,27 @@ pub fn read_csv(
     Ok(DataSource { name: name.to_owned(), columns, rows, pick, digest })
 }
 
+/// Reads a JSON file: a list of objects. The columns are the first one's keys, and every other object has them too.
+///
+/// # Errors
+/// In words: unreadable, no such list, no rows, a key that is missing (with its row).
+pub fn read_json(path: &Path, name: &str, pick: Pick) -> Result<DataSource, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let list: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(&bytes)
+        .map_err(|e| format!("{}: expected a list of objects: {e}", path.display()))?;
+    let first = list.first().ok_or_else(|| format!("{} has no rows", path.display()))?;
+    let columns: Vec<String> = first.keys().cloned().collect();
+    let mut rows = Vec::with_capacity(list.len());
+    for (i, object) in list.iter().enumerate() {
+        let row: Option<Row> = columns.iter().map(|column| object.get(column).cloned()).collect();
+        rows.push(row.ok_or_else(|| {
+            let missing = columns.iter().find(|c| !object.contains_key(*c)).map_or("", String::as_str);
+            format!("{}: row {} has no `{missing}`, which the first one has", path.display(), i + 1)
+        })?);
+    }
+    Ok(DataSource { name: name.to_owned(), columns, rows, pick, digest: sha256_hex(&bytes) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,9 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::model::Place;
 use super::node::{Key, Node, NodeValue};
-use crate::error::{Diagnostic, SourceText, nearest};
+use crate::error::{Diagnostic, SourceText, nearest, position};
 
 /// Reads nodes and collects every mistake on the way, so that one pass names them all.
 pub struct Reader {
@@ -40,14 +41,19 @@ impl Reader {
     }
 
     pub fn found_any(&self) -> bool {
-        !self.mistakes.borrow().is_empty()
+        self.mistakes.borrow().iter().any(|found| !found.warning)
     }
 
-    /// All mistakes, in the file's order.
-    pub fn into_mistakes(self) -> Vec<Diagnostic> {
-        let mut mistakes = self.mistakes.into_inner();
-        mistakes.sort_by_key(|d| d.span.start);
-        mistakes
+    /// All mistakes and all warnings, in the file's order.
+    pub fn into_found(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let mut found = self.mistakes.into_inner();
+        found.sort_by_key(|d| d.span.start);
+        found.into_iter().partition(|found| !found.warning)
+    }
+
+    pub fn place(&self, span: &Range<usize>) -> Place {
+        let line = position(&self.source.text, span.start).0;
+        Place { start: span.start, end: span.end, line }
     }
 
     pub fn fail(
@@ -63,6 +69,18 @@ impl Reader {
             message: message.into(),
             label: label.into(),
             help,
+            warning: false,
+        });
+    }
+
+    pub fn warn(&self, span: &Range<usize>, message: impl Into<String>, label: impl Into<String>) {
+        self.mistakes.borrow_mut().push(Diagnostic {
+            source: self.source.clone(),
+            span: span.clone(),
+            message: message.into(),
+            label: label.into(),
+            help: None,
+            warning: true,
         });
     }
 

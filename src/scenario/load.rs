@@ -4,7 +4,7 @@ use super::data::Pick;
 use super::model::Scenario;
 use super::parse::{Parsed, parse};
 use super::stage::Stage;
-use crate::error::{Error, Result, SourceText, nearest};
+use crate::error::{Diagnostic, Error, Result, SourceText, nearest};
 use crate::secrets::Secrets;
 use crate::units::{NS_PER_S, Rate};
 
@@ -22,25 +22,33 @@ pub struct LoadOptions {
     pub rate: Option<Rate>,
 }
 
+/// Scenarios, and what was found while they were read.
+pub struct Loaded {
+    pub scenarios: Vec<Scenario>,
+    pub secrets: Secrets,
+    /// What keeps nothing from being run.
+    pub warnings: Vec<Diagnostic>,
+}
+
 /// Reads every scenario below `paths` (files, or folders of `.yaml` and `.yml` files).
 ///
 /// # Errors
 /// All mistakes of all files; a path that is not there; no scenario at all; one feature twice.
-pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<(Vec<Scenario>, Secrets)> {
+pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<Loaded> {
     if paths.is_empty() {
         return Err(Error::usage_hint("no scenario is named", "give files, or folders of them"));
     }
-    let (scenarios, secrets) = read(paths, options, &|_| 1.0)?;
+    let loaded = read(paths, options, &|_| 1.0)?;
     let Some(rate) = options.rate else {
-        enough_unique_rows(&scenarios)?;
-        return Ok((scenarios, secrets));
+        enough_unique_rows(&loaded.scenarios)?;
+        return Ok(loaded);
     };
     // Rates are part of what makes measurements comparable, so the files are read anew with the ones that hold.
-    let scales = shared_out(&scenarios, rate)?;
+    let scales = shared_out(&loaded.scenarios, rate)?;
     let scale = |path: &Path| scales.iter().find(|(own, _)| own == path).map_or(1.0, |(_, scale)| *scale);
-    let (scenarios, secrets) = read(paths, options, &scale)?;
-    enough_unique_rows(&scenarios)?;
-    Ok((scenarios, secrets))
+    let loaded = read(paths, options, &scale)?;
+    enough_unique_rows(&loaded.scenarios)?;
+    Ok(loaded)
 }
 
 /// By what each file's rates are multiplied, so that they add up to `rate`, each in proportion to its weight.
@@ -62,19 +70,16 @@ fn shared_out(scenarios: &[Scenario], rate: Rate) -> Result<Vec<(PathBuf, f64)>>
         .collect()
 }
 
-fn read(
-    paths: &[PathBuf],
-    options: &LoadOptions,
-    scale: &dyn Fn(&Path) -> f64,
-) -> Result<(Vec<Scenario>, Secrets)> {
-    let mut mistakes = Vec::new();
+fn read(paths: &[PathBuf], options: &LoadOptions, scale: &dyn Fn(&Path) -> f64) -> Result<Loaded> {
+    let (mut mistakes, mut all_warnings) = (Vec::new(), Vec::new());
     let mut scenarios: Vec<Scenario> = Vec::new();
     let mut secrets = Vec::new();
     let mut vars: Vec<String> = Vec::new();
     for path in files(paths)? {
         let text = std::fs::read_to_string(&path).map_err(|e| Error::input(&path, "read scenario", e))?;
         match parse(SourceText { path: path.clone(), text }, options, scale(&path)) {
-            Ok(Parsed { scenario, secrets: found, vars: own }) => {
+            Ok(Parsed { scenario, secrets: found, vars: own, warnings }) => {
+                all_warnings.extend(warnings);
                 if let Some(other) = scenarios.iter().find(|s| s.feature == scenario.feature) {
                     let message =
                         format!("feature `{}` stands in {} too", scenario.feature, other.path.display());
@@ -111,7 +116,7 @@ fn read(
     scenarios.retain(|s| {
         options.only.is_empty() || options.only.iter().any(|pattern| matches(pattern, &s.feature))
     });
-    Ok((scenarios, Secrets::new(secrets)))
+    Ok(Loaded { scenarios, secrets: Secrets::new(secrets), warnings: all_warnings })
 }
 
 /// Scenarios warm up together, so the longest warm-up of all counts; two seconds more cover its notice and smoke's rows.

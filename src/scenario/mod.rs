@@ -1,27 +1,40 @@
 //! From YAML text to scenarios that can be run: positions kept, mistakes named, nothing sent before all is valid.
 
+mod action;
+mod auth;
+mod capture;
 mod check;
 mod data;
 mod digest;
 mod fields;
+mod generate;
 mod load;
+mod load_plan;
 mod model;
 mod node;
 mod parse;
+mod predicate;
 mod profile;
 mod program;
 mod quick;
+mod request;
+mod rules;
+mod scope;
+mod sources;
 mod stage;
 mod step;
 mod template;
 
 pub use data::{DataSource, Pick, Row};
-pub use load::{LoadOptions, load, matches};
+pub use generate::Chance;
+pub use load::{LoadOptions, Loaded, load, matches};
+pub use load_plan::{AbortRule, LoadPlan, Process, WARMUP_AUTO_NS, Warmup};
 pub use model::{
-    AbortRule, Action, BodyTemplate, Capture, Identity, LoadPlan, Only, Process, RequestTemplate, Scenario,
-    Step, WARMUP_AUTO_NS, Warmup,
+    Action, Capture, CheckSample, Condition, Identity, Message, Only, Part, Place, PlacedCheck, Scenario,
+    SessionScope, Step,
 };
 pub use program::{Act, Branch, Node};
 pub use quick::{QuickLoad, QuickOptions, quick, quick_yaml};
+pub use request::{Auth, BodyTemplate, PartContent, PartTemplate, RequestTemplate, TokenRequest};
 pub use stage::{Level, Stage};
 pub use template::{Context, JsonTemplate, Template};

@@ -1,35 +1,74 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use http::{HeaderName, Method};
+use http::HeaderName;
+use regex::Regex;
 
 use super::data::DataSource;
+use super::load_plan::{AbortRule, LoadPlan};
 use super::program::Node;
-use super::stage::Stage;
+use super::request::RequestTemplate;
 use super::template::{JsonTemplate, Template};
-use crate::checks::{Check, Query};
-use crate::units::{Metric, Rules};
+use crate::checks::{Check, Predicate, Query, Scan};
+use crate::error::SourceText;
+use crate::units::Rules;
 
 /// One feature's scenario, ready to run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub path: PathBuf,
+    pub source: Arc<SourceText>,
     pub feature: String,
     pub owner: Option<String>,
     pub identity: Identity,
     pub data: Vec<DataSource>,
-    /// Every step of every branch, in the file's order.
+    /// Every step of every part and branch, in the order of a smoke pass.
     pub steps: Vec<Step>,
     /// In which order, and which of them, an iteration under load takes.
     pub program: Vec<Node>,
+    /// What ends each iteration, however it went.
+    pub finally: Vec<Node>,
+    /// Once before the smoke pass, and once before each load.
+    pub setup: Vec<Node>,
+    /// Once for each session, where a session outlives its iteration; else it stands at the program's beginning.
+    pub login: Vec<Node>,
+    /// After what `setup` stands before, however it went.
+    pub teardown: Vec<Node>,
+    pub session: SessionScope,
     /// How many captured values an iteration holds.
     pub slots: usize,
+    /// Slots that are filled when an iteration begins: variables with a generated value in them.
+    pub drawn: Vec<(usize, Template)>,
     /// `None`: functional checks only.
     pub load: Option<LoadPlan>,
     pub abort_when: Vec<AbortRule>,
+    pub check_sample: CheckSample,
+    /// Hosts beside the target that a redirect may lead to.
+    pub allow_hosts: Vec<String>,
     /// Its part of what `--rate` shares out.
     pub weight: u32,
     /// SHA-256 of the file.
     pub digest: String,
+}
+
+/// How long cookies, and what a login captures, are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionScope {
+    #[default]
+    Iteration,
+    /// As long as a virtual user lives. In the open model iterations take sessions in turn.
+    User,
+    /// One for all iterations of a worker.
+    Shared,
+}
+
+/// On which responses under load the checks are made that take the body apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum CheckSample {
+    /// As many as take less than a tenth of a worker's core.
+    #[default]
+    Auto,
+    Share(f64),
 }
 
 /// Response headers that prove who answered.
@@ -39,20 +78,44 @@ pub struct Identity {
     pub instance: Option<HeaderName>,
 }
 
+/// Where something stands in the scenario file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Byte range.
+    pub start: usize,
+    pub end: usize,
+    /// From 1.
+    pub line: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct PlacedCheck {
+    pub check: Check,
+    pub place: Place,
+}
+
 #[derive(Clone, Debug)]
 pub struct Step {
     pub name: String,
     /// `feature/step name`.
     pub endpoint: String,
-    /// In the scenario file.
-    pub line: usize,
+    pub place: Place,
+    pub part: Part,
     pub only: Option<Only>,
+    /// Whether it is sent, and counted, in each iteration under load.
+    pub measured: bool,
+    /// All must hold, or the step is passed over.
+    pub when: Vec<Condition>,
     pub action: Action,
+    /// How many redirects are followed.
+    pub redirects: u32,
     pub timeout_ns: u64,
-    pub checks: Vec<Check>,
+    pub checks: Vec<PlacedCheck>,
     /// What deferred operands of the checks are made from.
     pub operands: Vec<JsonTemplate>,
     pub captures: Vec<Capture>,
+    /// Slots without whose values the step makes no sense.
+    pub needs: Vec<usize>,
     pub rules: Rules,
     /// SHA-256 of everything that decides whether two measurements are comparable.
     pub digest: String,
@@ -64,6 +127,22 @@ pub enum Only {
     Load,
 }
 
+/// Which list of the file a step stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Setup,
+    Login,
+    Main,
+    Finally,
+    Teardown,
+}
+
+#[derive(Clone, Debug)]
+pub struct Condition {
+    pub value: Template,
+    pub predicate: Predicate,
+}
+
 impl Step {
     #[must_use]
     pub fn in_smoke(&self) -> bool {
@@ -72,7 +151,7 @@ impl Step {
 
     #[must_use]
     pub fn in_load(&self) -> bool {
-        self.only != Some(Only::Smoke)
+        self.measured
     }
 }
 
@@ -84,17 +163,58 @@ pub enum Action {
         request: RequestTemplate,
         every_ns: u64,
         within_ns: u64,
-        until: Vec<Check>,
-        fail_if: Vec<Check>,
+        until: Vec<PlacedCheck>,
+        fail_if: Vec<PlacedCheck>,
     },
+    /// Server-sent events. Its time runs to the end of the last event that is waited for.
+    Events {
+        request: RequestTemplate,
+        /// For the first event.
+        within_ns: u64,
+        count: u64,
+        /// Only events of this type count.
+        event: Option<String>,
+        each: Vec<PlacedCheck>,
+    },
+    /// Its time runs to the first message for which all of `expect` holds.
+    Socket {
+        request: RequestTemplate,
+        send: Vec<Message>,
+        within_ns: u64,
+        expect: Vec<PlacedCheck>,
+    },
+}
+
+/// What is sent over a WebSocket, as text.
+#[derive(Clone, Debug)]
+pub enum Message {
+    Text(Template),
+    Json(JsonTemplate),
 }
 
 impl Action {
     #[must_use]
     pub fn request(&self) -> &RequestTemplate {
         match self {
-            Self::Request(request) | Self::Poll { request, .. } => request,
+            Self::Request(request)
+            | Self::Poll { request, .. }
+            | Self::Events { request, .. }
+            | Self::Socket { request, .. } => request,
         }
+    }
+
+    #[must_use]
+    pub fn is_poll(&self) -> bool {
+        matches!(self, Self::Poll { .. })
+    }
+
+    fn inner_checks(&self) -> impl Iterator<Item = &PlacedCheck> {
+        let (one, two): (&[PlacedCheck], &[PlacedCheck]) = match self {
+            Self::Request(_) => (&[], &[]),
+            Self::Poll { until, fail_if, .. } => (until, fail_if),
+            Self::Events { each: checks, .. } | Self::Socket { expect: checks, .. } => (checks, &[]),
+        };
+        one.iter().chain(two)
     }
 }
 
@@ -102,47 +222,24 @@ impl Step {
     /// What of a response its checks and captures look at.
     #[must_use]
     pub fn wants(&self) -> (bool, bool) {
-        let queries = self.captures.iter().map(|capture| &capture.query);
-        let (until, fail_if): (&[Check], &[Check]) = match &self.action {
-            Action::Request(_) => (&[], &[]),
-            Action::Poll { until, fail_if, .. } => (until, fail_if),
-        };
-        let checks = || self.checks.iter().chain(until).chain(fail_if);
+        let checks = || self.checks.iter().chain(self.action.inner_checks()).map(|placed| &placed.check);
         let (mut headers, mut body) = (checks().any(Check::reads_headers), checks().any(Check::reads_body));
-        for query in queries {
-            headers |= matches!(query, Query::Header(_));
-            body |= matches!(query, Query::JsonPath(_));
+        headers |= self.redirects > 0;
+        for capture in &self.captures {
+            headers = true;
+            body |= !capture.query.reads_headers();
         }
         (headers, body)
     }
-}
 
-#[derive(Clone, Debug)]
-pub struct RequestTemplate {
-    pub method: Method,
-    /// Absolute, or a path below the target.
-    pub url: Template,
-    pub headers: Vec<(HeaderName, Template)>,
-    pub body: Option<BodyTemplate>,
-}
-
-impl RequestTemplate {
-    /// Whether every iteration sends the same.
+    /// What finds are personal data in its responses, if it looks for any.
     #[must_use]
-    pub fn is_fixed(&self) -> bool {
-        self.url.constant().is_some()
-            && self.headers.iter().all(|(_, value)| value.constant().is_some())
-            && self.body.as_ref().is_none_or(|body| match body {
-                BodyTemplate::Json(json) => json.constant().is_some(),
-                BodyTemplate::Text(text) => text.constant().is_some(),
-            })
+    pub fn scan(&self) -> Option<&Scan> {
+        self.checks.iter().chain(self.action.inner_checks()).find_map(|placed| match &placed.check {
+            Check::NoPersonalData(scan) => Some(scan),
+            _ => None,
+        })
     }
-}
-
-#[derive(Clone, Debug)]
-pub enum BodyTemplate {
-    Json(JsonTemplate),
-    Text(Template),
 }
 
 #[derive(Clone, Debug)]
@@ -150,111 +247,8 @@ pub struct Capture {
     pub name: String,
     pub slot: usize,
     pub query: Query,
-}
-
-/// How load is offered: a leading ramp, a warm-up at the first steady level, then the measured stages.
-#[derive(Clone, Debug)]
-pub struct LoadPlan {
-    pub warmup: Warmup,
-    /// Ramps before the first steady stage; left out like the warm-up that they lead into.
-    pub lead: Vec<Stage>,
-    /// The first one is steady. All are of one model, open or closed.
-    pub stages: Vec<Stage>,
-    pub process: Process,
-}
-
-/// How arrivals of the open model are spread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Process {
-    /// Evenly.
-    #[default]
-    Constant,
-    /// At random, as many as evenly spread ones would be, so that every run sends equally many.
-    Poisson,
-}
-
-/// Ends the run early: the metric of one endpoint lies above this over the last `window_ns`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AbortRule {
-    pub metric: Metric,
-    /// Milliseconds for a quantile, a fraction for the error rate.
-    pub above: f64,
-    pub window_ns: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warmup {
-    Fixed {
-        ns: u64,
-    },
-    /// At least [`WARMUP_AUTO_NS`]; extended until the load is steady, at most to `max_ns`.
-    Auto {
-        max_ns: u64,
-    },
-}
-
-pub const WARMUP_AUTO_NS: u64 = 4_000_000_000;
-
-impl Warmup {
-    /// How long it may last.
-    #[must_use]
-    pub fn most_ns(self) -> u64 {
-        match self {
-            Self::Fixed { ns } => ns,
-            Self::Auto { max_ns } => max_ns.max(WARMUP_AUTO_NS),
-        }
-    }
-
-    /// How long it lasts if the load is steady at once.
-    #[must_use]
-    pub fn least_ns(self) -> u64 {
-        match self {
-            Self::Fixed { ns } => ns,
-            Self::Auto { max_ns } => WARMUP_AUTO_NS.min(max_ns),
-        }
-    }
-}
-
-impl LoadPlan {
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.stages[0].level.is_open()
-    }
-
-    /// The measured window.
-    #[must_use]
-    pub fn window_ns(&self) -> u64 {
-        self.stages.iter().map(|stage| stage.length_ns).sum()
-    }
-
-    #[must_use]
-    pub fn lead_ns(&self) -> u64 {
-        self.lead.iter().map(|stage| stage.length_ns).sum()
-    }
-
-    /// Arrivals in the measured window; 0 in the closed model.
-    #[must_use]
-    pub fn arrivals(&self) -> u64 {
-        self.stages.iter().map(Stage::arrivals).sum()
-    }
-
-    /// For people: `100/s for 30 s, ramp 100/s to 200/s for 10 s`.
-    #[must_use]
-    pub fn described(&self) -> String {
-        let one = |stage: &Stage| match stage.iterations {
-            Some(_) => stage.to_string(),
-            None => format!("{} for {} s", stage.level, stage.length_ns as f64 / 1e9),
-        };
-        self.lead.iter().chain(&self.stages).map(one).collect::<Vec<_>>().join(", ")
-    }
-
-    /// What of it makes measurements comparable.
-    #[must_use]
-    pub fn canonical(&self) -> String {
-        let stages: Vec<String> = self.lead.iter().chain(&self.stages).map(ToString::to_string).collect();
-        let process = if self.process == Process::Poisson { " poisson" } else { "" };
-        format!("{}{process}", stages.join(", "))
-    }
+    /// Keeps its one group, or all that it matches.
+    pub regex: Option<Regex>,
 }
 
 impl Scenario {

@@ -13,7 +13,6 @@ pub struct Node {
     pub value: NodeValue,
     /// Byte range in the file.
     pub span: Range<usize>,
-    pub line: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +55,7 @@ impl Node {
                     message: "this is not valid YAML".into(),
                     label: message.trim_start_matches("error: ").to_owned(),
                     help: None,
+                    warning: false,
                 }
             },
         )
@@ -92,15 +92,15 @@ fn offset_of(text: &str, line: usize, column: usize) -> usize {
 }
 
 fn located(spanned: Spanned<Raw>) -> Node {
-    let (span, line) = place(&spanned);
-    Node { value: spanned.value.0, span, line }
+    let span = place(&spanned);
+    Node { value: spanned.value.0, span }
 }
 
-fn place<T>(spanned: &Spanned<T>) -> (Range<usize>, usize) {
+fn place<T>(spanned: &Spanned<T>) -> Range<usize> {
     let span = spanned.referenced.span();
     let start = span.byte_offset().unwrap_or(0) as usize;
     let length = span.byte_len().unwrap_or(1).max(1) as usize;
-    (start..start + length, spanned.referenced.line() as usize)
+    start..start + length
 }
 
 struct Raw(NodeValue);
@@ -161,7 +161,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NodeValue, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Spanned<String>>()? {
-            let (span, _) = place(&key);
+            let span = place(&key);
             entries.push((Key { name: key.value, span }, located(map.next_value()?)));
         }
         Ok(NodeValue::Map(entries))

@@ -1,5 +1,5 @@
 use super::fields::Reader;
-use super::model::{AbortRule, LoadPlan, Process, Warmup};
+use super::load_plan::{AbortRule, LoadPlan, Process, Warmup};
 use super::node::{Node, NodeValue};
 use super::parse::required;
 use super::stage::{Level, Stage};

@@ -1,4 +1,5 @@
-use super::model::{LoadPlan, Scenario};
+use super::load_plan::LoadPlan;
+use super::model::Scenario;
 use crate::random::{pick, unit};
 
 /// What an iteration does, in order.
@@ -7,9 +8,16 @@ pub enum Node {
     /// Index into the scenario's steps.
     Step(usize),
     /// A pause, evenly spread between two lengths; only under load.
-    Think { least_ns: u64, most_ns: u64 },
+    Think {
+        least_ns: u64,
+        most_ns: u64,
+    },
     /// One branch an iteration, drawn by weight.
     OneOf(Vec<Branch>),
+    Repeat {
+        times: u32,
+        nodes: Vec<Node>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -22,7 +30,11 @@ pub struct Branch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Step(usize),
-    Think { ns: u64 },
+    Think {
+        ns: u64,
+    },
+    /// What follows is done however the iteration went.
+    Finally,
 }
 
 impl Scenario {
@@ -30,8 +42,17 @@ impl Scenario {
     #[must_use]
     pub fn acts(&self, seed: u64, index: u64) -> Vec<Act> {
         let mut acts = Vec::with_capacity(self.steps.len());
-        self.choose(&self.program, seed, index, &mut 0, &mut acts);
+        let mut draws = 0;
+        self.choose(&self.program, seed, index, &mut draws, &mut acts);
+        if !self.finally.is_empty() {
+            acts.push(Act::Finally);
+            self.choose(&self.finally, seed, index, &mut draws, &mut acts);
+        }
         acts
+    }
+
+    fn own_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.program.iter().chain(&self.finally)
     }
 
     fn choose(&self, nodes: &[Node], seed: u64, index: u64, draws: &mut u64, acts: &mut Vec<Act>) {
@@ -43,6 +64,11 @@ impl Scenario {
                     *draws += 1;
                     let share = unit(pick(seed, *draws), index);
                     acts.push(Act::Think { ns: least_ns + (share * (most_ns - least_ns) as f64) as u64 });
+                }
+                Node::Repeat { times, nodes } => {
+                    for _ in 0..*times {
+                        self.choose(nodes, seed, index, draws, acts);
+                    }
                 }
                 Node::OneOf(branches) => {
                     *draws += 1;
@@ -65,37 +91,43 @@ impl Scenario {
     /// The longest that an iteration may pause in all.
     #[must_use]
     pub fn longest_think_ns(&self) -> u64 {
-        fn longest(nodes: &[Node]) -> u64 {
+        fn longest<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> u64 {
             nodes
-                .iter()
+                .into_iter()
                 .map(|node| match node {
                     Node::Step(_) => 0,
                     Node::Think { most_ns, .. } => *most_ns,
                     Node::OneOf(branches) => branches.iter().map(|b| longest(&b.nodes)).max().unwrap_or(0),
+                    Node::Repeat { times, nodes } => u64::from(*times) * longest(nodes),
                 })
                 .sum()
         }
-        if self.load.as_ref().is_some_and(LoadPlan::is_open) { longest(&self.program) } else { 0 }
+        if self.load.as_ref().is_some_and(LoadPlan::is_open) { longest(self.own_nodes()) } else { 0 }
     }
 
     /// Whether every iteration does the same.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
-        self.program.iter().all(|node| match node {
-            Node::Step(_) => true,
-            Node::Think { least_ns, most_ns } => least_ns == most_ns,
-            Node::OneOf(_) => false,
-        })
+        fn fixed(node: &Node) -> bool {
+            match node {
+                Node::Step(_) => true,
+                Node::Think { least_ns, most_ns } => least_ns == most_ns,
+                Node::OneOf(_) => false,
+                Node::Repeat { nodes, .. } => nodes.iter().all(fixed),
+            }
+        }
+        self.own_nodes().all(fixed)
     }
 
-    /// Which share of the iterations reaches each step.
+    /// How often an iteration takes each step, in the mean.
     #[must_use]
     pub fn shares(&self) -> Vec<f64> {
-        fn walk(nodes: &[Node], share: f64, shares: &mut [f64]) {
+        fn walk<'a>(nodes: impl IntoIterator<Item = &'a Node>, share: f64, shares: &mut [f64]) {
             for node in nodes {
                 match node {
                     Node::Step(step) => shares[*step] = share,
                     Node::Think { .. } => {}
+                    Node::Repeat { times, nodes } => walk(nodes, share * f64::from(*times), shares),
                     Node::OneOf(branches) => {
                         let total: f64 = branches.iter().map(|b| f64::from(b.weight)).sum();
                         for branch in branches {
@@ -106,7 +138,7 @@ impl Scenario {
             }
         }
         let mut shares = vec![0.0; self.steps.len()];
-        walk(&self.program, 1.0, &mut shares);
+        walk(self.own_nodes(), 1.0, &mut shares);
         shares
     }
 
@@ -118,7 +150,7 @@ impl Scenario {
             let all = indices.count() as u64;
             self.acts(seed, 0).iter().for_each(|act| {
                 if let Act::Step(step) = act {
-                    counts[*step] = all;
+                    counts[*step] += all;
                 }
             });
             return counts;

@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::generate::{Chance, Generator};
 use crate::units::percent_encoded;
 
 /// Text with `${name}` in it, compiled to segments: names are looked up once, before anything is sent.
@@ -27,6 +28,10 @@ enum Segment {
         slot: usize,
         name: String,
     },
+    Generated {
+        generator: Generator,
+        name: String,
+    },
 }
 
 /// What a name in a template stands for.
@@ -45,6 +50,7 @@ pub enum Meaning {
     Capture {
         slot: usize,
     },
+    Generated(Generator),
     /// Another template, such as a variable that holds one.
     Nested(Template),
 }
@@ -54,6 +60,7 @@ pub struct Context<'a> {
     /// A row for each data source.
     pub rows: &'a [&'a [Value]],
     pub captures: &'a [Option<Value>],
+    pub chance: &'a Chance,
 }
 
 /// A mistake in a template, with the byte range of the name that is at fault.
@@ -100,6 +107,7 @@ impl Template {
                 Meaning::Secret { name, value } => segments.push(Segment::Secret { name, value }),
                 Meaning::Data { source, column } => segments.push(Segment::Data { source, column, name }),
                 Meaning::Capture { slot } => segments.push(Segment::Capture { slot, name }),
+                Meaning::Generated(generator) => segments.push(Segment::Generated { generator, name }),
                 Meaning::Nested(template) => segments.extend(template.segments),
             }
             at = end;
@@ -114,8 +122,28 @@ impl Template {
     /// The value where nothing in it depends on the iteration.
     #[must_use]
     pub fn constant(&self) -> Option<Value> {
-        let fixed = |s: &Segment| !matches!(s, Segment::Data { .. } | Segment::Capture { .. });
-        self.segments.iter().all(fixed).then(|| self.value(&Context { rows: &[], captures: &[] }))
+        let fixed = |s: &Segment| {
+            !matches!(s, Segment::Data { .. } | Segment::Capture { .. } | Segment::Generated { .. })
+        };
+        let chance = Chance::default();
+        self.segments
+            .iter()
+            .all(fixed)
+            .then(|| self.value(&Context { rows: &[], captures: &[], chance: &chance }))
+    }
+
+    /// Whether a part of it is made where it is used.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        self.segments.iter().any(|s| matches!(s, Segment::Generated { .. }))
+    }
+
+    /// The slots of captured values that it uses.
+    pub fn slots(&self) -> impl Iterator<Item = usize> {
+        self.segments.iter().filter_map(|s| match s {
+            Segment::Capture { slot, .. } => Some(*slot),
+            _ => None,
+        })
     }
 
     #[must_use]
@@ -150,6 +178,9 @@ impl Template {
                 Segment::Capture { slot, .. } => {
                     push(&mut out, context.captures[*slot].as_ref().unwrap_or(&Value::Null), i == 0);
                 }
+                Segment::Generated { generator, .. } => {
+                    push(&mut out, &generator.value(context.chance), i == 0)
+                }
             }
         }
         out
@@ -162,6 +193,7 @@ impl Template {
             [Segment::Typed(value)] => value.clone(),
             [Segment::Data { source, column, .. }] => context.rows[*source][*column].clone(),
             [Segment::Capture { slot, .. }] => context.captures[*slot].clone().unwrap_or(Value::Null),
+            [Segment::Generated { generator, .. }] => generator.value(context.chance),
             _ => Value::String(self.render(context)),
         }
     }
@@ -175,7 +207,11 @@ impl Template {
                 Segment::Literal(text) => text.clone(),
                 Segment::Typed(value) => value.to_string(),
                 Segment::Secret { name, .. } => format!("${{secret.{name}}}"),
-                Segment::Data { name, .. } | Segment::Capture { name, .. } => format!("${{{name}}}"),
+                Segment::Data { name, .. }
+                | Segment::Capture { name, .. }
+                | Segment::Generated { name, .. } => {
+                    format!("${{{name}}}")
+                }
             })
             .collect()
     }
@@ -223,6 +259,17 @@ impl JsonTemplate {
         }
     }
 
+    /// See [`Template::slots`].
+    #[must_use]
+    pub fn slots(&self) -> Vec<usize> {
+        match self {
+            Self::Literal(_) => Vec::new(),
+            Self::Text(template) => template.slots().collect(),
+            Self::List(items) => items.iter().flat_map(Self::slots).collect(),
+            Self::Map(entries) => entries.iter().flat_map(|(_, item)| item.slots()).collect(),
+        }
+    }
+
     /// See [`Template::canonical`].
     #[must_use]
     pub fn canonical(&self) -> Value {
@@ -255,7 +302,8 @@ mod tests {
     #[test]
     fn names_are_replaced_types_kept_and_secrets_hidden() {
         let row = [json!(42)];
-        let context = Context { rows: &[&row], captures: &[Some(json!("a b/c"))] };
+        let chance = Chance::default();
+        let context = Context { rows: &[&row], captures: &[Some(json!("a b/c"))], chance: &chance };
         for (text, rendered, url, canonical) in [
             ("${api}/x/${t.id}", "/v1/x/42", "/v1/x/42", "/v1/x/${t.id}"),
             ("/q?n=${got}", "/q?n=a b/c", "/q?n=a%20b%2Fc", "/q?n=${got}"),

@@ -1,5 +1,5 @@
 use super::{
-    Exchange, ExchangeError, HttpTransport, Lane, Request, Transport, TransportOptions, WireTransport,
+    Exchange, ExchangeError, HttpTransport, Lane, Live, Request, Transport, TransportOptions, WireTransport,
 };
 use crate::error::Result;
 
@@ -45,6 +45,13 @@ impl Transport for AnyTransport {
             // Boxed: its futures are several KB, which each waiting virtual user would hold.
             Self::Http(http) => Box::pin(http.exchange(lane, request)).await,
             Self::Wire(wire) => wire.exchange(lane, request).await,
+        }
+    }
+
+    fn live(&self) -> &Live {
+        match self {
+            Self::Http(http) => http.live(),
+            Self::Wire(wire) => wire.live(),
         }
     }
 }

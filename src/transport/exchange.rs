@@ -49,6 +49,24 @@ impl Headers {
         Self { raw, map: OnceCell::new() }
     }
 
+    /// Whether any cookie is set: most responses set none, and then need not be taken apart.
+    #[must_use]
+    pub fn sets_cookies(&self) -> bool {
+        match self.map.get() {
+            Some(map) => map.contains_key(::http::header::SET_COOKIE),
+            None => has_line(&self.raw, b"set-cookie:"),
+        }
+    }
+
+    /// Whether the body is compressed, or otherwise encoded.
+    #[must_use]
+    pub fn encodes(&self) -> bool {
+        match self.map.get() {
+            Some(map) => map.contains_key(::http::header::CONTENT_ENCODING),
+            None => has_line(&self.raw, b"content-encoding:"),
+        }
+    }
+
     #[must_use]
     pub fn map(&self) -> &HeaderMap {
         self.map.get_or_init(|| {
@@ -67,6 +85,12 @@ impl Headers {
             map
         })
     }
+}
+
+/// Whether a line of the head begins so, in whatever case.
+fn has_line(head: &[u8], begin: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n')
+        .any(|line| line.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin)))
 }
 
 impl From<HeaderMap> for Headers {

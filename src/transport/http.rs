@@ -5,7 +5,7 @@ use bytes::BytesMut;
 
 use super::failure::classify;
 use super::{
-    BODY_CAP, Exchange, ExchangeError, Headers, Lane, Phases, Request, Transport, TransportOptions, tls,
+    BODY_CAP, Exchange, ExchangeError, Headers, Lane, Live, Phases, Request, Transport, TransportOptions, tls,
 };
 use crate::error::{Error, Result};
 use crate::error_class::ErrorClass;
@@ -13,6 +13,7 @@ use crate::error_class::ErrorClass;
 /// reqwest, told to do nothing that was not asked for: no retries, no redirects, no proxy.
 pub struct HttpTransport {
     client: reqwest::Client,
+    live: Live,
 }
 
 impl HttpTransport {
@@ -35,7 +36,7 @@ impl HttpTransport {
         let client = builder
             .build()
             .map_err(|e| Error::harness(format!("cannot set up the HTTP client: {}", failed(&e).message)))?;
-        Ok(Self { client })
+        Ok(Self { client, live: Live::new(options)? })
     }
 }
 
@@ -76,6 +77,10 @@ impl Transport for HttpTransport {
         };
         let headers = Headers::from(std::mem::take(response.headers_mut()));
         Ok(Exchange { status: response.status().as_u16(), headers, body: body.freeze(), done, phases })
+    }
+
+    fn live(&self) -> &Live {
+        &self.live
     }
 }
 

@@ -5,6 +5,7 @@ mod any;
 mod exchange;
 mod failure;
 mod http;
+mod live;
 mod request;
 mod tls;
 mod wire;
@@ -18,6 +19,7 @@ pub use request::{Request, Wants};
 
 pub use self::http::HttpTransport;
 pub use crate::phases::Phases;
+pub use live::{EventStream, Live, Opening, SWITCHED, ServerEvent, Socket};
 pub use wire::{Lane, WireTransport};
 
 /// What all requests of a worker share.
@@ -30,10 +32,12 @@ pub struct TransportOptions {
     pub http2: bool,
     /// Certificates (PEM) to trust beside the machine's own.
     pub ca_file: Option<PathBuf>,
+    /// Certificate chain and private key (PEM) that show the target who asks.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// A body larger than this is refused rather than buffered.
-const BODY_CAP: usize = 16 << 20;
+pub const BODY_CAP: usize = 16 << 20;
 
 pub trait Transport {
     /// Sends one request and reads its whole response. No retries, no redirects, no proxy.
@@ -42,4 +46,7 @@ pub trait Transport {
         lane: &Lane,
         request: &Request,
     ) -> impl Future<Output = Result<Exchange, ExchangeError>>;
+
+    /// For what is more than a response.
+    fn live(&self) -> &Live;
 }

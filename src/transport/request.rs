@@ -69,6 +69,20 @@ impl Request {
         Ok(Self { method, uri, headers, body, timeout, wants: Wants::ALL, encoded: OnceCell::new() })
     }
 
+    /// The same, to be sent by itself.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            timeout: self.timeout,
+            wants: self.wants,
+            encoded: OnceCell::new(),
+        }
+    }
+
     pub(super) fn is_tls(&self) -> bool {
         self.uri.scheme_str() == Some("https")
     }

@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::TransportOptions;
@@ -17,11 +17,8 @@ pub fn client_config(options: &TransportOptions) -> Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::harness(format!("cannot set up TLS: {e}")))?;
-    let mut config = if options.insecure {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AcceptAll(provider)))
-            .with_no_client_auth()
+    let builder = if options.insecure {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAll(provider)))
     } else {
         let mut roots = native_roots().clone();
         if let Some(path) = &options.ca_file {
@@ -37,7 +34,23 @@ pub fn client_config(options: &TransportOptions) -> Result<ClientConfig> {
                 roots.add(certificate).map_err(|e| fail(e.to_string()))?;
             }
         }
-        builder.with_root_certificates(roots).with_no_client_auth()
+        builder.with_root_certificates(roots)
+    };
+    let mut config = match &options.client_identity {
+        None => builder.with_no_client_auth(),
+        Some((certificates, key)) => {
+            let fail = |path: &std::path::Path, reason: String| {
+                Error::input(path, "use client certificate", reason).with_hint("expected PEM")
+            };
+            let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificates)
+                .and_then(Iterator::collect)
+                .map_err(|e| fail(certificates, e.to_string()))?;
+            if chain.is_empty() {
+                return Err(fail(certificates, "there is no certificate in it".into()));
+            }
+            let key_der = PrivateKeyDer::from_pem_file(key).map_err(|e| fail(key, e.to_string()))?;
+            builder.with_client_auth_cert(chain, key_der).map_err(|e| fail(key, e.to_string()))?
+        }
     };
     config.alpn_protocols =
         if options.http2 { vec![b"h2".to_vec()] } else { vec![b"h2".to_vec(), b"http/1.1".to_vec()] };

@@ -11,6 +11,7 @@ use super::regression::{self, Regression, Trusted};
 use super::statistics::mean;
 use super::stored::MOST_LOOKS;
 use super::{provenance, summary, validity};
+use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
 use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus};
 use crate::units::Metric;
@@ -67,7 +68,12 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
                 .into_iter()
                 .map(|note| Finding::new(FindingKind::Validity, Severity::Warn, None, note.as_str())),
         );
+        let remarks: BTreeSet<&String> = record.runs.iter().flat_map(|look| &look.remarks).collect();
+        findings.extend(
+            remarks.into_iter().map(|r| Finding::new(FindingKind::Check, Severity::Info, None, r.as_str())),
+        );
         findings.extend(validity::aborted(record));
+        findings.extend(personal_data(record));
         // A shard sees a part of the load; only all of them together are judged.
         if record.shard.is_none() {
             findings.extend(judge_limits(record, &plans, &evidence, &trusted));
@@ -86,6 +92,21 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     }
     findings.sort_by_key(|f| f.severity);
     settle(record, &plans, findings, regression, generator, allow)
+}
+
+/// What got out once got out: no budget of errors covers personal data.
+fn personal_data(record: &RunRecord) -> Vec<Finding> {
+    let mut told = BTreeSet::new();
+    let examples = record.error_examples.iter().filter(|e| e.class == ErrorClass::PersonalData);
+    examples
+        .filter(|example| told.insert(example.endpoint.clone()))
+        .map(|example| {
+            let text =
+                format!("Leak: {} had personal data in a response. {}", example.endpoint, example.message);
+            let finding = Finding::new(FindingKind::Check, Severity::Fail, Some(&example.endpoint), text);
+            finding.remedy("look at what the model or the serializer puts into this response")
+        })
+        .collect()
 }
 
 fn smoke_findings(record: &RunRecord) -> Vec<Finding> {

@@ -1,8 +1,9 @@
 use std::path::Path;
 
 /// Modules by layer, the lowest first. A module imports only from rows below its own, never from its own.
-const LAYERS: [&[&str]; 11] = [
-    &["units", "exit_code", "error", "error_class", "digest", "secrets", "machine", "random", "phases"],
+const LAYERS: [&[&str]; 12] = [
+    &["units", "exit_code", "error", "error_class", "digest", "machine", "random", "phases"],
+    &["secrets"],
     &["metrics", "transport", "checks", "demo"],
     &["scenario", "store"],
     &["engine", "verdict"],

@@ -13,11 +13,12 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 
 pub use codec::MOST_HEADERS;
-use connection::{Connection, dial};
+use connection::Connection;
+pub use connection::{Io, dial};
 pub use pool::Lane;
 use pool::Pool;
 
-use super::{Exchange, ExchangeError, Request, Transport, TransportOptions, tls};
+use super::{Exchange, ExchangeError, Live, Request, Transport, TransportOptions, tls};
 use crate::error::Result;
 use crate::error_class::ErrorClass;
 
@@ -30,6 +31,7 @@ pub struct WireTransport {
     /// What is read from any connection passes through here, so that a waiting one needs no memory of its own.
     scratch: RefCell<Box<[u8]>>,
     dialing: Semaphore,
+    live: Live,
 }
 
 /// Connections that one worker opens at once. Many more would flood the target's queue of them, and be answered late for
@@ -47,6 +49,7 @@ impl WireTransport {
             pool: RefCell::default(),
             scratch: RefCell::new(vec![0; 64 << 10].into_boxed_slice()),
             dialing: Semaphore::new(MOST_DIALS),
+            live: Live::new(options)?,
         })
     }
 
@@ -159,5 +162,9 @@ impl Transport for WireTransport {
                 Box::pin(tokio::time::timeout_at(deadline.into(), asked)).await.map_err(|_| timed_out())?
             }
         }
+    }
+
+    fn live(&self) -> &Live {
+        &self.live
     }
 }

@@ -1,0 +1,192 @@
+use std::borrow::Cow;
+
+use super::iteration::{Sent, Trace};
+use super::values::Values;
+use crate::checks::{Scan, decoded};
+use crate::metrics::{Evidence, ResponseExcerpt};
+use crate::scenario::{Action, BodyTemplate, Message, PartContent, Place, Scenario, Step};
+use crate::secrets::{Secrets, cut, without_userinfo};
+use crate::transport::{BODY_CAP, Exchange};
+
+const MOST_BODY: usize = 1500;
+const MOST_HEADER: usize = 200;
+const MOST_SENT: usize = 8 << 10;
+
+/// Everything that a person needs to see why a step failed, and to see it again: scrubbed and cut.
+pub fn evidence(
+    scenario: &Scenario,
+    step: &Step,
+    place: Place,
+    trace: &Trace,
+    values: &Values<'_>,
+    secrets: &Secrets,
+) -> Evidence {
+    let text = &scenario.source.text;
+    let (line, column) = crate::error::position(text, place.start);
+    let source = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned();
+    let width = text
+        .get(place.start..place.end)
+        .map_or(1, |t| t.lines().next().unwrap_or("").trim_end().chars().count());
+    let scan = step.scan();
+    Evidence {
+        line,
+        column,
+        width: width.max(1),
+        source: secrets.scrub(&source),
+        request: trace
+            .request
+            .as_ref()
+            .map(|sent| secrets.scrub_brief(&without_userinfo(&format!("{} {}", sent.method, sent.uri)))),
+        response: trace.exchange.as_ref().map(|exchange| excerpt(exchange, scan, secrets)),
+        reproduce: trace.request.as_ref().and_then(|sent| reproduce(step, sent, values, secrets)),
+    }
+}
+
+fn excerpt(exchange: &Exchange, scan: Option<&Scan>, secrets: &Secrets) -> ResponseExcerpt {
+    let headers = exchange.headers.map();
+    let clean = |text: &str| {
+        let scrubbed = secrets.scrub(text);
+        scan.map_or(scrubbed.clone(), |scan| scan.masked(&scrubbed))
+    };
+    let shown = headers
+        .iter()
+        .map(|(name, value)| {
+            // A cookie's value is as good as a password.
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = match value.split_once('=').filter(|_| *name == http::header::SET_COOKIE) {
+                Some((cookie, rest)) => {
+                    format!("{cookie}=…{}", rest.find(';').map_or("", |at| &rest[at..]))
+                }
+                None => value.into_owned(),
+            };
+            cut(&clean(&format!("{name}: {value}")), MOST_HEADER)
+        })
+        .collect();
+    let body = decoded(headers, &exchange.body, BODY_CAP).unwrap_or(Cow::Borrowed(&exchange.body));
+    let text = match std::str::from_utf8(&body) {
+        // Formatted as people read it, where it is JSON and short enough for that.
+        Ok(text) => {
+            match serde_json::from_str::<serde_json::Value>(text).ok().filter(|_| text.len() < MOST_BODY) {
+                Some(json) => serde_json::to_string_pretty(&json).unwrap_or_else(|_| text.to_owned()),
+                None => text.to_owned(),
+            }
+        }
+        Err(_) => {
+            let head: Vec<String> = body.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
+            format!("(bytes) {}{}", head.join(" "), if body.len() > 32 { " …" } else { "" })
+        }
+    };
+    ResponseExcerpt {
+        status: exchange.status,
+        size: exchange.body.len() as u64,
+        headers: shown,
+        body: cut(&clean(&text), MOST_BODY),
+    }
+}
+
+/// A command that sends the same, with secrets as variables of the shell.
+fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -> Option<String> {
+    let url = without_userinfo(&sent.uri.to_string());
+    let quote = |text: &str| shell(text, secrets);
+    if let Action::Socket { send, .. } = &step.action {
+        let mut out = format!("websocat {}", quote(&url.replacen("http", "ws", 1)));
+        for (name, value) in &sent.headers {
+            out +=
+                &format!(" -H {}", quote(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))));
+        }
+        let first = send.first().map(|message| match message {
+            Message::Text(text) => text.render(&values.context()),
+            Message::Json(json) => json.render(&values.context()).to_string(),
+        });
+        return Some(first.map_or(out.clone(), |text| format!("echo {} | {out}", quote(&text))));
+    }
+    let streams = if matches!(step.action, Action::Events { .. }) { " -N" } else { "" };
+    let mut out = format!("curl -sS -i{streams}");
+    match sent.method.as_str() {
+        "GET" => {}
+        "HEAD" => out += " --head",
+        method => out += &format!(" -X {method}"),
+    }
+    out += &format!(" {}", quote(&url));
+    let template = step.action.request().body.as_ref();
+    let multipart = matches!(template, Some(BodyTemplate::Multipart(_)));
+    for (name, value) in
+        sent.headers.iter().filter(|(name, _)| !(multipart && *name == http::header::CONTENT_TYPE))
+    {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        out += &format!(" -H {}", quote(&format!("{name}: {value}")));
+    }
+    match (template, &sent.body) {
+        // A redirect may have left the body behind.
+        (_, None) => {}
+        (Some(BodyTemplate::Multipart(parts)), Some(_)) => {
+            for part in parts {
+                let field = match &part.content {
+                    PartContent::Text(text) => format!("{}={}", part.name, text.render(&values.context())),
+                    PartContent::File { file_name, .. } => format!("{}=@{file_name}", part.name),
+                };
+                out += &format!(" -F {}", quote(&field));
+            }
+        }
+        (Some(BodyTemplate::File { name, .. }), Some(_)) => {
+            out += &format!(" --data-binary {}", quote(&format!("@{name}")));
+        }
+        (_, Some(body)) => match std::str::from_utf8(body).ok().filter(|text| text.len() <= MOST_SENT) {
+            Some(text) => out += &format!(" --data-raw {}", quote(text)),
+            None => out += " --data-binary @BODY",
+        },
+    }
+    Some(out)
+}
+
+/// One word for a POSIX shell. Secrets become variables, which only double quotes let through.
+fn shell(text: &str, secrets: &Secrets) -> String {
+    const BEGIN: char = '\u{e000}';
+    const END: char = '\u{e001}';
+    let marked = secrets.replace(text, |name| format!("{BEGIN}{name}{END}"));
+    if !marked.contains(BEGIN) {
+        return format!("'{}'", marked.replace('\'', "'\\''"));
+    }
+    let mut out = String::from("\"");
+    let mut rest = marked.as_str();
+    while let Some(at) = rest.find(BEGIN) {
+        out += &escaped(&rest[..at]);
+        let after = &rest[at + BEGIN.len_utf8()..];
+        let end = after.find(END).unwrap_or(after.len());
+        let name: String =
+            after[..end].chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        out += &format!("${{{name}}}");
+        rest = after.get(end + END.len_utf8()..).unwrap_or_default();
+    }
+    out += &escaped(rest);
+    out.push('"');
+    out
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        if matches!(c, '"' | '\\' | '$' | '`') {
+            out.push('\\');
+        }
+        out.push(c);
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell_keep_secrets_out_and_the_shell_away() {
+        let secrets = Secrets::new(vec![("API_TOKEN".into(), "s3cr3t$`x".into())]);
+        for (text, expected) in [
+            ("plain", "'plain'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("authorization: Bearer s3cr3t$`x", "\"authorization: Bearer ${API_TOKEN}\""),
+            ("{\"a\":\"s3cr3t$`x\",\"b\":\"$5\"}", r#""{\"a\":\"${API_TOKEN}\",\"b\":\"\$5\"}""#),
+        ] {
+            assert_eq!(shell(text, &secrets), expected);
+        }
+    }
+}

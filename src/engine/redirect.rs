@@ -1,0 +1,67 @@
+use http::Method;
+use http::header::{AUTHORIZATION, COOKIE, LOCATION};
+
+use super::iteration::{Way, note};
+use crate::error_class::ErrorClass;
+use crate::scenario::Step;
+use crate::transport::{Exchange, ExchangeError, Request, Transport};
+
+/// Follows redirects as RFC 9110 §15.4 and browsers do: 303, and 301 and 302 after a POST, turn into GET.
+pub async fn follow<T: Transport>(
+    way: &Way<'_, T>,
+    step: &Step,
+    mut request: Request,
+    mut exchange: Exchange,
+) -> Result<Exchange, ExchangeError> {
+    let refuse = |message: String| ExchangeError::new(ErrorClass::Check, message);
+    for hop in 0.. {
+        if !matches!(exchange.status, 301 | 302 | 303 | 307 | 308) {
+            return Ok(exchange);
+        }
+        let Some(location) = exchange.headers.map().get(LOCATION) else { return Ok(exchange) };
+        if hop == step.redirects {
+            return Err(refuse(format!(
+                "redirects: still redirected after {hop}, which is as many as are allowed"
+            )));
+        }
+        let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+        let from =
+            url::Url::parse(&request.uri.to_string()).map_err(|e| refuse(format!("redirects: {e}")))?;
+        let to = from
+            .join(&location)
+            .map_err(|e| refuse(format!("redirects: `{location}` is no address to go on to: {e}")))?;
+        let (old, new) = (from.host_str().unwrap_or_default(), to.host_str().unwrap_or_default());
+        let same_origin = from.origin() == to.origin();
+        if old != new && !way.scenario.allow_hosts.iter().any(|host| host == new) {
+            return Err(refuse(format!(
+                "redirects: `{new}` is another host; list it under `allow_hosts` to go there"
+            )));
+        }
+        let mut headers = request.headers.clone();
+        headers.remove(COOKIE);
+        if !same_origin {
+            // What is meant for one host is not told to another.
+            headers.remove(AUTHORIZATION);
+        }
+        let turns_into_get = match exchange.status {
+            303 => request.method != Method::HEAD,
+            301 | 302 => request.method == Method::POST,
+            _ => false,
+        };
+        let (mut method, mut body) = (request.method.clone(), request.body.clone());
+        if turns_into_get {
+            (method, body) = (Method::GET, None);
+            for name in [http::header::CONTENT_TYPE, http::header::CONTENT_LENGTH] {
+                headers.remove(name);
+            }
+        }
+        way.session.add_to(to.as_str(), &mut headers);
+        let wants = request.wants;
+        request = Request::new(method, to.as_str(), headers, body, request.timeout).map_err(refuse)?;
+        request.wants = wants;
+        note(way, &request);
+        exchange = way.transport.exchange(way.lane, &request).await?;
+        way.session.store(&request.uri, &exchange.headers);
+    }
+    Ok(exchange)
+}
