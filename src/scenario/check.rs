@@ -179,7 +179,10 @@ impl StepReader<'_, '_, '_> {
                     Some((second, _)) => second.span.clone(),
                     None => node.span.clone(),
                 };
-                let message = format!("{what} has exactly one of {}", names.join(", "));
+                let message = match what {
+                    "" => format!("expected exactly one of {}", names.join(", ")),
+                    _ => format!("{what} has exactly one of {}", names.join(", ")),
+                };
                 self.reader.fail(&span, message, label, None);
                 None
             }
@@ -248,7 +251,8 @@ impl StepReader<'_, '_, '_> {
         match (min, max) {
             (None | Some(0), None) => {
                 let message = if fields.mistyped { return None } else { "this check can never fail" };
-                reader.fail(&node.span, message, format!("expected {what}"), None);
+                let label = format!("any number of {of} will do");
+                reader.fail(&node.span, message, label, Some(format!("give {what}")));
                 None
             }
             (Some(low), Some(high)) if low > high => {
@@ -302,7 +306,7 @@ fn plain_json(node: &Node) -> serde_json::Value {
 
 pub fn read_regex(reader: &Reader, node: &Node) -> Option<Regex> {
     let compiled = Regex::new(reader.text(node, "a regular expression")?);
-    let reason = |e: regex::Error| e.to_string().lines().last().unwrap_or("invalid").to_owned();
+    let reason = |e: regex::Error| e.to_string().lines().last().unwrap_or("invalid").replace("error: ", "");
     reader.take(node, "this is not a regular expression", compiled.map_err(reason))
 }
 

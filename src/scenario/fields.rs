@@ -31,6 +31,37 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What other tools, and people in a hurry, call things.
+const SYNONYMS: [(&str, &[&str]); 22] = [
+    ("url", &["get"]),
+    ("path", &["get"]),
+    ("method", &["get"]),
+    ("request", &["get"]),
+    ("assert", &["check"]),
+    ("asserts", &["check"]),
+    ("checks", &["check"]),
+    ("expect", &["check"]),
+    ("tests", &["check"]),
+    ("extract", &["capture"]),
+    ("captures", &["capture"]),
+    ("params", &["query"]),
+    ("data", &["json"]),
+    ("payload", &["json"]),
+    ("sleep", &["think"]),
+    ("pause", &["think"]),
+    ("thresholds", &["limits"]),
+    ("variables", &["vars"]),
+    ("duration", &["for", "within"]),
+    ("if", &["when"]),
+    ("cookies", &["session"]),
+    ("scenario", &["steps"]),
+];
+
+fn synonym<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let (_, meant) = SYNONYMS.iter().find(|(other, _)| *other == name)?;
+    known.iter().copied().find(|key| meant.contains(key))
+}
+
 impl Reader {
     pub fn new(source: Arc<SourceText>) -> Self {
         Self { source, mistakes: RefCell::new(Vec::new()) }
@@ -91,7 +122,7 @@ impl Reader {
 
     /// Notes a name that is none of `known`, with the nearest one.
     pub fn unknown(&self, span: &Range<usize>, what: &str, name: &str, known: &[&str]) {
-        let help = match nearest(name, known.iter().copied()) {
+        let help = match synonym(name, known).or_else(|| nearest(name, known.iter().copied())) {
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => "there are none here".into(),
             None => format!("known here: {}", known.join(", ")),

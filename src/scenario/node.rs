@@ -48,13 +48,24 @@ impl Node {
                     location.map_or(0, |l| offset_of(&source.text, l.line() as usize, l.column() as usize));
                 let span = start..start + 1;
                 let text = error.to_string();
-                let message = text.split(" at line ").next().unwrap_or(&text);
+                let message = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ");
+                // The parser's advice is for who calls it, not for who writes a scenario.
+                let (label, help) = match message.strip_prefix("duplicate mapping key: ") {
+                    Some(rest) => {
+                        let key = rest.split(',').next().unwrap_or(rest);
+                        (format!("`{key}` stands twice in this mapping"), None)
+                    }
+                    None if message.contains("tabs disallowed") => {
+                        ("a tab, where YAML wants spaces".to_owned(), Some("indent with spaces".to_owned()))
+                    }
+                    None => (message.to_owned(), None),
+                };
                 Diagnostic {
                     source: source.clone(),
                     span,
                     message: "this is not valid YAML".into(),
-                    label: message.trim_start_matches("error: ").to_owned(),
-                    help: None,
+                    label,
+                    help,
                     warning: false,
                 }
             },

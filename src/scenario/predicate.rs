@@ -12,7 +12,7 @@ pub const SUM_KEYS: [&str; 3] = ["equals", "jsonpath", "within"];
 
 impl StepReader<'_, '_, '_> {
     pub fn predicate(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Predicate> {
-        let name = self.exactly_one(node, fields, "what is selected", &PREDICATES)?;
+        let name = self.exactly_one(node, fields, "", &PREDICATES)?;
         self.named_predicate(name, fields.get(name)?)
     }
 

@@ -100,7 +100,8 @@ impl StepList {
     ) -> Vec<ProgramNode> {
         let mut nodes = Vec::new();
         for node in list {
-            let Some(fields) = reader.fields(node, "a step", &STEP_KEYS) else { continue };
+            let what = "a step such as `{ name: list items, get: /items }`";
+            let Some(fields) = reader.fields(node, what, &STEP_KEYS) else { continue };
             if let Some((key, value)) = CONTROLS.iter().find_map(|name| fields.entry(name)) {
                 if let NodeValue::Map(entries) = &node.value
                     && entries.len() > 1

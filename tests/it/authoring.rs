@@ -9,7 +9,13 @@ fn mistakes_are_named_with_place_caret_and_nearest_name_and_nothing_is_sent() {
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let temp = tempfile::tempdir().unwrap();
-    for name in ["typos", "unclosed", "nothing-to-measure", "captured-too-rarely", "stages"] {
+    let mut names: Vec<String> = std::fs::read_dir(fixture("broken"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().trim_end_matches(".yaml").to_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 40, "{}", names.len());
+    for name in names {
         let file = fixture(&format!("broken/{name}.yaml"));
         let ran = run(loadgate(temp.path()).args(["run", &file, "--target", &url, "--out", "out"])).expect(2);
         assert_eq!(ran.out, "");
