@@ -32,6 +32,54 @@ pub enum Fault {
     DbSpike,
     /// The market feed is down: the demo must degrade gracefully.
     FeedDown,
+    /// Something that one functional check is there to find.
+    Broken(Broken),
+}
+
+/// What answers in time, with a good status, and is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// No alert is generated.
+    Alerts,
+    /// The maintenance workflow never hears of an alert.
+    Workflow,
+    /// The same tenant gets another score each time.
+    Consistency,
+    /// Scores come without explanations.
+    Explanations,
+    /// Nothing is served from the cache.
+    Cache,
+    /// Without its feed the market model answers with an error.
+    Degradation,
+    /// Reports are never done.
+    Reports,
+    /// Reports are done and say nothing.
+    Summary,
+    /// Exports are error pages under the right content type.
+    Exports,
+    /// Figures do not add up.
+    Sums,
+    /// The dashboard's page is blank.
+    Page,
+    /// No events come, by neither way.
+    Events,
+}
+
+impl Broken {
+    pub const WORDS: [(&'static str, Self); 12] = [
+        ("no-alerts", Self::Alerts),
+        ("lost-alerts", Self::Workflow),
+        ("flaky-score", Self::Consistency),
+        ("no-explanations", Self::Explanations),
+        ("no-cache", Self::Cache),
+        ("brittle", Self::Degradation),
+        ("stuck-reports", Self::Reports),
+        ("empty-summary", Self::Summary),
+        ("corrupt-exports", Self::Exports),
+        ("wrong-sum", Self::Sums),
+        ("blank-page", Self::Page),
+        ("silent-events", Self::Events),
+    ];
 }
 
 const KINDS: [&str; 11] = [
@@ -60,7 +108,7 @@ impl Fault {
             | Self::WrongScore { feature }
             | Self::Reset { feature, .. }
             | Self::Drip { feature } => Some(feature),
-            Self::Stall { .. } | Self::Cold { .. } | Self::DbSpike | Self::FeedDown => None,
+            Self::Stall { .. } | Self::Cold { .. } | Self::DbSpike | Self::FeedDown | Self::Broken(_) => None,
         }
     }
 }
@@ -123,7 +171,14 @@ impl std::str::FromStr for Fault {
             "drip" => no_more(Self::Drip { feature: feature(first)? }),
             "db-spike" if rest.is_empty() => Ok(Self::DbSpike),
             "feed-down" if rest.is_empty() => Ok(Self::FeedDown),
-            _ => Err(unknown("fault", kind, &KINDS)),
+            _ => match Broken::WORDS.iter().find(|(word, _)| *word == kind) {
+                Some((_, broken)) if rest.is_empty() => Ok(Self::Broken(*broken)),
+                Some((word, _)) => Err(format!("`{text}`: nothing may follow `{word}`")),
+                None => {
+                    let words = Broken::WORDS.iter().map(|(word, _)| *word);
+                    Err(unknown("fault", kind, &KINDS.into_iter().chain(words).collect::<Vec<_>>()))
+                }
+            },
         }
     }
 }
@@ -160,6 +215,7 @@ mod tests {
             ("reset:churn-prediction:1%", Fault::Reset { feature: churn, share: 0.01 }),
             ("drip:churn-prediction", Fault::Drip { feature: churn }),
             ("db-spike", Fault::DbSpike),
+            ("wrong-sum", Fault::Broken(Broken::Sums)),
         ] {
             assert_eq!(text.parse(), Ok(fault), "{text}");
         }

@@ -7,6 +7,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::faults::Broken;
 use super::server::Demo;
 
 const BEAT: Duration = Duration::from_millis(500);
@@ -18,7 +19,11 @@ fn update(sequence: u64) -> serde_json::Value {
 
 /// Risk updates as server-sent events, the first at once.
 pub async fn events(State(demo): State<Arc<Demo>>) -> Response {
-    let stream = futures_util::stream::unfold(0u64, |sequence| async move {
+    let silent = demo.is(Broken::Events);
+    let stream = futures_util::stream::unfold(0u64, move |sequence| async move {
+        if silent {
+            std::future::pending::<()>().await;
+        }
         if sequence > 0 {
             tokio::time::sleep(BEAT).await;
         }
@@ -31,12 +36,13 @@ pub async fn events(State(demo): State<Arc<Demo>>) -> Response {
 
 /// Risk updates over a WebSocket; whatever text the client sends is acknowledged.
 pub async fn socket(State(demo): State<Arc<Demo>>, upgrade: WebSocketUpgrade) -> Response {
-    let response = upgrade.on_upgrade(|mut socket| async move {
+    let silent = demo.is(Broken::Events);
+    let response = upgrade.on_upgrade(move |mut socket| async move {
         let mut beat = tokio::time::interval(BEAT);
         let mut sequence = 0;
         loop {
             let text = tokio::select! {
-                _ = beat.tick() => {
+                _ = beat.tick(), if !silent => {
                     sequence += 1;
                     update(sequence - 1).to_string()
                 }

@@ -7,5 +7,5 @@ mod live;
 mod routes;
 mod server;
 
-pub use faults::{FEATURES, Fault};
+pub use faults::{Broken, FEATURES, Fault};
 pub use server::{DemoOptions, serve};

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::export::Table;
-use super::faults::Fault;
+use super::faults::{Broken, Fault};
 use super::live;
 use super::server::Demo;
 
@@ -22,6 +22,7 @@ const REPORTING: &str = "ai-reporting";
 const RISK: &str = "risk-dashboard";
 
 const REPORT_TAKES: Duration = Duration::from_millis(800);
+const NEVER: Duration = Duration::from_secs(86_400);
 
 type Shared = State<Arc<Demo>>;
 
@@ -96,8 +97,7 @@ impl Demo {
         if self.has(&Fault::LeakPersonalData { feature })
             && let Some(object) = body.as_object_mut()
         {
-            let contact =
-                json!({"email": "jane.doe@example.com", "phone": "+1 415 555 0132", "ssn": "536-90-4399"});
+            let contact = json!({"email": "jane.doe@example.com", "phone": "+1 415 555 0132", "ssn": "536-90-4399", "iban": "AT61 1904 3002 3457 3201"});
             object.insert("contact".into(), contact);
         }
         Json(body).into_response()
@@ -107,7 +107,8 @@ impl Demo {
 async fn list_alerts(State(demo): Shared, Query(query): Query<HashMap<String, String>>) -> Response {
     let property = query.get("property").cloned().unwrap_or_default();
     demo.answer(MAINTENANCE, 110.0, || {
-        let alerts: Vec<Value> = (0..3)
+        let count = if demo.is(Broken::Alerts) { 0 } else { 3 };
+        let alerts: Vec<Value> = (0..count)
             .map(|i| {
                 let confidence = demo.score(MAINTENANCE, stable((&property, i)));
                 json!({"id": format!("{property}-{i}"), "asset": format!("hvac-{i}"), "confidence": confidence})
@@ -123,7 +124,8 @@ async fn create_alert(State(demo): Shared, Json(body): Json<Value>) -> Response 
         let id = demo.fresh_id("alert");
         demo.alerts.lock().expect("no panics under this lock").insert(id.clone(), ());
         let confidence = demo.score(MAINTENANCE, stable(body.to_string()));
-        let alert = json!({"id": id, "confidence": confidence, "status": "open", "created_at": demo.timestamp(MAINTENANCE)});
+        let status = if demo.is(Broken::Alerts) { "suppressed" } else { "open" };
+        let alert = json!({"id": id, "confidence": confidence, "status": status, "created_at": demo.timestamp(MAINTENANCE)});
         (StatusCode::CREATED, demo.json(MAINTENANCE, alert)).into_response()
     })
     .await
@@ -131,7 +133,9 @@ async fn create_alert(State(demo): Shared, Json(body): Json<Value>) -> Response 
 
 async fn workflow(State(demo): Shared, Path(alert): Path<String>) -> Response {
     demo.answer(MAINTENANCE, 90.0, || {
-        if demo.alerts.lock().expect("no panics under this lock").get(&alert).is_none() {
+        if demo.alerts.lock().expect("no panics under this lock").get(&alert).is_none()
+            || demo.is(Broken::Workflow)
+        {
             return problem(StatusCode::NOT_FOUND, "no such alert");
         }
         demo.json(
@@ -145,15 +149,20 @@ async fn workflow(State(demo): Shared, Path(alert): Path<String>) -> Response {
 async fn score(State(demo): Shared, Json(body): Json<Value>) -> Response {
     demo.answer(CHURN, 150.0, || {
         let tenant = body["tenant_id"].to_string();
-        let explanations = json!([
-            {"factor": "late payments", "weight": rounded(stable((&tenant, 1)))},
-            {"factor": "lease end", "weight": rounded(stable((&tenant, 2)))},
-        ]);
+        let explanations = if demo.is(Broken::Explanations) {
+            json!([])
+        } else {
+            json!([
+                {"factor": "late payments", "weight": rounded(stable((&tenant, 1)))},
+                {"factor": "lease end", "weight": rounded(stable((&tenant, 2)))},
+            ])
+        };
+        let score = if demo.is(Broken::Consistency) { rounded(demo.chance()) } else { stable(&tenant) };
         demo.json(
             CHURN,
             json!({
                 "tenant_id": body["tenant_id"],
-                "risk_score": demo.score(CHURN, stable(&tenant)),
+                "risk_score": demo.score(CHURN, score),
                 "explanations": explanations,
                 "model": "churn-7",
                 "generated_at": demo.timestamp(CHURN),
@@ -171,10 +180,16 @@ async fn tenant(State(demo): Shared, Path(tenant): Path<String>) -> Response {
     .await
 }
 
-async fn insights(State(demo): Shared, Path(region): Path<String>) -> Response {
-    let cold = demo.warm_regions.lock().expect("no panics under this lock").insert(region.clone());
+async fn insights(State(demo): Shared, Path(region): Path<String>, headers: HeaderMap) -> Response {
+    let fresh = demo.warm_regions.lock().expect("no panics under this lock").insert(region.clone());
+    let cold = fresh || demo.is(Broken::Cache);
+    // What a test environment allows: to see this service without its feed, and nobody else.
+    let simulated = headers.get("x-simulate").is_some_and(|value| value == "feed-down");
     demo.answer(MARKET, if cold { 320.0 } else { 160.0 }, || {
-        let feed_down = demo.has(&Fault::FeedDown);
+        let feed_down = simulated || demo.has(&Fault::FeedDown);
+        if feed_down && demo.is(Broken::Degradation) {
+            return problem(StatusCode::BAD_GATEWAY, "market feed unreachable");
+        }
         let as_of = if feed_down {
             (jiff::Timestamp::now() - Duration::from_secs(3600)).to_string()
         } else {
@@ -208,7 +223,7 @@ async fn submit_report(State(demo): Shared, Json(_): Json<Value>) -> Response {
         demo.reports
             .lock()
             .expect("no panics under this lock")
-            .insert(id.clone(), Instant::now() + REPORT_TAKES);
+            .insert(id.clone(), Instant::now() + if demo.is(Broken::Reports) { NEVER } else { REPORT_TAKES });
         let location = format!("/api/v1/reports/{id}");
         (
             StatusCode::ACCEPTED,
@@ -235,7 +250,11 @@ async fn report(State(demo): Shared, Path(report): Path<String>) -> Response {
             return demo.json(REPORTING, json!({"id": report, "status": "running"}));
         }
         let table = report_table(&demo, &report);
-        let summary = format!("{}: occupancy {}, net income {}.", table.title, table.rows[0].1, table.rows[1].1);
+        let summary = if demo.is(Broken::Summary) {
+            String::new()
+        } else {
+            format!("{}: occupancy {}, net income {}.", table.title, table.rows[0].1, table.rows[1].1)
+        };
         let quality = demo.score(REPORTING, stable((&report, "quality")));
         demo.json(
             REPORTING,
@@ -253,17 +272,17 @@ async fn export(
     let format = query.get("format").cloned().unwrap_or_default();
     demo.answer(REPORTING, 220.0, || {
         let table = report_table(&demo, &report);
-        match format.as_str() {
-            "pdf" => ([(header::CONTENT_TYPE, "application/pdf")], table.pdf()).into_response(),
-            "csv" => ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], table.csv()).into_response(),
-            "xlsx" => match table.xlsx() {
-                Ok(bytes) => {
-                    let media = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
-                    ([(header::CONTENT_TYPE, media)], bytes).into_response()
-                }
-                Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
-            },
-            _ => problem(StatusCode::BAD_REQUEST, "format must be pdf, csv or xlsx"),
+        let (media, bytes) = match format.as_str() {
+            "pdf" => ("application/pdf", Ok(table.pdf())),
+            "csv" => ("text/csv; charset=utf-8", Ok(table.csv())),
+            "xlsx" => ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", table.xlsx()),
+            _ => return problem(StatusCode::BAD_REQUEST, "format must be pdf, csv or xlsx"),
+        };
+        let page = "<html><body><h1>Export failed</h1>".repeat(40);
+        let bytes = if demo.is(Broken::Exports) { Ok(page.into_bytes()) } else { bytes };
+        match bytes {
+            Ok(bytes) => ([(header::CONTENT_TYPE, media)], bytes).into_response(),
+            Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
         }
     })
     .await
@@ -283,6 +302,9 @@ async fn summary(State(demo): Shared, Path(property): Path<String>) -> Response 
 
 async fn dashboard(State(demo): Shared) -> Response {
     demo.answer(RISK, 100.0, || {
+        if demo.is(Broken::Page) {
+            return Html("<!doctype html><html lang=\"en\"><title>Risk dashboard</title><div id=\"root\"></div></html>").into_response();
+        }
         Html(
             "<!doctype html><html lang=\"en\"><title>Risk dashboard</title><h1>Portfolio risk</h1>\
              <p id=\"score\">…</p><script>new EventSource('/api/v1/risk/events').addEventListener('risk', \
@@ -298,7 +320,7 @@ async fn portfolio(State(demo): Shared, Path(portfolio): Path<String>) -> Respon
         let parts: Vec<(&str, i64)> = ["market", "credit", "maintenance"]
             .map(|name| (name, (1e6 * stable((&portfolio, name))) as i64))
             .to_vec();
-        let total: i64 = parts.iter().map(|(_, value)| value).sum();
+        let total: i64 = parts.iter().map(|(_, value)| value).sum::<i64>() + i64::from(demo.is(Broken::Sums));
         let components: Vec<Value> =
             parts.iter().map(|(name, value)| json!({"name": name, "exposure": value})).collect();
         demo.json(

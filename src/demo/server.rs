@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, LogNormal};
 
-use super::faults::Fault;
+use super::faults::{Broken, Fault};
 use super::routes;
 use crate::error::{Error, Result};
 use crate::machine;
@@ -117,6 +117,15 @@ impl Demo {
 
     pub fn has(&self, wanted: &Fault) -> bool {
         self.faults.read().expect("no panics under this lock").iter().any(|(fault, _)| fault == wanted)
+    }
+
+    pub fn is(&self, broken: Broken) -> bool {
+        self.has(&Fault::Broken(broken))
+    }
+
+    /// In [0, 1), another one each time.
+    pub fn chance(&self) -> f64 {
+        self.random.lock().expect("no panics under this lock").random()
     }
 
     pub fn fresh_id(&self, prefix: &str) -> String {

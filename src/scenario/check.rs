@@ -317,7 +317,13 @@ pub fn read_jsonpath(reader: &Reader, node: &Node) -> Option<Query> {
         Err(error) => {
             let written = reader.source().text.get(node.span.clone()).unwrap_or_default();
             let start = node.span.start + written.find(text).unwrap_or(0) + error.position();
-            let help = (!text.starts_with('$')).then(|| format!("a JSONPath begins with `$`: `$.{text}`"));
+            let help = if !text.starts_with('$') {
+                Some(format!("a JSONPath begins with `$`: `$.{text}`"))
+            } else if text[error.position().min(text.len())..].starts_with('-') {
+                Some("a name with a hyphen stands in brackets: `$['content-type']`".to_owned())
+            } else {
+                None
+            };
             reader.fail(&(start..start + 1), "this is not a JSONPath", "not understood from here on", help);
             None
         }

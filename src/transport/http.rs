@@ -5,7 +5,8 @@ use bytes::BytesMut;
 
 use super::failure::classify;
 use super::{
-    BODY_CAP, Exchange, ExchangeError, Headers, Lane, Live, Phases, Request, Transport, TransportOptions, tls,
+    BODY_CAP, Exchange, ExchangeError, Headers, Lane, Live, Phases, Request, Transport, TransportOptions,
+    over_cap, tls,
 };
 use crate::error::{Error, Result};
 use crate::error_class::ErrorClass;
@@ -57,13 +58,15 @@ impl Transport for HttpTransport {
         }
         let mut response = builder.send().await.map_err(|e| failed(&e))?;
         let head = Instant::now();
+        if response.content_length().is_some_and(|length| length > BODY_CAP as u64) {
+            return Err(over_cap());
+        }
         let mut body = BytesMut::new();
         let mut length = 0;
         while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
             length += chunk.len();
             if length > BODY_CAP {
-                let message = format!("the body is over the cap of {} MiB", BODY_CAP >> 20);
-                return Err(ExchangeError::new(ErrorClass::Protocol, message));
+                return Err(over_cap());
             }
             if request.wants.body {
                 body.extend_from_slice(&chunk);

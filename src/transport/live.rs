@@ -87,7 +87,9 @@ impl Live {
         let (connection, mut phases) = dial(request, &self.tls, false).await?;
         let asked = Instant::now();
         let key = tungstenite::handshake::client::generate_key();
-        let mut message = ::http::Request::builder().uri(request.uri.to_string()).body(()).map_err(|e| {
+        // The same address under the scheme that the handshake wants to see.
+        let address = request.uri.to_string().replacen("http", "ws", 1);
+        let mut message = ::http::Request::builder().uri(address).body(()).map_err(|e| {
             ExchangeError::new(ErrorClass::Protocol, format!("`{}` is not a URL: {e}", request.uri))
         })?;
         *message.headers_mut() = self.headers(request)?;
@@ -196,7 +198,7 @@ impl EventStream {
         while let Some(data) = self.chunk().await? {
             body.extend_from_slice(&data);
             if body.len() > BODY_CAP {
-                return Err(over_cap("the body"));
+                return Err(super::over_cap());
             }
         }
         Ok(body.freeze())
@@ -211,10 +213,6 @@ impl EventStream {
         }
         Ok(None)
     }
-}
-
-fn over_cap(what: &str) -> ExchangeError {
-    ExchangeError::new(ErrorClass::Protocol, format!("{what} is over the cap of {} MiB", BODY_CAP >> 20))
 }
 
 /// Takes a stream of events apart as its bytes come (HTML standard, §9.2.6).
@@ -239,7 +237,8 @@ impl EventParser {
                 _ => self.line.push(*byte),
             }
             if self.line.len() + self.data.len() > BODY_CAP {
-                return Err(over_cap("an event"));
+                let message = format!("an event is over the cap of {} MiB", BODY_CAP >> 20);
+                return Err(ExchangeError::new(ErrorClass::Protocol, message));
             }
         }
         Ok(events)

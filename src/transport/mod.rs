@@ -39,6 +39,11 @@ pub struct TransportOptions {
 /// A body larger than this is refused rather than buffered.
 pub const BODY_CAP: usize = 16 << 20;
 
+fn over_cap() -> ExchangeError {
+    let message = format!("the body is over the cap of {} MiB", BODY_CAP >> 20);
+    ExchangeError::new(crate::error_class::ErrorClass::Protocol, message)
+}
+
 pub trait Transport {
     /// Sends one request and reads its whole response. No retries, no redirects, no proxy.
     fn exchange(

@@ -2,7 +2,7 @@
 
 use super::limits::percent;
 use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
-use crate::metrics::RunRecord;
+use crate::metrics::{RunRecord, SmokeStatus};
 use crate::units::{Metric, counted, format_ms, visible_change};
 
 /// `+11.2%`, or points for an error rate.
@@ -209,8 +209,16 @@ fn words<'a>(mut findings: impl Iterator<Item = &'a Finding>) -> String {
 
 fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> String {
     if record.runs.is_empty() {
-        let steps = record.smoke.as_ref().map_or(0, |smoke| smoke.steps.len());
-        return format!("All {steps} functional steps passed; no load was sent.");
+        let steps = || record.smoke.iter().flat_map(|smoke| &smoke.steps);
+        let skipped = steps().filter(|step| step.status == SmokeStatus::Skipped).count();
+        let steps = steps().count();
+        return match skipped {
+            0 => format!("All {steps} functional steps passed; no load was sent."),
+            _ => format!(
+                "All {} functional steps that were sent passed, {skipped} of {steps} were skipped; no load was sent.",
+                steps - skipped
+            ),
+        };
     }
     let judged = record.scenarios.iter().flat_map(|s| &s.endpoints).filter(|plan| !plan.shown_only);
     let endpoints = counted(judged.count(), "endpoint");

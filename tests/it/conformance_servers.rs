@@ -268,6 +268,49 @@ impl Authority {
         self.folder.path().join("roots.pem")
     }
 
+    /// A certificate and its key for a client, as files.
+    pub fn client(&self) -> (PathBuf, PathBuf) {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec!["client".to_owned()]).expect("names");
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let paths = ["client.pem", "client-key.pem"].map(|name| self.folder.path().join(name));
+        std::fs::write(&paths[0], certificate.pem()).expect("writes");
+        std::fs::write(&paths[1], key.serialize_pem()).expect("writes");
+        let [certificate, key] = paths;
+        (certificate, key)
+    }
+
+    /// As [`Authority::certify`], and only clients with a certificate of this authority are let in.
+    pub fn certify_mutual(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        let pem = std::fs::read(self.roots()).expect("reads");
+        roots
+            .add(rustls::pki_types::pem::PemObject::from_pem_slice(&pem).expect("a certificate"))
+            .expect("a root");
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .expect("a verifier");
+        let key = KeyPair::generate().expect("a key");
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let certificate = CertificateParams::new(names)
+            .expect("names")
+            .signed_by(&key, &self.issuer)
+            .expect("a certificate");
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .expect("a usable certificate");
+        Arc::new(config)
+    }
+
     /// How a server with these names is set up.
     pub fn certify(&self, names: &[&str], alpn: &[&str]) -> Arc<ServerConfig> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();

@@ -4,6 +4,10 @@
 //! - `conformance`  both transports against the same misbehaving servers: the same exchange, the same error class
 //! - `demo`         the embedded target keeps its promises
 //! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
+//! - `features`     scenarios written from scratch against small real services: login, upload, search, and all else that
+//!                  a step can say
+//! - `hostile`      bad bytes from the target: one clear error class each, memory bounded
+//! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
 //! - `quick`        one URL from flags
 //! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
@@ -25,11 +29,15 @@ mod conformance_servers;
 mod corners;
 mod demo;
 mod endings;
+mod features;
+mod hostile;
 mod judging;
 mod layers;
 mod load;
 mod nginx;
 mod operating;
 mod quick;
+mod rows;
+mod servers;
 mod support;
 mod verdicts;

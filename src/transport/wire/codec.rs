@@ -2,7 +2,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::Method;
 
 use crate::error_class::ErrorClass;
-use crate::transport::{BODY_CAP, ExchangeError, Headers, Request, Wants};
+use crate::transport::{BODY_CAP, ExchangeError, Headers, Request, Wants, over_cap};
 
 /// As hyper has it, so that both transports refuse the same.
 pub const MOST_HEADERS: usize = 100;
@@ -164,7 +164,7 @@ impl Decoder {
     fn keep(&mut self, data: &[u8]) -> Result<(), ExchangeError> {
         self.length += data.len();
         if self.length > BODY_CAP {
-            return Err(broken(format!("the body is over the cap of {} MiB", BODY_CAP >> 20)));
+            return Err(over_cap());
         }
         if self.wants.body {
             self.body.extend_from_slice(data);
@@ -227,7 +227,7 @@ impl Decoder {
             State::Chunked(Chunk::Size { size: 0, any: false })
         } else if let Some(length) = framing.length {
             if length > BODY_CAP as u64 {
-                return Err(broken(format!("the body is over the cap of {} MiB", BODY_CAP >> 20)));
+                return Err(over_cap());
             }
             if length == 0 { State::Done } else { State::Length(length) }
         } else {

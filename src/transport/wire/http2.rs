@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::connection::Io;
 use crate::error_class::ErrorClass;
 use crate::transport::failure::classify;
-use crate::transport::{BODY_CAP, Exchange, ExchangeError, Headers, Phases, Request};
+use crate::transport::{BODY_CAP, Exchange, ExchangeError, Headers, Phases, Request, over_cap};
 
 pub type Sender = http2::SendRequest<Full<Bytes>>;
 
@@ -54,14 +54,17 @@ pub async fn exchange(
     let response = sender.send_request(message(request, user_agent)).await.map_err(|e| failed(&e))?;
     let head = Instant::now();
     let (parts, mut incoming) = response.into_parts();
+    let announced = hyper::body::Body::size_hint(&incoming).lower();
+    if announced > BODY_CAP as u64 {
+        return Err(Failure { error: over_cap(), unseen: false });
+    }
     let mut body = BytesMut::new();
     let mut length = 0;
     while let Some(frame) = incoming.frame().await {
         let Ok(data) = frame.map_err(|e| failed(&e))?.into_data() else { continue };
         length += data.len();
         if length > BODY_CAP {
-            let message = format!("the body is over the cap of {} MiB", BODY_CAP >> 20);
-            return Err(Failure { error: ExchangeError::new(ErrorClass::Protocol, message), unseen: false });
+            return Err(Failure { error: over_cap(), unseen: false });
         }
         if request.wants.body {
             body.extend_from_slice(&data);

@@ -1,0 +1,719 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::extract::{Path as UrlPath, Query, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, Sse};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
+use axum::routing::{any, delete, get, post};
+use serde_json::{Value, json};
+
+use crate::conformance_servers::Authority;
+use crate::servers::{Service, folder};
+use crate::support::{Ran, json as read_json, loadgate, run};
+
+fn smoke(folder: &Path, service: &Service) -> Command {
+    let mut command = loadgate(folder);
+    command.args(["smoke", "scenario.yaml", "--target", &service.url, "--out", "out"]);
+    command
+}
+
+fn load(folder: &Path, service: &Service) -> Ran {
+    run(loadgate(folder).args(["run", "scenario.yaml", "--target", &service.url, "--out", "out"]))
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let all = headers.get(header::COOKIE)?.to_str().ok()?;
+    all.split("; ").find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+}
+
+/// Sessions before and after the login, and CSRF tokens that hold once.
+#[derive(Default)]
+struct Portal {
+    tokens: Mutex<HashMap<String, String>>,
+    sessions: Mutex<HashSet<String>>,
+    next: AtomicU64,
+}
+
+impl Portal {
+    fn fresh(&self, prefix: &str) -> String {
+        format!("{prefix}{}", self.next.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+fn portal() -> Router {
+    async fn form(State(portal): State<Arc<Portal>>) -> Response {
+        let (visitor, token) = (portal.fresh("v"), portal.fresh("csrf-"));
+        portal.tokens.lock().unwrap().insert(visitor.clone(), token.clone());
+        let page =
+            format!("<form><input type=\"hidden\" name=\"csrf\" value=\"{token}\"><input name=user></form>");
+        ([(header::SET_COOKIE, format!("visitor={visitor}; Path=/; HttpOnly"))], Html(page)).into_response()
+    }
+    async fn login(State(portal): State<Arc<Portal>>, headers: HeaderMap, body: String) -> Response {
+        let visitor = cookie(&headers, "visitor").unwrap_or_default();
+        let expected = portal.tokens.lock().unwrap().remove(&visitor);
+        let wanted = expected.map(|token| format!("csrf={token}&user=anna%20b&password=p%26ss-word"));
+        if headers[header::CONTENT_TYPE] != "application/x-www-form-urlencoded"
+            || wanted.as_ref() != Some(&body)
+        {
+            return StatusCode::FORBIDDEN.into_response();
+        }
+        let session = portal.fresh("s");
+        portal.sessions.lock().unwrap().insert(session.clone());
+        let cookies = [
+            (header::SET_COOKIE, format!("session={session}; Path=/; HttpOnly")),
+            (header::SET_COOKIE, "visitor=; Path=/; Max-Age=0".to_owned()),
+            (header::SET_COOKIE, "elsewhere=1; Path=/admin".to_owned()),
+        ];
+        (AppendHeaders(cookies), Redirect::to("/home")).into_response()
+    }
+    async fn home(State(portal): State<Arc<Portal>>, headers: HeaderMap) -> Response {
+        let known = cookie(&headers, "session").is_some_and(|s| portal.sessions.lock().unwrap().contains(&s));
+        if !known || cookie(&headers, "visitor").is_some() || cookie(&headers, "elsewhere").is_some() {
+            return StatusCode::UNAUTHORIZED.into_response();
+        }
+        Html("<h1>Welcome, Anna</h1>").into_response()
+    }
+    Router::new().route("/login", get(form).post(login)).route("/home", get(home)).with_state(Arc::default())
+}
+
+const PORTAL: &str = r#"
+feature: portal
+session: SESSION
+login:
+  - name: form
+    get: /login
+    capture: { csrf: { body: 'name="csrf" value="([^"]+)"' } }
+  - name: log in
+    post: /login
+    form: { csrf: "${csrf}", user: anna b, password: "${secret.PORTAL_PASSWORD}" }
+    redirects: 1
+    check:
+      - status: 200
+      - { body: { contains: "Welcome, Anna" } }
+steps:
+  - name: home
+    get: /home
+    check: [ { body: { matches: "<h1>Welcome, \\w+</h1>" } } ]
+load: { warmup: 1s, stages: [ STAGE ] }
+"#;
+
+#[test]
+fn a_login_with_csrf_token_and_cookies() {
+    for (session, stage, logins) in [
+        // Each iteration by itself: 1 of smoke, some of the warm-up, 60 measured.
+        ("iteration", "{ rate: 20/s, for: 3s }", 61..200),
+        // Each of three users once, and smoke.
+        ("user", "{ vus: 3, for: 3s }", 4..5),
+        // In the open model as many as were ever under way at once.
+        ("user", "{ rate: 20/s, for: 3s }", 2..12),
+        // Each worker once, and smoke.
+        ("shared", "{ rate: 20/s, for: 3s }", 2..70),
+    ] {
+        let service = Service::start(portal());
+        let (temp, _) = folder(&PORTAL.replace("SESSION", session).replace("STAGE", stage));
+        let mut command = loadgate(temp.path());
+        command.args(["run", "scenario.yaml", "--target", &service.url, "--out", "out"]);
+        let ran = run(command.env("PORTAL_PASSWORD", "p&ss-word")).expect(0);
+        let seen = service.count("POST /login");
+        assert!(logins.contains(&seen), "{session} {stage}: {seen} logins\n{}", ran.out);
+        let verdict = read_json(&temp.path().join("out/verdict.json"));
+        let names: Vec<&str> =
+            verdict["endpoints"].as_array().unwrap().iter().map(|e| e["step"].as_str().unwrap()).collect();
+        let all = ["form", "log in", "home"];
+        assert_eq!(names, if session == "iteration" { &all[..] } else { &all[2..] }, "{session}");
+        for file in ["run.json", "verdict.json"] {
+            let text = std::fs::read_to_string(temp.path().join("out").join(file)).unwrap();
+            assert!(!text.contains("p&ss-word") && !text.contains("p%26ss-word"), "{file} has the password");
+        }
+    }
+}
+
+#[test]
+fn a_login_that_fails_says_so_and_ends_its_scenario() {
+    let service = Service::start(portal());
+    let (temp, _) = folder(&PORTAL.replace("SESSION", "user").replace("STAGE", "{ vus: 1, for: 1s }"));
+    let ran = run(smoke(temp.path(), &service).env("PORTAL_PASSWORD", "wrong-one")).expect(1);
+    let ran = ran.says("FAIL  portal/log in").says("expected 200, got 403").says("skip  portal/home");
+    // The command has the secret as a variable, and no cookie of the session is shown in the response.
+    let all = format!("{}{}", ran.out, ran.err);
+    assert!(
+        all.contains("--data-raw \"csrf=csrf-") && all.contains("password=${PORTAL_PASSWORD}\""),
+        "{all}"
+    );
+    assert!(!all.contains("wrong-one"), "{all}");
+}
+
+/// An upload is checked, then worked on for a while.
+fn uploads() -> Router {
+    async fn upload(
+        State(ready): State<Arc<Mutex<HashMap<u64, Instant>>>>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Response {
+        let boundary =
+            headers[header::CONTENT_TYPE].to_str().unwrap().split("boundary=").nth(1).unwrap().to_owned();
+        let text = String::from_utf8_lossy(&body);
+        let whole = text.contains("name=\"title\"\r\n\r\nLease 7 €\r\n")
+            && text.contains("name=\"doc\"; filename=\"lease.pdf\"\r\ncontent-type: application/pdf\r\n\r\n%PDF-1.4\n\u{fffd}")
+            && text.ends_with(&format!("--{boundary}--\r\n"));
+        if !whole {
+            return (StatusCode::UNPROCESSABLE_ENTITY, text.into_owned()).into_response();
+        }
+        let mut ready = ready.lock().unwrap();
+        let id = ready.len() as u64;
+        ready.insert(id, Instant::now() + Duration::from_millis(300));
+        let place = [(header::LOCATION, format!("/jobs/{id}"))];
+        (StatusCode::ACCEPTED, place, axum::Json(json!({"id": id}))).into_response()
+    }
+    async fn job(
+        State(ready): State<Arc<Mutex<HashMap<u64, Instant>>>>,
+        UrlPath(id): UrlPath<u64>,
+    ) -> Response {
+        match ready.lock().unwrap().get(&id) {
+            None => StatusCode::NOT_FOUND.into_response(),
+            Some(at) if Instant::now() < *at => axum::Json(json!({"state": "running"})).into_response(),
+            Some(_) => axum::Json(json!({"state": "done", "pages": 3})).into_response(),
+        }
+    }
+    Router::new().route("/uploads", post(upload)).route("/jobs/{id}", get(job)).with_state(Arc::default())
+}
+
+#[test]
+fn an_upload_then_polling_until_done() {
+    let service = Service::start(uploads());
+    let (temp, _) = folder(
+        r#"
+feature: uploads
+vars: { title: Lease 7 € }
+steps:
+  - name: upload
+    post: /uploads
+    multipart: { title: "${title}", doc: { file: lease.pdf } }
+    capture: { job: { header: location, regex: '/jobs/(\d+)$' } }
+    check: [ status: 202 ]
+  - name: worked on
+    poll:
+      get: /jobs/${job}
+      every: 100ms
+      within: 5s
+      until: [ { jsonpath: $.state, equals: done } ]
+      fail_if: [ { jsonpath: $.state, equals: failed } ]
+    check: [ { jsonpath: $.pages, equals: 3 } ]
+load: { warmup: 1s, stages: [ { rate: 100/s, for: 6s } ] }
+limits: { error_rate: < 5%, worked on: { p50: < 3s } }
+"#,
+    );
+    std::fs::write(temp.path().join("lease.pdf"), b"%PDF-1.4\n\xff\xfe\x00").unwrap();
+    load(temp.path(), &service).expect(0).says("uploads/worked on@attempts");
+    let record = read_json(&temp.path().join("out/run.json"));
+    let endpoints = record["runs"][0]["endpoints"].as_array().unwrap();
+    let of = |name: &str| endpoints.iter().find(|e| e["endpoint"] == name).unwrap();
+    let (whole, single) = (of("uploads/worked on"), of("uploads/worked on@attempts"));
+    assert_eq!(whole["requests"], 600);
+    // A job takes 300 ms and is asked for every 100.
+    let attempts = single["requests"].as_u64().unwrap();
+    assert!((1800..=3000).contains(&attempts), "{attempts}");
+    let verdict = read_json(&temp.path().join("out/verdict.json"));
+    let p50 = |name: &str| {
+        let all = verdict["endpoints"].as_array().unwrap();
+        all.iter().find(|e| e["step"] == name).unwrap()["p50_ms"].as_f64().unwrap()
+    };
+    assert!(p50("worked on") >= 300.0 && p50("worked on@attempts") < 300.0, "two series");
+}
+
+/// Full-text, faceted and autocomplete queries, told apart by their parameters.
+fn search() -> Router {
+    async fn find(RawQuery(raw): RawQuery, Query(query): Query<Vec<(String, String)>>) -> Response {
+        let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, v)| v.clone());
+        let Some(text) = value("q") else { return StatusCode::BAD_REQUEST.into_response() };
+        let tags = query.iter().filter(|(key, _)| key == "tag").count();
+        let wait = if tags > 0 { 20 } else { 2 };
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        axum::Json(json!({"q": text, "tags": tags, "raw": raw, "hits": [{"id": 1, "score": 0.9}]}))
+            .into_response()
+    }
+    Router::new().route("/search", get(find)).route("/suggest", get(find))
+}
+
+#[test]
+fn a_search_api_with_a_weighted_mix_and_a_limit_for_each_kind() {
+    let service = Service::start(search());
+    let (temp, _) = folder(
+        r#"
+feature: search
+data: { words: { json: words.json, pick: sequential } }
+steps:
+  - one_of:
+      - weight: 5
+        steps:
+          - name: full text
+            get: /search
+            query: { q: "${words.text}", page: 2 }
+            check: [ { jsonpath: $.q, equals: "${words.text}" }, { jsonpath: "$.hits[*].score", between: [0, 1] } ]
+      - weight: 3
+        steps:
+          - { name: facets, get: /search?sort=new, query: { q: "${words.text}", tag: [a b, c&d] }, check: [ { jsonpath: $.tags, equals: 2 } ] }
+      - weight: 2
+        steps: [ { name: suggest, get: /suggest, query: { q: "${words.text}" }, check: [ { header: content-type, contains: json } ] } ]
+load: { warmup: 1s, stages: [ { rate: 500/s, for: 6s } ] }
+limits:
+  p95: < 400ms
+  facets: { p95: < 450ms }
+  suggest: { p50: < 300ms }
+"#,
+    );
+    let words = json!([{"text": "two rooms"}, {"text": "50% & more?"}, {"text": "größe=7"}]);
+    std::fs::write(temp.path().join("words.json"), words.to_string()).unwrap();
+    load(temp.path(), &service).expect(0);
+    let verdict = read_json(&temp.path().join("out/verdict.json"));
+    let requests: Vec<u64> =
+        verdict["endpoints"].as_array().unwrap().iter().map(|e| e["requests"].as_u64().unwrap()).collect();
+    assert_eq!(requests.iter().sum::<u64>(), 3000);
+    for (seen, share) in requests.iter().zip([0.5, 0.3, 0.2]) {
+        assert!((*seen as f64 / 3000.0 - share).abs() < 0.06, "{requests:?}");
+    }
+    assert!(
+        service
+            .log()
+            .iter()
+            .any(|line| line == "GET /search?sort=new&q=gr%C3%B6%C3%9Fe%3D7&tag=a%20b&tag=c%26d")
+    );
+    // Each kind is held to a limit of its own.
+    let tight = std::fs::read_to_string(temp.path().join("scenario.yaml")).unwrap().replace("450ms", "4ms");
+    std::fs::write(temp.path().join("scenario.yaml"), tight).unwrap();
+    std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    load(temp.path(), &service).expect(1).says("search/facets p95");
+}
+
+/// What each request came with, for requests that are only looked at.
+fn echo() -> Router {
+    async fn all(
+        method: axum::http::Method,
+        headers: HeaderMap,
+        RawQuery(query): RawQuery,
+        body: Bytes,
+    ) -> Response {
+        let own: HashMap<String, String> = headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        axum::Json(json!({"method": method.as_str(), "headers": own, "query": query, "body": body}))
+            .into_response()
+    }
+    Router::new().route("/echo", any(all))
+}
+
+#[test]
+fn bearer_and_basic_are_sent_and_never_shown() {
+    let service = Service::start(echo());
+    let (temp, _) = folder(
+        r#"
+feature: auth
+auth: { bearer: "${secret.LG_TOKEN}" }
+steps:
+  - { name: bearer, get: /echo, check: [ { jsonpath: $.headers.authorization, equals: "Bearer ${secret.LG_TOKEN}" } ] }
+  - name: basic
+    get: /echo
+    auth: { basic: { user: anna, password: "${secret.LG_PASSWORD}" } }
+    check: [ { jsonpath: $.headers.authorization, equals: "Basic YW5uYTpodXNoLWh1c2gtMDgxNQ==" } ]
+  - { name: none, get: /echo, auth: none, check: [ { jsonpath: $.headers.authorization, exists: false } ] }
+  - { name: wrong, get: /echo, check: [ { jsonpath: $.headers.authorization, equals: x } ] }
+"#,
+    );
+    let mut command = smoke(temp.path(), &service);
+    let ran = run(command.env("LG_TOKEN", "tok-4711-abc").env("LG_PASSWORD", "hush-hush-0815")).expect(1);
+    let ran =
+        ran.says("ok    auth/basic").says("ok    auth/none").says("-H \"authorization: Bearer ${LG_TOKEN}\"");
+    let stored = std::fs::read_to_string(temp.path().join("out/run.json")).unwrap();
+    for text in [ran.out, ran.err, stored] {
+        assert!(
+            !text.contains("tok-4711") && !text.contains("hush-hush") && !text.contains("YW5uYTpo"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn oauth2_tokens_are_fetched_once_and_refreshed_and_never_shown() {
+    let issued = Arc::new(AtomicU64::new(0));
+    let count = issued.clone();
+    let token = post(move |headers: HeaderMap, body: String| async move {
+        if headers[header::AUTHORIZATION] != "Basic c3ZjOmNsaWVudC1zM2NyM3Q=" {
+            return (StatusCode::UNAUTHORIZED, axum::Json(json!({"error": "invalid_client"})));
+        }
+        assert_eq!(body, "grant_type=client_credentials&scope=read%3Aall%20write");
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        (
+            StatusCode::OK,
+            axum::Json(
+                json!({"access_token": format!("at-{number}-very-secret"), "token_type": "Bearer", "expires_in": 2}),
+            ),
+        )
+    });
+    let (current, old) = (issued.clone(), Arc::new(AtomicU64::new(0)));
+    let api = get(move |headers: HeaderMap| async move {
+        let given = headers[header::AUTHORIZATION].to_str().unwrap_or_default().to_owned();
+        let number: u64 = given.trim_start_matches("Bearer at-").split('-').next().unwrap().parse().unwrap();
+        old.fetch_max(current.load(Ordering::SeqCst) - 1 - number, Ordering::SeqCst);
+        if old.load(Ordering::SeqCst) > 1 { StatusCode::UNAUTHORIZED } else { StatusCode::OK }
+    });
+    let service = Service::start(Router::new().route("/token", token).route("/api", api));
+    let text = r#"
+feature: guarded
+auth:
+  oauth2: { token_url: /token, client_id: svc, client_secret: "${secret.LG_CLIENT}", scope: "read:all write" }
+steps:
+  - { name: call, get: /api }
+  - { name: call again, get: /api }
+load: { warmup: 1s, stages: [ { rate: 50/s, for: 4s } ] }
+"#;
+    let (temp, _) = folder(text);
+    let mut command = loadgate(temp.path());
+    command.args(["run", "scenario.yaml", "--target", &service.url, "--out", "out"]);
+    run(command.env("LG_CLIENT", "client-s3cr3t")).expect(0);
+    // Two seconds of life, refreshed in time, over some five seconds with two workers; not one for each of 400 requests.
+    let seen = issued.load(Ordering::SeqCst);
+    assert!((2..=8).contains(&seen), "{seen} tokens");
+    let stored = std::fs::read_to_string(temp.path().join("out/run.json")).unwrap();
+    assert!(!stored.contains("very-secret") && !stored.contains("client-s3cr3t"));
+    let mut command = smoke(temp.path(), &service);
+    std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    run(command.env("LG_CLIENT", "wrong-client")).expect(1).says("answers 401: invalid_client");
+}
+
+#[test]
+fn redirects_are_followed_where_that_is_said() {
+    let other = Service::start(echo());
+    let away = other.url.replace("localhost", "127.0.0.1");
+    let to = move |path: &str| -> (StatusCode, [(header::HeaderName, String); 1]) {
+        let (status, place) = match path {
+            "moved" => (StatusCode::MOVED_PERMANENTLY, "echo?at=1".to_owned()),
+            "seen" => (StatusCode::SEE_OTHER, "/echo".to_owned()),
+            "kept" => (StatusCode::TEMPORARY_REDIRECT, "/echo".to_owned()),
+            "away" => (StatusCode::FOUND, format!("{away}/echo")),
+            _ => (StatusCode::FOUND, "/go/round".to_owned()),
+        };
+        (status, [(header::LOCATION, place)])
+    };
+    let router = echo()
+        .route("/go/{where}", any(move |UrlPath(path): UrlPath<String>| async move { to(&path) }))
+        .route(
+            "/go/echo",
+            any(|RawQuery(query): RawQuery| async move { axum::Json(json!({"query": query})) }),
+        );
+    let service = Service::start(router);
+    let (temp, _) = folder(
+        r#"
+feature: redirects
+steps:
+  - { name: an answer, get: /go/moved, check: [ { status: 301 }, { header: location, equals: echo?at=1 } ] }
+  - { name: relative, get: /go/moved, redirects: 1, check: [ { jsonpath: $.query, equals: at=1 } ] }
+  - { name: post becomes get, post: /go/seen, json: { a: 1 }, redirects: 2, check: [ { jsonpath: $.method, equals: GET }, { jsonpath: $.body, equals: "" } ] }
+  - { name: post stays, post: /go/kept, json: { a: 1 }, redirects: 2, check: [ { jsonpath: $.method, equals: POST }, { jsonpath: $.body, equals: '{"a":1}' } ] }
+  - { name: elsewhere, post: /go/away, redirects: 1, headers: { authorization: Bearer abcdef }, check: [ { jsonpath: $.headers.authorization, exists: false } ] }
+allow_hosts: [ 127.0.0.1 ]
+"#,
+    );
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    let text = std::fs::read_to_string(temp.path().join("scenario.yaml")).unwrap();
+    for (from, into, says) in [
+        ("allow_hosts: [ 127.0.0.1 ]\n", "", "`127.0.0.1` is another host; list it under `allow_hosts`"),
+        ("/go/kept", "/go/round", "still redirected after 2"),
+    ] {
+        let _ = std::fs::remove_dir_all(temp.path().join("out"));
+        std::fs::write(temp.path().join("scenario.yaml"), text.replace(from, into)).unwrap();
+        run(&mut smoke(temp.path(), &service)).expect(1).says(says);
+    }
+}
+
+/// Events every 50 ms, and a socket that answers sums.
+fn live() -> Router {
+    async fn events() -> Response {
+        let stream = futures_util::stream::unfold(0u32, |n| async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let kind = if n.is_multiple_of(2) { "price" } else { "noise" };
+            Some((
+                Ok::<_, std::convert::Infallible>(
+                    Event::default().event(kind).data(json!({"n": n}).to_string()),
+                ),
+                n + 1,
+            ))
+        });
+        Sse::new(stream).into_response()
+    }
+    async fn socket(headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+        let token = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap_or_default().to_owned());
+        upgrade.on_upgrade(|mut socket| async move {
+            let _ = socket.send(Message::Text(json!({"hello": token}).to_string().into())).await;
+            while let Some(Ok(message)) = socket.recv().await {
+                let Message::Text(text) = message else { continue };
+                let sum = serde_json::from_str::<Vec<i64>>(&text).map(|all| all.iter().sum::<i64>());
+                let answer =
+                    sum.map_or_else(|_| json!({"error": "numbers please"}), |sum| json!({"sum": sum}));
+                let _ = socket.send(Message::Ping(Bytes::from_static(b"?"))).await;
+                let _ = socket.send(Message::Text(answer.to_string().into())).await;
+            }
+        })
+    }
+    Router::new()
+        .route("/events", get(events))
+        .route("/ws", get(socket))
+        .route(
+            "/silent",
+            get(|| async {
+                Sse::new(futures_util::stream::pending::<Result<Event, std::convert::Infallible>>())
+            }),
+        )
+        .route("/page", get(|| async { Html("<p>no stream</p>") }))
+}
+
+const LIVE: &str = r#"
+feature: live
+vars: { two: 2 }
+headers: { authorization: Bearer shown }
+steps:
+  - name: prices
+    sse: { get: /events, event: price, events: 3, within: 2s, each: [ { jsonpath: $.n, type: integer } ] }
+    capture: { last: { jsonpath: $.n } }
+    check: [ { content_type: text/event-stream }, { jsonpath: $.n, equals: 4 } ]
+  - name: sum
+    websocket: { url: /ws, send: [ [1, "${two}", 3] ], expect: [ { jsonpath: $.sum, equals: 6 } ], within: 2s }
+    check: [ status: 101 ]
+  - name: greeting
+    websocket: { url: /ws, expect: [ { jsonpath: $.hello, equals: Bearer shown } ] }
+  - name: after that
+    get: /page?last=${last}
+load: { warmup: 1s, stages: [ { rate: 10/s, for: 3s } ] }
+"#;
+
+#[test]
+fn events_and_sockets_are_waited_for_checked_and_timed() {
+    let service = Service::start(live());
+    let (temp, _) = folder(LIVE);
+    load(temp.path(), &service).expect(0);
+    assert!(service.count("GET /page?last=4") > 30);
+    let verdict = read_json(&temp.path().join("out/verdict.json"));
+    let p50 = |at: usize| verdict["endpoints"][at]["p50_ms"].as_f64().unwrap();
+    // The third price is the fifth event.
+    assert!(p50(0) >= 250.0 && p50(1) < 250.0, "{verdict}");
+    for (from, into, says) in [
+        ("/events", "/silent", "timeout: sse: no event within 2"),
+        ("/events", "/page", "expected content-type text/event-stream, got text/html"),
+        ("type: integer", "equals: 0", "event 2: $.n: expected 0, found 2"),
+        (
+            "equals: 6",
+            "equals: 7",
+            "none of 2 messages is what is expected; of the last, $.sum: expected 7, found 6",
+        ),
+        ("url: /ws, send", "url: /page, send", "status: expected 101, got 200"),
+    ] {
+        let _ = std::fs::remove_dir_all(temp.path().join("out"));
+        std::fs::write(temp.path().join("scenario.yaml"), LIVE.replacen(from, into, 1)).unwrap();
+        run(&mut smoke(temp.path(), &service)).expect(1).says(says);
+    }
+}
+
+#[test]
+fn streams_and_client_certificates_over_tls() {
+    let authority = Authority::found();
+    let service = Service::start_tls(live(), authority.certify_mutual(&["localhost"]));
+    let (temp, _) = folder(LIVE);
+    let (cert, key) = authority.client();
+    let roots = authority.roots();
+    let with = |own: &[&std::ffi::OsStr]| {
+        let _ = std::fs::remove_dir_all(temp.path().join("out"));
+        run(smoke(temp.path(), &service).arg("--cacert").arg(&roots).args(own))
+    };
+    let cert_flags = ["--cert".as_ref(), cert.as_os_str(), "--key".as_ref(), key.as_os_str()];
+    with(&cert_flags).expect(0);
+    with(&[]).expect(1).says("FAIL  live/prices");
+    with(&["--cert".as_ref(), roots.as_os_str()]).expect(2).says("use client certificate");
+}
+
+/// What was made, and whether it is gone.
+fn shelf() -> Router {
+    type Shelf = Arc<Mutex<HashMap<u64, Value>>>;
+    async fn make(State(shelf): State<Shelf>, body: axum::Json<Value>) -> Response {
+        let mut shelf = shelf.lock().unwrap();
+        let id = shelf.len() as u64 + 1;
+        shelf.insert(id, body.0.clone());
+        (StatusCode::CREATED, axum::Json(json!({"id": id, "own": body.0}))).into_response()
+    }
+    async fn look(State(shelf): State<Shelf>, UrlPath(id): UrlPath<u64>) -> Response {
+        match shelf.lock().unwrap().get(&id) {
+            Some(own) => {
+                axum::Json(json!({"id": id, "state": if id % 2 == 1 { "open" } else { "shut" }, "own": own}))
+                    .into_response()
+            }
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+    async fn remove(State(shelf): State<Shelf>, UrlPath(id): UrlPath<u64>) -> StatusCode {
+        let found = shelf.lock().unwrap().insert(id, json!("gone"));
+        if found.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+    }
+    Router::new()
+        .route("/things", post(make))
+        .route("/things/{id}", get(look))
+        .route("/things/{id}", delete(remove))
+        .with_state(Shelf::default())
+}
+
+const SHELF: &str = r#"
+feature: shelf
+vars: { tag: "${uuid}" }
+setup:
+  - { name: make, post: /things, json: { tag: "${tag}", n: "${rand_int(1, 6)}", word: "${pick(red, green)}", at: "${now}" }, capture: { id: { jsonpath: $.id }, made: { jsonpath: $.own.tag } }, check: [ { jsonpath: $.own.n, between: [1, 6] }, { jsonpath: $.own.word, matches: "^(red|green)$" }, { jsonpath: $.own.at, newer_than: 60s }, { jsonpath: $.own.tag, type: uuid }, { jsonpath: $.own.tag, equals: "${tag}" } ] }
+steps:
+  - name: look
+    get: /things/${id}
+    capture: { state: { jsonpath: $.state } }
+    check: [ { jsonpath: $.own.tag, equals: "${made}" }, { jsonpath: $.state, not: { equals: lost } } ]
+  - { name: only if open, get: "/things/${id}?open", when: { value: "${state}", equals: open } }
+  - { name: only if shut, get: "/things/${id}?shut", when: [ { value: "${state}", equals: shut }, { value: "${id}", exists: true } ] }
+  - repeat: { times: 3, steps: [ { name: thrice, get: "/things/${id}?again" } ] }
+finally:
+  - { name: at the end, get: "/things/${id}?end" }
+teardown:
+  - { name: remove, delete: "/things/${id}", check: [ status: 204 ] }
+load: { warmup: 1s, stages: [ { rate: 20/s, for: 3s } ] }
+"#;
+
+#[test]
+fn setup_teardown_finally_when_repeat_and_generated_values() {
+    let service = Service::start(shelf());
+    let (temp, _) = folder(SHELF);
+    // Nothing passes vacuously: the first thing is open, the second (under load) shut, so one step is never sent there.
+    let ran = load(temp.path(), &service);
+    let ran = ran.says("ok    shelf/only if open").says("skip  shelf/only if shut");
+    assert_eq!(ran.code, 3, "a step that is never sent holds:\n{}", ran.out);
+    let log = service.log();
+    // Once around the smoke pass and once around the load, with a thing of its own each.
+    assert_eq!(service.count("POST /things"), 2);
+    assert_eq!((service.count("DELETE /things/1"), service.count("DELETE /things/2")), (1, 1));
+    assert_eq!(log.last().unwrap(), "DELETE /things/2");
+    let (looks, thrice) = (service.count("GET /things/2"), service.count("GET /things/2?again"));
+    assert_eq!((thrice, service.count("GET /things/2?end")), (3 * looks, looks));
+    assert_eq!((service.count("GET /things/2?open"), service.count("GET /things/2?shut")), (0, looks));
+
+    // A step that fails ends its iteration, but neither `finally` nor `teardown`.
+    let service = Service::start(shelf());
+    let broken = SHELF
+        .replace("not: { equals: lost }", "equals: lost")
+        .replace("only if open, get", "only if open, only: smoke, get");
+    std::fs::write(temp.path().join("scenario.yaml"), broken).unwrap();
+    std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    let ran = run(&mut smoke(temp.path(), &service)).expect(1);
+    ran.says("FAIL  shelf/look")
+        .says("skip  shelf/thrice")
+        .says("ok    shelf/at the end")
+        .says("ok    shelf/remove");
+    assert_eq!(service.log().last().unwrap(), "DELETE /things/1");
+
+    // A setup that fails sends nothing more.
+    let service = Service::start(shelf());
+    std::fs::write(temp.path().join("scenario.yaml"), SHELF.replace("post: /things", "post: /nothing"))
+        .unwrap();
+    std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    run(&mut smoke(temp.path(), &service)).expect(1).says("FAIL  shelf/make").says("skip  shelf/look");
+    assert_eq!(service.log(), ["POST /nothing"]);
+}
+
+#[test]
+fn bodies_files_schemas_and_exhausted_data() {
+    let service = Service::start(echo());
+    let (temp, _) = folder(
+        r##"
+feature: bodies
+data: { people: { json: people.json, pick: unique } }
+steps:
+  - { name: form, post: /echo, form: { name: "${people.name}", tag: [a, b] }, check: [ { jsonpath: $.body, equals: "name=Ann%20%26%20Co&tag=a&tag=b" } ] }
+  - { name: file, put: /echo, file: rows.csv, check: [ { jsonpath: "$.headers['content-type']", equals: text/csv }, { jsonpath: $.body, equals: "a,b\n1,2\n" } ] }
+  - { name: nested, post: /echo, json: { who: { name: "${people.name}", age: "${people.age}" } }, check: [ { jsonpath: $.body, equals: '{"who":{"age":41,"name":"Ann & Co"}}' } ] }
+  - name: schema
+    get: /echo
+    check:
+      - { json_schema: answer.json }
+      - { json_schema: { type: object, required: [ method, headers ], properties: { method: { enum: [ GET ] } } } }
+      - { body: { not: { contains: password } } }
+"##,
+    );
+    std::fs::write(
+        temp.path().join("people.json"),
+        r#"[{"name": "Bob", "age": 7}, {"name": "Ann & Co", "age": 41}]"#,
+    )
+    .unwrap();
+    std::fs::write(temp.path().join("rows.csv"), "a,b\n1,2\n").unwrap();
+    let schema = json!({"$schema": "http://json-schema.org/draft-07/schema#", "required": ["query"], "properties": {"headers": {"type": "object", "additionalProperties": {"type": "string"}}}});
+    std::fs::write(temp.path().join("answer.json"), schema.to_string()).unwrap();
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    let text = std::fs::read_to_string(temp.path().join("scenario.yaml")).unwrap();
+    let mut worse = text.replace("enum: [ GET ]", "enum: [ PUT ]");
+    let _ = write!(worse, "load: {{ warmup: 1s, stages: [ {{ rate: 1/s, for: 1s }} ] }}\n");
+    std::fs::write(temp.path().join("scenario.yaml"), &worse).unwrap();
+    std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    run(&mut smoke(temp.path(), &service)).expect(2).says("the `unique` rows of `people` cannot last: 2 of");
+    std::fs::write(temp.path().join("scenario.yaml"), text.replace("enum: [ GET ]", "enum: [ PUT ]"))
+        .unwrap();
+    run(&mut smoke(temp.path(), &service)).expect(1).says("json_schema: /method: \"GET\" is not one of");
+}
+
+#[test]
+fn personal_data_fails_a_run_however_rare_it_is() {
+    let served = Arc::new(AtomicU64::new(0));
+    let count = served.clone();
+    let api = get(move || async move {
+        // One response in 100, which every budget of errors would cover.
+        let leaks = count.fetch_add(1, Ordering::SeqCst) % 100 == 50;
+        axum::Json(if leaks {
+            json!({"contact": "jane.doe@example.com"})
+        } else {
+            json!({"contact": "tenant 7"})
+        })
+    });
+    let service = Service::start(Router::new().route("/tenant", api));
+    let (temp, _) = folder(
+        "feature: tenants\nsteps:\n  - { name: tenant, get: /tenant, check: [ no_personal_data ] }\n\
+         load: { warmup: 1s, stages: [ { rate: 100/s, for: 3s } ] }\nlimits: { error_rate: < 20% }\n",
+    );
+    let ran =
+        load(temp.path(), &service).expect(1).says("Leak: tenants/tenant had personal data in a response");
+    let stored = std::fs::read_to_string(temp.path().join("out/run.json")).unwrap();
+    assert!(!ran.out.contains("jane") && !stored.contains("jane"), "what leaks is not spread");
+}
+
+#[test]
+fn dear_checks_are_made_on_a_sample_that_is_stated() {
+    let service = Service::start(echo());
+    let text = "feature: sampled\nsteps:\n  - { name: a, get: /echo, check: [ { jsonpath: $.method, equals: SAMPLE } ] }\n\
+                load: { warmup: 1s, stages: [ { rate: 200/s, for: 3s } ] }\ncheck_sample: 10%\nlimits: { error_rate: < 50% }\n";
+    let (temp, _) = folder(&text.replace("SAMPLE", "GET"));
+    let ran =
+        load(temp.path(), &service).expect(0).says("Sampled: checks of the body of sampled/a were made on ");
+    let made: f64 =
+        ran.out.split("were made on ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((30.0..100.0).contains(&made), "{made} of 600");
+    // Of what is not looked at nothing is counted as an error; what is looked at is.
+    std::fs::write(
+        temp.path().join("scenario.yaml"),
+        text.replace("equals: SAMPLE", "equals: \"${x}\"")
+            .replace("steps:", "vars: { x: PUT }\nsteps:")
+            .replace("{ name: a", "{ name: a, only: load"),
+    )
+    .unwrap();
+    std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    load(temp.path(), &service).expect(0);
+    let verdict = read_json(&temp.path().join("out/verdict.json"));
+    let errors = verdict["endpoints"][0]["error_rate"].as_f64().unwrap();
+    assert!((0.04..0.2).contains(&errors), "{errors}");
+}
