@@ -36,6 +36,13 @@ pub enum Command {
     },
     /// Show a stored run
     Report(ReportArgs),
+    /// Write a commented scenario and a CI job for a service met for the first time; asks the URL once
+    Init(InitArgs),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema {
+        #[arg(value_enum, default_value = "scenario")]
+        of: SchemaArg,
+    },
     /// Serve the embedded target on loopback
     Demo(DemoArgs),
 }
@@ -182,6 +189,12 @@ pub struct RunArgs {
 
 #[derive(ClapArgs, Debug)]
 pub struct SmokeArgs {
+    /// Go on for this long, pass after pass; show changes only
+    #[arg(long, value_name = "DURATION")]
+    pub watch: Option<String>,
+    /// From the beginning of one watched pass to the next
+    #[arg(long, value_name = "DURATION", default_value = "5s", requires = "watch")]
+    pub every: String,
     #[command(flatten)]
     pub scenarios: ScenarioArgs,
     #[command(flatten)]
@@ -305,6 +318,30 @@ pub struct ValidateArgs {
     /// As for `run`: what each endpoint of one shard would get
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
+    #[command(flatten)]
+    pub baselines: BaselineArgs,
+    /// `json`: mistakes with their places, and the plan, for editors and other programs
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: FormatArg,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SchemaArg {
+    Scenario,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct InitArgs {
+    /// An address of the service that answers to GET
+    pub url: String,
+    /// Folder to write into; files that are there are never touched
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// The feature's name [default: from the URL]
+    #[arg(long, value_name = "NAME")]
+    pub feature: Option<String>,
+    #[command(flatten)]
+    pub transport: TransportArgs,
 }
 
 #[derive(ClapArgs, Debug)]

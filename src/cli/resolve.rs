@@ -3,12 +3,13 @@ use std::time::Duration;
 
 use super::args::{
     AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
-    TargetArgs, TransportArg, TransportArgs,
+    SchemaArg, TargetArgs, TransportArg, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use crate::commands::{
-    self, CompareRequest, DemoRequest, Gate, PruneRequest, QuickRequest, RecordRequest, RefreshRequest,
-    ReportFormat, ReportRequest, RunKind, Session, SetRequest, ValidateRequest, VerifyRequest,
+    self, CompareRequest, DemoRequest, Gate, InitRequest, PruneRequest, QuickRequest, RecordRequest,
+    RefreshRequest, ReportFormat, ReportRequest, RunKind, Session, SetRequest, ValidateRequest,
+    VerifyRequest, WatchRequest,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
@@ -30,7 +31,24 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }
         Command::Smoke(args) => {
             let session = session(args.scenarios, &args.target, None, None, args.transport, args.output)?;
-            commands::run(&session, RunKind::SmokeOnly)
+            match &args.watch {
+                None => commands::run(&session, RunKind::SmokeOnly),
+                Some(length) => commands::watch(&WatchRequest {
+                    length: duration("--watch", length)?,
+                    every: duration("--every", &args.every)?,
+                    session,
+                }),
+            }
+        }
+        Command::Schema { of: SchemaArg::Scenario } => commands::schema(),
+        Command::Init(args) => {
+            base_url(&args.url)?;
+            commands::init(&InitRequest {
+                url: args.url,
+                dir: args.dir,
+                feature: args.feature,
+                transport: transport_options(args.transport)?,
+            })
         }
         Command::Quick(args) => commands::quick(&quick(args)?),
         Command::Compare(args) => commands::compare(&CompareRequest {
@@ -55,7 +73,16 @@ pub fn dispatch(args: Args) -> Result<u8> {
             let ScenarioArgs { paths, vars, only, total_rate } = args.scenarios;
             let rate = total_rate.as_deref().map(rate).transpose()?;
             let shard = args.shard.as_deref().map(shard).transpose()?;
-            commands::validate(&ValidateRequest { paths, vars, only, shard, rate })
+            commands::validate(&ValidateRequest {
+                paths,
+                vars,
+                only,
+                shard,
+                rate,
+                baselines: args.baselines.baselines,
+                env: args.baselines.env.unwrap_or_else(|| "default".to_owned()),
+                format: format(args.format),
+            })
         }
         Command::Baseline { command: BaselineCommand::Record(args) } => {
             let session = measuring(args.measure)?;
@@ -135,13 +162,7 @@ fn session(
             TransportArg::Http => Kind::Http,
             TransportArg::Wire => Kind::Wire,
         }),
-        transport: TransportOptions {
-            user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")),
-            insecure: transport.insecure,
-            http2: transport.http2,
-            ca_file: transport.cacert,
-            client_identity: client_identity(transport.cert, transport.key)?,
-        },
+        transport: transport_options(transport)?,
         shard: None,
         rate: total_rate.as_deref().map(rate).transpose()?,
         quiet: output.quiet,
@@ -156,6 +177,16 @@ fn session(
         session.allow = allow(&args.allow);
     }
     Ok(session)
+}
+
+fn transport_options(args: TransportArgs) -> Result<TransportOptions> {
+    Ok(TransportOptions {
+        user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")),
+        insecure: args.insecure,
+        http2: args.http2,
+        ca_file: args.cacert,
+        client_identity: client_identity(args.cert, args.key)?,
+    })
 }
 
 /// A file may hold both the certificate and its key.

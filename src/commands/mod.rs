@@ -3,16 +3,22 @@
 mod baseline;
 mod compare;
 mod demo;
+mod init;
 mod refresh;
 mod run;
+mod schema;
 mod session;
 mod signals;
 mod validate;
+mod watch;
 
 pub use baseline::{PruneRequest, RecordRequest, SetRequest, VerifyRequest, prune, record, show, verify};
 pub use compare::{CompareRequest, ReportFormat, ReportRequest, compare, report};
 pub use demo::{DemoRequest, demo};
+pub use init::{InitRequest, init};
 pub use refresh::{RefreshRequest, refresh};
 pub use run::{QuickRequest, RunKind, quick, run};
+pub use schema::schema;
 pub use session::{Gate, Session};
 pub use validate::{ValidateRequest, validate};
+pub use watch::{WatchRequest, watch};

@@ -145,6 +145,7 @@ impl Session {
             allow: self.allow,
             smoke: true,
             load: true,
+            watch: None,
             transport: self.transport.clone(),
             kind: self.kind,
             shard: self.shard,

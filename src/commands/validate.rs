@@ -1,14 +1,19 @@
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
+use super::compare::ReportFormat;
 use super::session::print;
+use crate::baseline::Library;
 use crate::engine::Slice;
-use crate::error::{Error, Result};
+use crate::error::{Diagnostic, Error, Result};
 use crate::gate::scenario_records;
-use crate::metrics::ShardRecord;
+use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, ShardRecord};
 use crate::report::render_plan;
-use crate::scenario::{LoadOptions, load};
+use crate::scenario::{LoadOptions, Loaded, load};
 use crate::transport::Kind;
-use crate::units::Rate;
+use crate::units::{Rate, Rules};
+use crate::verdict::{Outlook, outlook};
 
 pub struct ValidateRequest {
     pub paths: Vec<PathBuf>,
@@ -16,6 +21,10 @@ pub struct ValidateRequest {
     pub only: Vec<String>,
     pub shard: Option<ShardRecord>,
     pub rate: Option<Rate>,
+    /// Where the noise of earlier runs is known from, which says what a look can tell.
+    pub baselines: PathBuf,
+    pub env: String,
+    pub format: ReportFormat,
 }
 
 /// Reads the scenarios and prints what a run would do and could judge. Sends nothing.
@@ -23,6 +32,7 @@ pub struct ValidateRequest {
 /// # Errors
 /// Every mistake in the files, or rules that could never be judged.
 pub fn validate(request: &ValidateRequest) -> Result<u8> {
+    let json = request.format == ReportFormat::Json;
     let options = LoadOptions {
         vars: request.vars.clone(),
         require_secrets: false,
@@ -30,13 +40,85 @@ pub fn validate(request: &ValidateRequest) -> Result<u8> {
         transport: Kind::Wire.name(),
         rate: request.rate,
     };
-    let scenarios = load(&request.paths, &options)?.scenarios;
+    let Loaded { scenarios, warnings, .. } = match load(&request.paths, &options) {
+        Ok(loaded) => loaded,
+        Err(Error::Invalid(found)) if json => {
+            print_json(&json!({"format": 1, "valid": false, "diagnostics": diagnostics(&found)}))?;
+            return Ok(crate::exit_code::ExitCode::Usage.code());
+        }
+        Err(error) => return Err(error),
+    };
     let slice = request.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count });
-    let plans: Vec<_> = scenario_records(&scenarios, slice).into_iter().flat_map(|s| s.endpoints).collect();
-    let (text, hopeless) = render_plan(&scenarios, &plans);
+    let records = scenario_records(&scenarios, slice);
+    let library = Library::new(&request.baselines, &request.env);
+    let references = library.references_of(&records, DEFAULT_INSTANCES)?;
+    let plans: Vec<EndpointPlan> = records.into_iter().flat_map(|s| s.endpoints).collect();
+    let ruled: Vec<_> = references
+        .iter()
+        .filter_map(|reference| {
+            let same =
+                |plan: &&EndpointPlan| plan.endpoint == reference.endpoint && plan.digest == reference.digest;
+            let rules: &Rules = &plans.iter().find(same)?.rules;
+            Some((reference, rules.clone()))
+        })
+        .collect();
+    let outlooks = if ruled.is_empty() { Vec::new() } else { outlook(&ruled) };
+    let (text, hopeless) = render_plan(&scenarios, &plans, &outlooks);
+    if json {
+        print_json(&json!({
+            "format": 1,
+            "valid": hopeless.is_empty(),
+            "diagnostics": diagnostics(&warnings),
+            "never_judged": hopeless,
+            "endpoints": plans.iter().map(|plan| planned(plan, &outlooks)).collect::<Value>(),
+        }))?;
+        return Ok(if hopeless.is_empty() { 0 } else { crate::exit_code::ExitCode::Usage.code() });
+    }
+    for warning in &warnings {
+        eprintln!("{}\n", warning.render());
+    }
     print(&text)?;
     if hopeless.is_empty() {
         return Ok(0);
     }
     Err(Error::usage(format!("these rules could never be judged:\n  {}", hopeless.join("\n  "))))
+}
+
+fn print_json(value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::harness(e.to_string()))?;
+    print(&format!("{text}\n"))
+}
+
+fn diagnostics(found: &[Diagnostic]) -> Value {
+    found
+        .iter()
+        .map(|one| {
+            let [(line, column), (end_line, end_column)] = one.range();
+            json!({
+                "severity": if one.warning { "warning" } else { "error" },
+                "file": one.source.path.display().to_string(),
+                "line": line, "column": column, "end_line": end_line, "end_column": end_column,
+                "message": one.message, "label": one.label, "help": one.help,
+            })
+        })
+        .collect()
+}
+
+fn planned(plan: &EndpointPlan, outlooks: &[Outlook]) -> Value {
+    let detectable: serde_json::Map<String, Value> = outlooks
+        .iter()
+        .filter(|outlook| outlook.endpoint == plan.endpoint)
+        .map(|outlook| (outlook.metric.to_string(), json!(outlook.detectable)))
+        .collect();
+    json!({
+        "endpoint": plan.endpoint,
+        "line": plan.line,
+        "request": plan.request,
+        "requests": plan.users.is_none().then_some(plan.planned),
+        "rate_per_s": plan.users.is_none().then_some(plan.rate_per_s),
+        "users": plan.users,
+        "limits": plan.rules.limits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "compared": plan.rules.regression.iter().map(|r| r.metric.to_string()).collect::<Vec<_>>(),
+        "detectable": detectable,
+    })
 }

@@ -5,8 +5,10 @@ mod look;
 mod pipeline;
 mod record;
 mod target;
+mod watch;
 
 pub use journal::{read_record, write_results};
 pub use pipeline::{GateEvent, GateRequest, GateResult, Progress, run_gate};
 pub use record::{run_id, scenario_records};
 pub use target::TargetSpec;
+pub use watch::{Watch, WatchedStep};

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use super::journal::{Entry, assemble, journal_path, write_results};
 use super::record::{environment, scenario_records};
 use super::target::{Target, TargetSpec, wait_ready};
+use super::watch::{Watch, WatchedStep};
 use crate::engine::{Functional, Interrupt, Slice, Tokens, run_smoke};
 use crate::error::{Error, Result};
-use crate::metrics::{JudgementPlan, RECORD_FORMAT, Repeat, RunRecord, ShardRecord, SmokeRecord};
+use crate::metrics::{JudgementPlan, RECORD_FORMAT, Repeat, RunRecord, ShardRecord, SmokeRecord, SmokeStep};
 use crate::scenario::Scenario;
 use crate::secrets::{Secrets, without_userinfo};
 use crate::store::Journal;
@@ -41,6 +42,8 @@ pub struct GateRequest {
     /// Functional checks before, or instead of, the load.
     pub smoke: bool,
     pub load: bool,
+    /// Smoke passes for a while instead of one.
+    pub watch: Option<Watch>,
     pub transport: TransportOptions,
     /// One transport for everything; else reqwest for smoke and readiness, `wire` for the load.
     pub kind: Option<Kind>,
@@ -59,9 +62,25 @@ pub enum GateEvent<'a> {
     Waiting,
     SmokeStarted,
     SmokeDone(&'a SmokeRecord),
-    LookStarted { look: u32 },
+    /// In a later pass of a watch a step went otherwise than in the one before.
+    WatchChanged {
+        at: Duration,
+        step: &'a SmokeStep,
+    },
+    WatchDone {
+        passes: u64,
+        length: Duration,
+        steps: &'a [WatchedStep],
+    },
+    LookStarted {
+        look: u32,
+    },
     Progress(Progress),
-    LookDone { look: u32, verdict: &'a Verdict, again: bool },
+    LookDone {
+        look: u32,
+        verdict: &'a Verdict,
+        again: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +263,12 @@ impl Run {
     async fn smoke(&mut self, target: &Target, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<bool> {
         if !self.request.smoke {
             return Ok(true);
+        }
+        if let Some(watch) = self.request.watch {
+            let smoke = self.watch(target, watch, observe).await?;
+            let passed = smoke.passed();
+            self.journal.append(vec![Entry::Smoke(smoke)])?;
+            return Ok(passed);
         }
         observe(GateEvent::SmokeStarted);
         let transport = self.functional()?;

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::paint::Paint;
-use super::smoke::render_smoke;
+use super::smoke::{render_smoke, render_step};
+use super::watch::{clock, render_watch};
 use crate::gate::{GateEvent, Progress};
 use crate::units::format_ms;
 
@@ -41,6 +42,13 @@ impl Live {
             GateEvent::Waiting => self.line("waiting for the target"),
             GateEvent::SmokeStarted => self.line("smoke: one pass over every step"),
             GateEvent::SmokeDone(smoke) => self.line(render_smoke(smoke, self.paint).trim_end()),
+            GateEvent::WatchChanged { at, step } => {
+                let text = render_step(step, self.paint);
+                self.line(&format!("{}  {}", clock(*at), text.trim_end()));
+            }
+            GateEvent::WatchDone { passes, length, steps } => {
+                self.line(render_watch(*passes, *length, steps).trim_end());
+            }
             GateEvent::LookStarted { look } => {
                 self.look = *look;
                 self.next_plain = Instant::now();

@@ -3,12 +3,19 @@ use std::fmt::Write as _;
 use super::table::grid;
 use crate::metrics::{BlockGrid, EndpointPlan};
 use crate::scenario::{Scenario, Stage};
-use crate::units::{Metric, RegressionRule, counted};
-use crate::verdict::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, missing_requests, seconds_for};
+use crate::units::{Metric, RegressionRule, counted, visible_change};
+use crate::verdict::{
+    LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, MOST_LOOKS, Outlook, missing_requests, seconds_for,
+};
 
-/// What a run would send and what could be judged with it. The second value: rules that cannot be judged.
+/// What a run would send, what could be judged with it, and which changes one look would prove against the stored
+/// baselines. The second value: rules that cannot be judged.
 #[must_use]
-pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, Vec<String>) {
+pub fn render_plan(
+    scenarios: &[Scenario],
+    plans: &[EndpointPlan],
+    outlooks: &[Outlook],
+) -> (String, Vec<String>) {
     let mut out = String::new();
     let mut hopeless = Vec::new();
     let rows: Vec<Vec<String>> = plans
@@ -40,11 +47,16 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
                     .map_or_else(|| format!("{:.0}/s", plan.rate_per_s), |users| format!("{users} users")),
                 if plan.rules.limits.is_empty() { "–".into() } else { limits_text(plan) },
                 names(plan.rules.regression.iter().filter(judged).map(|r| r.metric.to_string()).collect()),
+                proves(plan, outlooks),
             ]
         })
         .collect();
     if !rows.is_empty() {
-        let _ = writeln!(out, "{}", grid(&["endpoint", "requests", "rate", "limits", "compared"], &rows));
+        let _ = writeln!(
+            out,
+            "{}",
+            grid(&["endpoint", "requests", "rate", "limits", "compared", "one look proves"], &rows)
+        );
     }
     let steps: usize = scenarios.iter().map(|s| s.steps.iter().filter(|step| step.in_smoke()).count()).sum();
     let seconds = scenarios
@@ -59,7 +71,27 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan]) -> (String, V
         counted(steps, "smoke step"),
         most(scenarios)
     );
+    let looks = format!("up to {MOST_LOOKS} looks, {:.0} s or more", MOST_LOOKS as f64 * seconds);
+    if plans.iter().any(|plan| !plan.rules.regression.is_empty()) {
+        let _ = writeln!(
+            out,
+            "with a restart between them (--restart-hook), {looks}: as few as settle the question"
+        );
+    }
     (out, hopeless)
+}
+
+/// The smallest change of each compared quantile that a single look would prove with 95% probability.
+fn proves(plan: &EndpointPlan, outlooks: &[Outlook]) -> String {
+    if plan.rules.regression.is_empty() {
+        return "–".into();
+    }
+    let own: Vec<String> = outlooks
+        .iter()
+        .filter(|outlook| outlook.endpoint == plan.endpoint)
+        .filter_map(|outlook| Some(format!("{} {}", outlook.metric, visible_change(outlook.detectable?, 0))))
+        .collect();
+    if own.is_empty() { "no baseline yet".into() } else { own.join(" ") }
 }
 
 /// What all scenarios send together where each is at its highest.

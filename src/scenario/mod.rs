@@ -19,6 +19,7 @@ mod program;
 mod quick;
 mod request;
 mod rules;
+mod schema;
 mod scope;
 mod sources;
 mod stage;
@@ -36,5 +37,6 @@ pub use model::{
 pub use program::{Act, Branch, Node};
 pub use quick::{QuickLoad, QuickOptions, quick, quick_yaml};
 pub use request::{Auth, BodyTemplate, PartContent, PartTemplate, RequestTemplate, TokenRequest};
+pub use schema::SCHEMA;
 pub use stage::{Level, Stage};
 pub use template::{Context, JsonTemplate, Template};

@@ -9,12 +9,12 @@ const DEFAULT_WARMUP_MAX_NS: u64 = 60_000_000_000;
 const DEFAULT_ABORT_WINDOW_NS: u64 = 10_000_000_000;
 /// How long a stage that is given by its iterations may take.
 const DEFAULT_ITERATIONS_WITHIN_NS: u64 = 600_000_000_000;
-const STAGE_KEYS: [&str; 5] = ["rate", "vus", "ramp", "for", "iterations"];
+pub const LOAD_KEYS: [&str; 4] = ["warmup", "warmup_max", "stages", "arrivals"];
+pub const STAGE_KEYS: [&str; 5] = ["rate", "vus", "ramp", "for", "iterations"];
 
 /// Rates are multiplied by `scale`.
 pub fn read_load(reader: &Reader, node: &Node, scale: f64) -> Option<LoadPlan> {
-    let fields =
-        reader.fields(node, "`stages` and `warmup`", &["warmup", "warmup_max", "stages", "arrivals"])?;
+    let fields = reader.fields(node, "`stages` and `warmup`", &LOAD_KEYS)?;
     let max_ns = fields
         .get("warmup_max")
         .map_or(Some(DEFAULT_WARMUP_MAX_NS), |n| reader.duration(n, "a duration such as 60s"))?;

@@ -32,3 +32,4 @@ pub use quantiles::{
     seconds_for,
 };
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
+pub use stored::MOST_LOOKS;

@@ -105,7 +105,7 @@ fn a_404_fails_the_smoke_pass_and_a_killed_server_the_load() {
     ran.expect(1)
         .says("status: expected 200, got 404")
         .says("/no-such-item.json")
-        .says("missing-item.yaml:20");
+        .says("missing-item.yaml:22:16");
     assert_eq!(json(&temp.path().join("missing/run.json"))["runs"].as_array().unwrap().len(), 0);
 
     let scenario = fixture("nginx/catalog.yaml");

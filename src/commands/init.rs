@@ -1,0 +1,79 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+
+use super::session::print;
+use super::signals::block_on;
+use crate::error::{Error, Result};
+use crate::report::{Met, starter_job, starter_scenario};
+use crate::scenario::{LoadOptions, SCHEMA, load};
+use crate::store::write_atomic;
+use crate::transport::{HttpTransport, Kind, Lane, Request, Transport as _, TransportOptions};
+
+pub struct InitRequest {
+    /// Absolute.
+    pub url: String,
+    pub dir: PathBuf,
+    pub feature: Option<String>,
+    pub transport: TransportOptions,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks a service once and writes a scenario that holds for its answer, the schema for editors, and a CI job. Nothing that
+/// is there is touched.
+///
+/// # Errors
+/// If the service does not answer, or a file is there already.
+pub fn init(request: &InitRequest) -> Result<u8> {
+    let bad = |reason: String| Error::usage(format!("{}: {reason}", request.url));
+    let transport = HttpTransport::new(&request.transport)?;
+    let asked = Request::new(Method::GET, &request.url, HeaderMap::new(), None, TIMEOUT).map_err(bad)?;
+    let exchange =
+        block_on(async { Ok(transport.exchange(&Lane::shared(), &asked).await) })?.map_err(|e| {
+            let message = format!("{} does not answer: {}", request.url, e.message);
+            Error::usage_hint(message, "give an address of the service that answers to GET")
+        })?;
+    let met = Met::new(
+        &request.url,
+        request.feature.as_deref(),
+        exchange.status,
+        exchange.headers.map(),
+        &exchange.body,
+    );
+    let folder = request.dir.join("loadgate");
+    let scenario = folder.join(format!("{}.yaml", met.feature));
+    let files = [
+        (scenario.clone(), starter_scenario(&met)),
+        (folder.join("schema.json"), SCHEMA.to_owned()),
+        (request.dir.join(".github/workflows/loadgate.yml"), starter_job(&met)),
+    ];
+    // The schema is no one's own, so a second scenario may find it there.
+    let own =
+        |path: &Path| path.ends_with("schema.json") || (path.ends_with("loadgate.yml") && !scenario.exists());
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists() && !own(path)) {
+        let hint = "give another --feature or --dir, or take it away first";
+        return Err(Error::usage_hint(format!("{} is already there", path.display()), hint));
+    }
+    for (path, text) in files.iter().filter(|(path, _)| !path.exists()) {
+        let parent = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).map_err(|e| Error::output(parent, "create", e))?;
+        write_atomic(path, text.as_bytes())?;
+        print(&format!("wrote {}\n", path.display()))?;
+    }
+    let options = LoadOptions {
+        vars: Vec::new(),
+        require_secrets: false,
+        only: Vec::new(),
+        transport: Kind::Wire.name(),
+        rate: None,
+    };
+    load(std::slice::from_ref(&scenario), &options)?;
+    let (file, target) = (scenario.display(), &met.target);
+    print(&format!(
+        "\n{} answered {} in this form; look at the checks, then:\n\n  loadgate validate {file}\n  loadgate smoke {file} --target {target}\n  loadgate run {file} --target {target}\n",
+        request.url, met.status
+    ))?;
+    Ok(0)
+}

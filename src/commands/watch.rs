@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+use super::run::watched;
+use super::session::{Session, print};
+use crate::error::{Error, Result};
+use crate::gate::{Watch, run_id};
+use crate::report::render_verdict;
+
+pub struct WatchRequest {
+    pub session: Session,
+    pub length: Duration,
+    pub every: Duration,
+}
+
+/// Smoke passes for a while: returns the exit code of what lasted.
+///
+/// # Errors
+/// As documented for the exit codes 2 and 5.
+pub fn watch(request: &WatchRequest) -> Result<u8> {
+    if request.every < Duration::from_millis(100) {
+        return Err(Error::usage_hint("--every is at least 100ms", "a smoke pass is no load test; `run` is"));
+    }
+    let session = &request.session;
+    let (scenarios, secrets) = session.scenarios()?;
+    let id = run_id();
+    let out = session.out(&id);
+    let mut gate = session.request(scenarios, secrets, Vec::new(), &id, &out)?;
+    gate.load = false;
+    gate.watch = Some(Watch { length: request.length, every: request.every });
+    let result = watched(session, gate)?;
+    print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
+    print(&format!("results in {}\n", out.display()))?;
+    Ok(result.verdict.exit_code)
+}

@@ -1,0 +1,228 @@
+use std::fmt::Write as _;
+
+use http::HeaderMap;
+use serde_json::Value;
+
+use crate::secrets::without_userinfo;
+
+/// A service as its first answer shows it.
+pub struct Met {
+    pub feature: String,
+    /// Scheme, host and port.
+    pub target: String,
+    pub path: String,
+    pub query: Vec<(String, String)>,
+    pub status: u16,
+    media_type: Option<String>,
+    identity: Vec<(&'static str, String)>,
+    json: Option<Value>,
+}
+
+const MOST_CHECKS: usize = 6;
+
+impl Met {
+    #[must_use]
+    pub fn new(url: &str, feature: Option<&str>, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let url = without_userinfo(url);
+        let after = url.find("://").map_or(0, |at| at + 3);
+        let end = url[after..].find(['/', '?', '#']).map_or(url.len(), |at| after + at);
+        let (target, rest) = url.split_at(end);
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = if path.is_empty() { "/" } else { path };
+        let words = path.split('/').filter(|part| part.chars().any(char::is_alphabetic) && part.len() > 2);
+        let own =
+            words.last().unwrap_or_else(|| target[after..].split([':', '.']).next().unwrap_or("service"));
+        let name = feature.unwrap_or(own).to_lowercase();
+        let name: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+        let value = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let first =
+            |names: &[&str]| names.iter().find(|name| headers.contains_key(**name)).map(|n| (*n).to_owned());
+        let identity = [
+            ("build", first(&["x-build", "x-build-id", "x-version", "x-app-version", "x-revision"])),
+            (
+                "instance",
+                first(&[
+                    "x-instance",
+                    "x-instance-id",
+                    "x-served-by",
+                    "x-pod",
+                    "x-hostname",
+                    "x-backend-server",
+                ]),
+            ),
+        ];
+        Self {
+            feature: name.trim_matches('-').to_owned(),
+            target: target.to_owned(),
+            path: path.to_owned(),
+            query: query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (decoded(name), decoded(value)))
+                .collect(),
+            status,
+            media_type: value("content-type")
+                .map(|v| v.split(';').next().unwrap_or_default().trim().to_owned())
+                .filter(|v| !v.is_empty()),
+            identity: identity.into_iter().filter_map(|(key, name)| Some((key, name?))).collect(),
+            json: serde_json::from_slice(body).ok(),
+        }
+    }
+}
+
+/// What a URL's query says, without its encoding: the scenario encodes it anew.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut left = text.as_bytes();
+    while let Some((byte, rest)) = left.split_first() {
+        let hex = rest.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        match (byte, hex.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
+            (b'%', Some(plain)) => {
+                bytes.push(plain);
+                left = &rest[2..];
+            }
+            (b'+', _) => {
+                bytes.push(b' ');
+                left = rest;
+            }
+            _ => {
+                bytes.push(*byte);
+                left = rest;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// JSON text is YAML too.
+fn quoted(text: &str) -> String {
+    Value::from(text.replace("${", "$${")).to_string()
+}
+
+/// A commented scenario whose checks hold for the answer.
+#[must_use]
+pub fn starter_scenario(met: &Met) -> String {
+    let mut out = String::from("# yaml-language-server: $schema=schema.json\n");
+    let _ = writeln!(
+        out,
+        "# What {} must do, and how fast. `loadgate validate` says what a run would send.",
+        met.feature
+    );
+    let _ = writeln!(out, "feature: {}", quoted(&met.feature));
+    if met.identity.is_empty() {
+        out.push_str("# Response headers that tell builds and instances apart make comparisons sharper:\n# identity: { build: x-build, instance: x-instance }\n");
+    } else {
+        let pairs: Vec<String> = met.identity.iter().map(|(key, name)| format!("{key}: {name}")).collect();
+        let _ = writeln!(out, "identity: {{ {} }}", pairs.join(", "));
+    }
+    if matches!(met.status, 401 | 403) {
+        out.push_str("# It answered that it wants to know who asks. From the environment, never shown in any output:\nauth: { bearer: \"${secret.API_TOKEN}\" }\n");
+    } else {
+        out.push_str("# auth: { bearer: \"${secret.API_TOKEN}\" }   # from the environment, never shown in any output\n");
+    }
+    out.push_str("# data: { rows: { csv: rows.csv, pick: random } }   # with a header row; used as ${rows.column}\nsteps:\n");
+    let _ = writeln!(out, "  - name: {}", quoted(&step_name(&met.path)));
+    let _ = writeln!(out, "    get: {}", quoted(&met.path));
+    if !met.query.is_empty() {
+        let pairs: Vec<String> =
+            met.query.iter().map(|(k, v)| format!("{}: {}", quoted(k), quoted(v))).collect();
+        let _ = writeln!(out, "    query: {{ {} }}", pairs.join(", "));
+    }
+    out.push_str("    timeout: 5s\n    # capture: { id: { jsonpath: $.id } }             # for later steps, as ${id}\n    check:\n");
+    let _ =
+        writeln!(out, "      - status: {}", if matches!(met.status, 401 | 403) { 200 } else { met.status });
+    if let Some(media) = met.media_type.as_ref().filter(|_| met.status < 300) {
+        let _ = writeln!(out, "      - content_type: {media}");
+    }
+    if met.status < 300 {
+        for check in met.json.iter().flat_map(json_checks) {
+            let _ = writeln!(out, "      - {check}");
+        }
+    }
+    let _ = write!(
+        out,
+        "      # - no_personal_data                             # e-mail, phone, SSN, IBAN, card\n\
+         load:\n\
+         \x20 warmup: auto                                       # until p50 is steady; never judged\n\
+         \x20 stages: [ {{ rate: 20/s, for: 30s }} ]               # open model: arrivals a second, whatever the answers do\n\
+         limits: {{ p95: < 500ms, error_rate: < 1% }}           # yours to decide\n\
+         # Compare with baselines once there are some (`loadgate baseline record`); a p95 needs 1,000 requests a run:\n\
+         # regression: {{ p50: 10% and 2ms, p95: 10% and 5ms, error_rate: 0.5pp }}\n"
+    );
+    out
+}
+
+fn step_name(path: &str) -> String {
+    let words: Vec<&str> = path.split(['/', '-', '_']).filter(|part| !part.is_empty()).collect();
+    if words.is_empty() { "front page".to_owned() } else { words[words.len().saturating_sub(2)..].join(" ") }
+}
+
+/// What is as good as always true of answers of this form.
+fn json_checks(body: &Value) -> Vec<String> {
+    let kind = |value: &Value| match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let path = |key: &str| {
+        let plain = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if plain { format!("$.{key}") } else { format!("$[{}]", Value::from(key)) }
+    };
+    match body {
+        Value::Array(items) if !items.is_empty() => {
+            vec![
+                format!("{{ jsonpath: \"$[*]\", count: {{ min: 1 }} }}"),
+                format!("{{ jsonpath: \"$[0]\", type: {} }}", kind(&items[0])),
+            ]
+        }
+        Value::Object(entries) => entries
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .take(MOST_CHECKS)
+            .map(|(key, value)| {
+                let at = Value::from(path(key)).to_string();
+                match value {
+                    Value::String(text) if text.parse::<jiff::Timestamp>().is_ok() => {
+                        format!("{{ jsonpath: {at}, type: date }}              # or newer_than: 60s")
+                    }
+                    _ => format!("{{ jsonpath: {at}, type: {} }}", kind(value)),
+                }
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A job for GitHub Actions that gates a promotion.
+#[must_use]
+pub fn starter_job(met: &Met) -> String {
+    format!(
+        "# Decides whether the deployed service may be promoted: smoke pass, load, verdict by exit code.\n\
+         name: loadgate\n\
+         on:\n\
+         \x20 workflow_dispatch:\n\
+         \x20   inputs:\n\
+         \x20     target: {{ description: Base URL of the deployed service, required: true, default: {} }}\n\
+         jobs:\n\
+         \x20 gate:\n\
+         \x20   runs-on: ubuntu-latest\n\
+         \x20   steps:\n\
+         \x20     - uses: actions/checkout@v4\n\
+         \x20     # loadgate is one binary: have it on the runner's PATH, from your own artifacts or an image with it.\n\
+         \x20     - run: loadgate validate loadgate/*.yaml\n\
+         \x20     - run: loadgate run loadgate/*.yaml --target \"$TARGET\" --wait 60s --out results\n\
+         \x20       env:\n\
+         \x20         TARGET: ${{{{ inputs.target }}}}\n\
+         \x20         API_TOKEN: ${{{{ secrets.API_TOKEN }}}}\n\
+         \x20     - uses: actions/upload-artifact@v4\n\
+         \x20       if: always()\n\
+         \x20       with: {{ name: loadgate-results, path: results }}\n\
+         # Exit codes: 0 go, 1 proven failure, 2 invalid scenario, 3 hold, 4 no baseline, 5 loadgate itself.\n",
+        quoted(&met.target)
+    )
+}
