@@ -42,6 +42,9 @@ pub struct Scan {
     pub except: Vec<Regex>,
 }
 
+/// Whether a match is one, by what stands before it, itself, and what stands behind it.
+type Holds = fn(&str, &str, &str) -> bool;
+
 /// Finds named in one message.
 const MOST_NAMED: usize = 5;
 
@@ -102,7 +105,9 @@ impl Scan {
             }
             Value::Array(items) => {
                 for (i, item) in items.iter().enumerate() {
-                    path.push_str(&format!("[{i}]"));
+                    path.push('[');
+                    path.push_str(&i.to_string());
+                    path.push(']');
                     self.walk(item, key, path, found);
                     path.truncate(length);
                 }
@@ -128,7 +133,7 @@ impl Scan {
     fn finds(&self, text: &str) -> Vec<(std::ops::Range<usize>, PersonalData)> {
         let mut finds = Vec::new();
         for kind in &self.kinds {
-            let (pattern, holds): (&Regex, fn(&str, &str, &str) -> bool) = match kind {
+            let (pattern, holds): (&Regex, Holds) = match kind {
                 PersonalData::Email if !text.contains('@') => continue,
                 PersonalData::Email => (&EMAIL, |_, find, _| is_personal_email(find)),
                 // Everything else has digits.
@@ -336,7 +341,7 @@ fn luhn(digits: &str) -> bool {
             if digit > 9 { digit - 9 } else { digit }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
@@ -371,7 +376,7 @@ mod tests {
     #[test]
     fn finds_are_placed_and_masked() {
         let scan = Scan::everything();
-        let body = serde_json::json!({"people": [{"mail": "jane.doe@example.com", "ssn": "536904399", "id": 536904399}]});
+        let body = serde_json::json!({"people": [{"mail": "jane.doe@example.com", "ssn": "536904399", "id": 536_904_399}]});
         let message = scan.judge("", Some(&body)).unwrap_err();
         assert_eq!(
             message,

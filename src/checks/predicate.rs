@@ -293,3 +293,91 @@ fn brief(value: &Value) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Memory for Nothing {
+        fn operand(&self, _: usize) -> Value {
+            Value::Null
+        }
+
+        fn service_ns(&self, _: usize) -> Option<u64> {
+            None
+        }
+    }
+
+    fn holds(predicate: &Predicate, values: &[Value]) -> bool {
+        let headers = HeaderMap::new();
+        let subject = Subject::new(200, &headers, b"", 0, || 0);
+        predicate.judge(values, &subject, &Nothing).is_ok()
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-1000i64..1000).prop_map(Value::from),
+            (-100.0f64..100.0).prop_map(Value::from),
+            "[a-z0-9 .:-]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::btree_map("[a-c]", inner, 0..3).prop_map(|m| m.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Of one value, a predicate or its denial holds, never both; of none, neither does.
+        #[test]
+        fn a_denial_is_the_opposite(value in value(), other in value(), low in -50.0f64..0.0, high in 0.0f64..50.0) {
+            let predicates = [
+                Predicate::Equals(Operand::Literal(other.clone())),
+                Predicate::Contains(Operand::Literal(other)),
+                Predicate::Between(low, high),
+                Predicate::Matches(Regex::new("[0-4]").unwrap()),
+                Predicate::Type(ValueType::Integer),
+                Predicate::NewerThan { age_ns: 1_000_000_000 },
+            ];
+            for predicate in predicates {
+                let denied = Predicate::Not(Box::new(predicate.clone()));
+                let one = std::slice::from_ref(&value);
+                prop_assert!(holds(&predicate, one) != holds(&denied, one), "{:?} of {}", predicate, value);
+                prop_assert!(!holds(&predicate, &[]) && !holds(&denied, &[]), "{:?} of nothing", predicate);
+            }
+        }
+
+        #[test]
+        fn every_value_equals_itself_and_has_a_type(value in value()) {
+            let one = std::slice::from_ref(&value);
+            prop_assert!(holds(&Predicate::Equals(Operand::Literal(value.clone())), one));
+            prop_assert!(holds(&Predicate::Contains(Operand::Literal(value.clone())), one));
+            let types = ValueType::WORDS.iter().filter(|(_, kind)| holds(&Predicate::Type(*kind), one)).count();
+            prop_assert!((1..=3).contains(&types), "{}", value);
+        }
+
+        /// In whatever order they come, and whether as numbers or as text.
+        #[test]
+        fn sums_are_of_all_values(numbers in proptest::collection::vec(-1_000_000i64..1_000_000, 1..20)) {
+            let total: i64 = numbers.iter().sum();
+            let values: Vec<Value> =
+                numbers.iter().rev().enumerate().map(|(i, n)| if i % 2 == 0 { json!(n) } else { json!(n.to_string()) }).collect();
+            let sum = |total: i64, within| Predicate::Sum { total: Operand::Literal(json!(total)), within };
+            prop_assert!(holds(&sum(total, 0.0), &values));
+            prop_assert!(!holds(&sum(total + 1, 0.5), &values));
+            prop_assert!(holds(&sum(total + 1, 1.0), &values));
+            let count = Some(values.len() as u64);
+            let exactly = Predicate::Count { min: count, max: count };
+            prop_assert!(holds(&exactly, &values));
+        }
+    }
+}

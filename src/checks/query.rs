@@ -118,3 +118,40 @@ impl std::fmt::Display for Query {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use serde_json_path::JsonPath;
+
+    /// The compliance test suite of RFC 9535: what it selects is selected, what it calls invalid is refused.
+    #[test]
+    fn the_jsonpath_compliance_suite_passes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/jsonpath/cts.json");
+        let suite: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let tests = suite["tests"].as_array().unwrap();
+        let mut wrong = Vec::new();
+        for test in tests {
+            let name = test["name"].as_str().unwrap();
+            let parsed = JsonPath::parse(test["selector"].as_str().unwrap());
+            let Ok(query) = parsed else {
+                if test["invalid_selector"] != true {
+                    wrong.push(format!("{name}: refused"));
+                }
+                continue;
+            };
+            if test["invalid_selector"] == true {
+                wrong.push(format!("{name}: accepted"));
+                continue;
+            }
+            let found: Vec<Value> = query.query(&test["document"]).all().into_iter().cloned().collect();
+            // The order of an object's members is anybody's: then any of several results will do.
+            let any = test["results"].as_array().cloned().unwrap_or_else(|| vec![test["result"].clone()]);
+            if !any.contains(&Value::Array(found)) {
+                wrong.push(format!("{name}: another result"));
+            }
+        }
+        assert!(tests.len() >= 700, "{}", tests.len());
+        assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), tests.len());
+    }
+}

@@ -42,12 +42,13 @@ pub fn init(request: &InitRequest) -> Result<u8> {
         exchange.headers.map(),
         &exchange.body,
     );
-    let folder = request.dir.join("loadgate");
+    let dir = if request.dir == Path::new(".") { PathBuf::new() } else { request.dir.clone() };
+    let folder = dir.join("loadgate");
     let scenario = folder.join(format!("{}.yaml", met.feature));
     let files = [
         (scenario.clone(), starter_scenario(&met)),
         (folder.join("schema.json"), SCHEMA.to_owned()),
-        (request.dir.join(".github/workflows/loadgate.yml"), starter_job(&met)),
+        (dir.join(".github/workflows/loadgate.yml"), starter_job(&met)),
     ];
     // The schema is no one's own, so a second scenario may find it there.
     let own =

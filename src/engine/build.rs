@@ -23,7 +23,7 @@ pub struct Making<'a> {
     pub token: Option<HeaderValue>,
 }
 
-/// A path stands below the target; an address of its own is kept. WebSockets are opened over HTTP.
+/// A path stands below the target; an address of its own is kept. A `WebSocket` is opened over HTTP.
 pub fn absolute(target: &str, url: String) -> String {
     for (scheme, over) in [("ws://", "http://"), ("wss://", "https://")] {
         if let Some(rest) = url.strip_prefix(scheme) {

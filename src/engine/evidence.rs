@@ -38,7 +38,7 @@ pub fn evidence(
             .as_ref()
             .map(|sent| secrets.scrub_brief(&without_userinfo(&format!("{} {}", sent.method, sent.uri)))),
         response: trace.exchange.as_ref().map(|exchange| excerpt(exchange, scan, secrets)),
-        reproduce: trace.request.as_ref().and_then(|sent| reproduce(step, sent, values, secrets)),
+        reproduce: trace.request.as_ref().map(|sent| reproduce(step, sent, values, secrets)),
     }
 }
 
@@ -85,37 +85,40 @@ fn excerpt(exchange: &Exchange, scan: Option<&Scan>, secrets: &Secrets) -> Respo
 }
 
 /// A command that sends the same, with secrets as variables of the shell.
-fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -> Option<String> {
+fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -> String {
     let url = without_userinfo(&sent.uri.to_string());
     let quote = |text: &str| shell(text, secrets);
-    if let Action::Socket { send, .. } = &step.action {
-        let mut out = format!("websocat {}", quote(&url.replacen("http", "ws", 1)));
-        for (name, value) in &sent.headers {
-            out +=
-                &format!(" -H {}", quote(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))));
-        }
-        let first = send.first().map(|message| match message {
-            Message::Text(text) => text.render(&values.context()),
-            Message::Json(json) => json.render(&values.context()).to_string(),
-        });
-        return Some(first.map_or(out.clone(), |text| format!("echo {} | {out}", quote(&text))));
-    }
-    let streams = if matches!(step.action, Action::Events { .. }) { " -N" } else { "" };
-    let mut out = format!("curl -sS -i{streams}");
-    match sent.method.as_str() {
-        "GET" => {}
-        "HEAD" => out += " --head",
-        method => out += &format!(" -X {method}"),
-    }
-    out += &format!(" {}", quote(&url));
     let template = step.action.request().body.as_ref();
     let multipart = matches!(template, Some(BodyTemplate::Multipart(_)));
-    for (name, value) in
-        sent.headers.iter().filter(|(name, _)| !(multipart && *name == http::header::CONTENT_TYPE))
-    {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        out += &format!(" -H {}", quote(&format!("{name}: {value}")));
+    let headers = sent
+        .headers
+        .iter()
+        .filter(|(name, _)| !(multipart && *name == http::header::CONTENT_TYPE))
+        .map(|(name, value)| quote(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))))
+        .flat_map(|header| ["-H".to_owned(), header]);
+    if let Action::Socket { send, .. } = &step.action {
+        let mut words = vec!["websocat".to_owned(), quote(&url.replacen("http", "ws", 1))];
+        words.extend(headers);
+        if let Some(message) = send.first() {
+            let text = match message {
+                Message::Text(text) => text.render(&values.context()),
+                Message::Json(json) => json.render(&values.context()).to_string(),
+            };
+            words.splice(0..0, ["echo".to_owned(), quote(&text), "|".to_owned()]);
+        }
+        return words.join(" ");
     }
+    let mut words: Vec<String> = ["curl", "-sS", "-i"].map(str::to_owned).to_vec();
+    if matches!(step.action, Action::Events { .. }) {
+        words.push("-N".to_owned());
+    }
+    match sent.method.as_str() {
+        "GET" => {}
+        "HEAD" => words.push("--head".to_owned()),
+        method => words.extend(["-X".to_owned(), method.to_owned()]),
+    }
+    words.push(quote(&url));
+    words.extend(headers);
     match (template, &sent.body) {
         // A redirect may have left the body behind.
         (_, None) => {}
@@ -125,18 +128,18 @@ fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -
                     PartContent::Text(text) => format!("{}={}", part.name, text.render(&values.context())),
                     PartContent::File { file_name, .. } => format!("{}=@{file_name}", part.name),
                 };
-                out += &format!(" -F {}", quote(&field));
+                words.extend(["-F".to_owned(), quote(&field)]);
             }
         }
         (Some(BodyTemplate::File { name, .. }), Some(_)) => {
-            out += &format!(" --data-binary {}", quote(&format!("@{name}")));
+            words.extend(["--data-binary".to_owned(), quote(&format!("@{name}"))]);
         }
         (_, Some(body)) => match std::str::from_utf8(body).ok().filter(|text| text.len() <= MOST_SENT) {
-            Some(text) => out += &format!(" --data-raw {}", quote(text)),
-            None => out += " --data-binary @BODY",
+            Some(text) => words.extend(["--data-raw".to_owned(), quote(text)]),
+            None => words.extend(["--data-binary".to_owned(), "@BODY".to_owned()]),
         },
     }
-    Some(out)
+    words.join(" ")
 }
 
 /// One word for a POSIX shell. Secrets become variables, which only double quotes let through.
@@ -150,15 +153,17 @@ fn shell(text: &str, secrets: &Secrets) -> String {
     let mut out = String::from("\"");
     let mut rest = marked.as_str();
     while let Some(at) = rest.find(BEGIN) {
-        out += &escaped(&rest[..at]);
+        out.push_str(&escaped(&rest[..at]));
         let after = &rest[at + BEGIN.len_utf8()..];
         let end = after.find(END).unwrap_or(after.len());
         let name: String =
             after[..end].chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        out += &format!("${{{name}}}");
+        out.push_str("${");
+        out.push_str(&name);
+        out.push('}');
         rest = after.get(end + END.len_utf8()..).unwrap_or_default();
     }
-    out += &escaped(rest);
+    out.push_str(&escaped(rest));
     out.push('"');
     out
 }

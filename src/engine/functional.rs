@@ -166,7 +166,7 @@ impl<'a, T: Transport> Pass<'a, T> {
             let evidence = evidence(self.scenario, step, place, &trace.borrow(), &self.values, secrets);
             record.status = SmokeStatus::Failed;
             record.place = format!("{}:{}:{}", self.scenario.path.display(), evidence.line, evidence.column);
-            record.request = evidence.request.clone();
+            record.request.clone_from(&evidence.request);
             record.message = Some(message);
             record.evidence = Some(Box::new(evidence));
             return record;

@@ -119,7 +119,7 @@ impl Tokens {
         let life = body["expires_in"].as_u64().map_or(DEFAULT_LIFE, Duration::from_secs);
         // The last fifth, at most half a minute, is left for clocks that differ and requests under way.
         let spare = (life / 5).min(Duration::from_secs(30));
-        Ok((sensitive(&format!("Bearer {token}"))?, (life - spare).max(REFUSED_FOR)))
+        Ok((sensitive(&format!("Bearer {token}"))?, life.saturating_sub(spare).max(REFUSED_FOR)))
     }
 }
 

@@ -30,9 +30,11 @@ impl Met {
         let rest = rest.split('#').next().unwrap_or_default();
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = if path.is_empty() { "/" } else { path };
-        let words = path.split('/').filter(|part| part.chars().any(char::is_alphabetic) && part.len() > 2);
-        let own =
-            words.last().unwrap_or_else(|| target[after..].split([':', '.']).next().unwrap_or("service"));
+        let mut words =
+            path.split('/').filter(|part| part.chars().any(char::is_alphabetic) && part.len() > 2);
+        let own = words
+            .next_back()
+            .unwrap_or_else(|| target[after..].split([':', '.']).next().unwrap_or("service"));
         let name = feature.unwrap_or(own).to_lowercase();
         let name: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         let value = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -95,8 +97,15 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// JSON text is YAML too.
+/// As YAML: bare where that can be nothing but text, else as JSON, which is YAML too.
 fn quoted(text: &str) -> String {
+    let bare = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_. -".contains(c))
+        && !text.ends_with(' ')
+        && !["true", "false", "null", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
+    if bare {
+        return text.to_owned();
+    }
     Value::from(text.replace("${", "$${")).to_string()
 }
 
@@ -185,8 +194,15 @@ fn json_checks(body: &Value) -> Vec<String> {
             .filter(|(_, value)| !value.is_null())
             .take(MOST_CHECKS)
             .map(|(key, value)| {
-                let at = Value::from(path(key)).to_string();
+                let at = path(key);
+                let at = if at.contains('[') { Value::from(at).to_string() } else { at };
                 match value {
+                    Value::String(word) if matches!(key.as_str(), "status" | "state") => {
+                        format!("{{ jsonpath: {at}, equals: {} }}", quoted(word))
+                    }
+                    Value::Bool(flag) if matches!(key.as_str(), "ok" | "success") => {
+                        format!("{{ jsonpath: {at}, equals: {flag} }}")
+                    }
                     Value::String(text) if text.parse::<jiff::Timestamp>().is_ok() => {
                         format!("{{ jsonpath: {at}, type: date }}              # or newer_than: 60s")
                     }

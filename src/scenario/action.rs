@@ -34,8 +34,8 @@ impl StepReader<'_, '_, '_> {
         let Some((key, inner)) = kinds.iter().find_map(|kind| fields.entry(kind)) else {
             return self.request(node, fields, fields, defaults).map(Action::Request);
         };
-        let others = METHODS.iter().chain(&kinds).filter(|name| **name != key.name);
-        if let Some((other, _)) = others.filter_map(|name| fields.entry(name)).next() {
+        let mut others = METHODS.iter().chain(&kinds).filter(|name| **name != key.name);
+        if let Some((other, _)) = others.find_map(|name| fields.entry(name)) {
             let help = match key.name.as_str() {
                 "websocket" => "a WebSocket's address is its `url`".to_owned(),
                 name => format!("the request stands inside `{name}`"),
@@ -156,7 +156,7 @@ impl StepReader<'_, '_, '_> {
         let query = self.pairs(fields.get("query"));
         let body = self.body(fields);
         let method = Method::from_bytes(verb.to_ascii_uppercase().as_bytes()).ok()?;
-        Some(RequestTemplate { method, url: url?, query, headers, auth, body: body? })
+        Some(RequestTemplate { method, url: url?, query, headers, auth, body })
     }
 
     /// The file's, and over them the step's own.
@@ -193,20 +193,19 @@ impl StepReader<'_, '_, '_> {
         pairs
     }
 
-    /// The outer `None`: a mistake.
-    fn body(&self, fields: &Fields<'_>) -> Option<Option<BodyTemplate>> {
+    /// `None` also where there is a mistake, which is noted.
+    fn body(&self, fields: &Fields<'_>) -> Option<BodyTemplate> {
         let given: Vec<&str> = BODIES.into_iter().filter(|name| fields.get(name).is_some()).collect();
         let [kind] = given.as_slice() else {
             if let [_, second, ..] = given.as_slice() {
                 let span = &fields.entry(second)?.0.span;
                 let message = format!("a step has one of {}", BODIES.join(", "));
                 self.reader.fail(span, message, "the second one", None);
-                return None;
             }
-            return Some(None);
+            return None;
         };
         let node = fields.get(kind)?;
-        Some(Some(match *kind {
+        Some(match *kind {
             "json" => BodyTemplate::Json(self.json(node)?),
             "body" => BodyTemplate::Text(self.scalar_template(node, "text")?),
             "form" => BodyTemplate::Form(self.pairs(Some(node))),
@@ -219,7 +218,7 @@ impl StepReader<'_, '_, '_> {
                 }
             }
             _ => BodyTemplate::Multipart(self.parts(node)?),
-        }))
+        })
     }
 
     fn parts(&self, node: &Node) -> Option<Vec<PartTemplate>> {
@@ -234,8 +233,8 @@ impl StepReader<'_, '_, '_> {
                 let own_name = || path.rsplit('/').next().unwrap_or(path);
                 PartContent::File {
                     bytes: self.read_file(at, path)?,
-                    file_name: given("name").map_or_else(|| Some(own_name()), |n| n)?.to_owned(),
-                    media_type: given("type").map_or_else(|| Some(media_type(path)), |n| n)?.to_owned(),
+                    file_name: given("name").unwrap_or_else(|| Some(own_name()))?.to_owned(),
+                    media_type: given("type").unwrap_or_else(|| Some(media_type(path)))?.to_owned(),
                 }
             } else {
                 PartContent::Text(self.scalar_template(value, "text, a number, a flag or `{ file: … }`")?)

@@ -73,6 +73,11 @@ impl StepReader<'_, '_, '_> {
     }
 
     pub fn checks(&mut self, node: &Node) -> Vec<PlacedCheck> {
+        if let NodeValue::Map(_) = &node.value {
+            let help = Some("each check begins with a hyphen: `- status: 200`".to_owned());
+            self.reader.fail(&node.span, "expected a list of checks", "this is a mapping", help);
+            return Vec::new();
+        }
         let list = self.reader.list(node, "a list of checks").unwrap_or_default();
         list.iter().filter_map(|item| self.check(item)).collect()
     }

@@ -32,7 +32,14 @@ impl<'a> Fields<'a> {
 }
 
 /// What other tools, and people in a hurry, call things.
-const SYNONYMS: [(&str, &[&str]); 22] = [
+const SYNONYMS: [(&str, &[&str]); 29] = [
+    ("name", &["feature"]),
+    ("requests", &["steps"]),
+    ("scenarios", &["steps"]),
+    ("tasks", &["steps"]),
+    ("options", &["load"]),
+    ("errors", &["error_rate"]),
+    ("equal", &["equals"]),
     ("url", &["get"]),
     ("path", &["get"]),
     ("method", &["get"]),
@@ -56,6 +63,25 @@ const SYNONYMS: [(&str, &[&str]); 22] = [
     ("cookies", &["session"]),
     ("scenario", &["steps"]),
 ];
+
+/// What is said elsewhere than in the mapping at hand.
+const ADVICE: [(&[&str], &str, &str); 2] = [
+    (
+        &["url", "host", "target", "base_url", "baseUrl", "baseURL"],
+        "feature",
+        "the target is given with the command: `--target URL`; a step has its path, as in `get: /items`",
+    ),
+    (
+        &["rate", "vus", "for", "duration", "iterations"],
+        "stages",
+        "that belongs to a stage: `stages: [ { rate: 100/s, for: 30s } ]`",
+    ),
+];
+
+fn advice(name: &str, known: &[&str]) -> Option<&'static str> {
+    let here = ADVICE.iter().find(|(names, marker, _)| names.contains(&name) && known.contains(marker));
+    here.map(|(_, _, text)| *text)
+}
 
 fn synonym<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let (_, meant) = SYNONYMS.iter().find(|(other, _)| *other == name)?;
@@ -123,6 +149,7 @@ impl Reader {
     /// Notes a name that is none of `known`, with the nearest one.
     pub fn unknown(&self, span: &Range<usize>, what: &str, name: &str, known: &[&str]) {
         let help = match synonym(name, known).or_else(|| nearest(name, known.iter().copied())) {
+            _ if advice(name, known).is_some() => advice(name, known).unwrap_or_default().to_owned(),
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => "there are none here".into(),
             None => format!("known here: {}", known.join(", ")),

@@ -50,7 +50,7 @@ impl Chance {
 }
 
 /// The names, as hints give them.
-pub const GENERATORS: [&str; 4] = ["uuid", "now", "rand_int(1, 100)", "pick(a, b)"];
+pub const GENERATORS: [&str; 4] = ["uuid", "now(-1h)", "rand_int(1, 100)", "pick(a, b)"];
 
 impl Generator {
     /// `None` where the name is none of a generator's.

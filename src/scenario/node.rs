@@ -58,7 +58,14 @@ impl Node {
                     None if message.contains("tabs disallowed") => {
                         ("a tab, where YAML wants spaces".to_owned(), Some("indent with spaces".to_owned()))
                     }
-                    None => (message.to_owned(), None),
+                    None => {
+                        let line = source.text[..start].rfind('\n').map_or(0, |at| at + 1);
+                        let line = source.text[line..].lines().next().unwrap_or_default();
+                        let flow = line.contains("${") && (line.contains("{ ") || line.contains('['));
+                        let help =
+                            "inside `{ }` and `[ ]` a text with `${name}` stands in quotes: `\"${name}\"`";
+                        (message.to_owned(), flow.then(|| help.to_owned()))
+                    }
                 };
                 Diagnostic {
                     source: source.clone(),

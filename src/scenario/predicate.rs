@@ -7,7 +7,7 @@ use crate::units::parse_duration_ns;
 pub const PREDICATES: [&str; 10] =
     ["equals", "not", "contains", "between", "count", "exists", "matches", "newer_than", "type", "sum"];
 /// What can be said of a single value, and so be denied.
-const DENIABLE: [&str; 6] = ["equals", "contains", "between", "matches", "newer_than", "type"];
+pub const DENIABLE: [&str; 6] = ["equals", "contains", "between", "matches", "newer_than", "type"];
 pub const SUM_KEYS: [&str; 3] = ["equals", "jsonpath", "within"];
 
 impl StepReader<'_, '_, '_> {

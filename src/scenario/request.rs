@@ -78,24 +78,28 @@ impl RequestTemplate {
     /// The slots of captured values that it uses.
     #[must_use]
     pub fn slots(&self) -> Vec<usize> {
-        let mut slots: Vec<usize> = self.url.slots().collect();
-        self.query.iter().for_each(|(_, value)| slots.extend(value.slots()));
-        self.headers.iter().for_each(|(_, value)| slots.extend(value.slots()));
+        let mut templates: Vec<&Template> = vec![&self.url];
+        templates.extend(self.query.iter().map(|(_, value)| value));
+        templates.extend(self.headers.iter().map(|(_, value)| value));
+        match &self.auth {
+            Some(Auth::Bearer(token)) => templates.push(token),
+            Some(Auth::Basic { user, password }) => templates.extend([user, password]),
+            Some(Auth::ClientCredentials(_)) | None => {}
+        }
+        let mut slots = Vec::new();
         match &self.body {
-            Some(BodyTemplate::Json(json)) => slots.extend(json.slots()),
-            Some(BodyTemplate::Text(text)) => slots.extend(text.slots()),
-            Some(BodyTemplate::Form(fields)) => {
-                fields.iter().for_each(|(_, value)| slots.extend(value.slots()));
-            }
+            Some(BodyTemplate::Json(json)) => slots = json.slots(),
+            Some(BodyTemplate::Text(text)) => templates.push(text),
+            Some(BodyTemplate::Form(fields)) => templates.extend(fields.iter().map(|(_, value)| value)),
             Some(BodyTemplate::Multipart(parts)) => {
-                for part in parts {
-                    if let PartContent::Text(text) = &part.content {
-                        slots.extend(text.slots());
-                    }
-                }
+                templates.extend(parts.iter().filter_map(|part| match &part.content {
+                    PartContent::Text(text) => Some(text),
+                    PartContent::File { .. } => None,
+                }));
             }
             Some(BodyTemplate::File { .. }) | None => {}
         }
+        slots.extend(templates.into_iter().flat_map(Template::slots));
         slots
     }
 }

@@ -34,10 +34,7 @@ mod tests {
             (step.to_owned(), &step::STEP_KEYS[..]),
             ("/definitions/check/anyOf/1/properties".to_owned(), &check_keys),
             ("/definitions/predicate/properties".to_owned(), &predicate::PREDICATES),
-            (
-                "/definitions/predicate/properties/not/properties".to_owned(),
-                &predicate::PREDICATES.iter().copied().filter(|p| *p != "not").collect::<Vec<_>>(),
-            ),
+            ("/definitions/predicate/properties/not/properties".to_owned(), &predicate::DENIABLE),
             ("/definitions/predicate/properties/sum/anyOf/1/properties".to_owned(), &predicate::SUM_KEYS),
             (format!("{step}/poll/properties"), &action::POLL_KEYS),
             (format!("{step}/sse/properties"), &action::SSE_KEYS),

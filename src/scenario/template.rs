@@ -179,7 +179,7 @@ impl Template {
                     push(&mut out, context.captures[*slot].as_ref().unwrap_or(&Value::Null), i == 0);
                 }
                 Segment::Generated { generator, .. } => {
-                    push(&mut out, &generator.value(context.chance), i == 0)
+                    push(&mut out, &generator.value(context.chance), i == 0);
                 }
             }
         }
@@ -284,6 +284,7 @@ impl JsonTemplate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -331,5 +332,36 @@ mod tests {
             Err(TemplateError { at: 1..8, name: "nope".into() })
         );
         assert_eq!(Template::compile("a${api", &lookup).unwrap_err().at, 1..6);
+    }
+
+    proptest! {
+        /// Text without a name in it is itself; `$${` is the one thing that is written otherwise than it is read.
+        #[test]
+        fn plain_text_is_kept(text in "[^$]{0,40}") {
+            let template = Template::compile(&text, &lookup).unwrap();
+            prop_assert_eq!(template.constant(), Some(json!(text.clone())));
+            let escaped = Template::compile(&format!("{text}$${{x}}"), &lookup).unwrap();
+            prop_assert_eq!(escaped.constant(), Some(json!(format!("{text}${{x}}"))));
+        }
+
+        /// Whatever stands in a value, it stays one part of a path, and one value of a query.
+        #[test]
+        fn a_value_never_changes_the_form_of_a_url(value in ".{0,30}") {
+            let chance = Chance::default();
+            let row = [json!(value)];
+            let context = Context { rows: &[&row], captures: &[None], chance: &chance };
+            let url = Template::compile("/a/${t.id}/b?c=${t.id}", &lookup).unwrap().render_url(&context);
+            prop_assert_eq!(url.matches('/').count(), 3);
+            prop_assert_eq!((url.matches('?').count(), url.matches('&').count(), url.matches('#').count()), (1, 0, 0));
+            prop_assert!(url.is_ascii());
+        }
+
+        /// Any text at all is either compiled or refused at a place within it.
+        #[test]
+        fn no_text_is_too_odd(text in "[a-z${}. \u{e9}]{0,24}") {
+            if let Err(error) = Template::compile(&text, &lookup) {
+                prop_assert!(text.get(error.at.clone()).is_some_and(|part| part.starts_with("${")), "{:?}", error);
+            }
+        }
     }
 }

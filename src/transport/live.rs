@@ -18,7 +18,7 @@ use super::{BODY_CAP, ExchangeError, Headers, Phases, Request, TransportOptions,
 use crate::error::Result;
 use crate::error_class::ErrorClass;
 
-/// Streams that outlast a response: server-sent events and WebSockets, each on a connection of its own over HTTP/1.1.
+/// Streams that outlast a response: server-sent events and `WebSocket`s, each on a connection of its own over HTTP/1.1.
 pub struct Live {
     tls: Arc<rustls::ClientConfig>,
     user_agent: String,

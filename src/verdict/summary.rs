@@ -213,6 +213,7 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
         let skipped = steps().filter(|step| step.status == SmokeStatus::Skipped).count();
         let steps = steps().count();
         return match skipped {
+            0 if steps == 1 => "The one functional step passed; no load was sent.".to_owned(),
             0 => format!("All {steps} functional steps passed; no load was sent."),
             _ => format!(
                 "All {} functional steps that were sent passed, {skipped} of {steps} were skipped; no load was sent.",

@@ -1,6 +1,11 @@
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::support::{fixture, loadgate, run};
+use serde_json::{Value, json};
+
+use crate::support::{Demo, Ran, fixture, http, json as json_file, loadgate, run};
 
 /// Every mistake with its place; the golden messages are under `snapshots/`.
 #[test]
@@ -98,7 +103,9 @@ fn a_plan_is_printed_and_a_secret_that_is_missing_is_named() {
     let temp = tempfile::tempdir().unwrap();
     run(loadgate(temp.path()).args(["validate", &fixture("short")]))
         .expect(0)
-        .says("market-intelligence/comparables      1040  130/s  p95 < 500 ms, error_rate < 0.2%");
+        .says("market-intelligence/comparables      1040  130/s  p95 < 500 ms, error_rate < 0.2%")
+        .says("no baseline yet")
+        .says("up to 5 looks");
     let file = temp.path().join("secret.yaml");
     let text = "feature: f\nheaders: { authorization: \"Bearer ${ secret.LG_TEST_TOKEN }\" }\nsteps:\n  - { name: a, get: /a }\n";
     std::fs::write(&file, text).unwrap();
@@ -109,4 +116,159 @@ fn a_plan_is_printed_and_a_secret_that_is_missing_is_named() {
     run(loadgate(temp.path()).args(["validate", "secret.yaml"])).expect(0);
     let ran = smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "hush-hush-0815")).expect(1);
     assert!(!ran.out.contains("hush-hush") && !ran.err.contains("hush-hush"));
+}
+
+#[test]
+fn a_plan_tells_what_a_look_would_prove_and_editors_get_it_as_json() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let validate = |args: &[&str]| {
+        run(loadgate(root).args(["validate", "scenarios/epic21", "--env", "demo"]).args(args))
+    };
+    let ran = validate(&[]).expect(0);
+    let line = ran.out.lines().find(|line| line.contains("churn-prediction/score tenant")).unwrap();
+    assert!(line.contains("p50 +") && line.contains("p95 +"), "{line}");
+    let plan: Value = serde_json::from_str(&validate(&["--format", "json"]).expect(0).out).unwrap();
+    assert_eq!((&plan["valid"], plan["endpoints"].as_array().unwrap().len()), (&json!(true), 10));
+    let detectable = plan["endpoints"][0]["detectable"]["p95"].as_f64().unwrap();
+    assert!((0.01..1.0).contains(&detectable), "{detectable}");
+
+    let temp = tempfile::tempdir().unwrap();
+    let text = "feature: f\nvars: { unused: 1, api: /v1 }\ndata: { rows: { csv: rows.csv } }\nsteps:\n  - name: a\n    gett: ${api}\n\
+                \x20   check: [ { jsonpath: $.x, between: [2, 1] } ]\n";
+    std::fs::write(temp.path().join("case.yaml"), text).unwrap();
+    std::fs::write(temp.path().join("rows.csv"), "id\n1\n").unwrap();
+    let json_of = |code| {
+        let ran = run(loadgate(temp.path()).args(["validate", "case.yaml", "--format", "json"])).expect(code);
+        serde_json::from_str::<Value>(&ran.out).unwrap()
+    };
+    let found = json_of(2);
+    let places: Vec<(u64, u64)> = found["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| (d["line"].as_u64().unwrap(), d["column"].as_u64().unwrap()))
+        .collect();
+    assert_eq!((&found["valid"], places), (&json!(false), vec![(6, 5), (7, 40)]));
+    assert_eq!(found["diagnostics"][0]["help"], "did you mean `get`?");
+    // What is used nowhere is a warning: told, and no reason to refuse.
+    std::fs::write(temp.path().join("case.yaml"), text.replace("gett", "get").replace("[2, 1]", "[1, 2]"))
+        .unwrap();
+    let found = json_of(0);
+    let warned: Vec<&str> =
+        found["diagnostics"].as_array().unwrap().iter().map(|d| d["message"].as_str().unwrap()).collect();
+    assert_eq!(warned, ["variable `unused` is not used", "data source `rows` is not used"]);
+    assert_eq!(found["diagnostics"][0]["severity"], "warning");
+}
+
+/// By a validator that nobody here wrote: every shipped scenario conforms, and most of the broken ones do not.
+#[test]
+fn the_schema_holds_for_every_scenario_that_is_shipped() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let printed = run(loadgate(root).args(["schema", "scenario"])).expect(0).out;
+    assert_eq!(printed, std::fs::read_to_string(root.join("schema/scenario.json")).unwrap());
+    let check = |patterns: &[&str]| -> Value {
+        let mut python = Command::new(root.join("target/venv/bin/python3"));
+        let ran = run(python
+            .arg(fixture("schema/validate.py"))
+            .arg(root.join("schema/scenario.json"))
+            .args(patterns));
+        serde_json::from_str(&ran.expect(0).out).unwrap()
+    };
+    let tests = format!("{}/tests/fixtures", root.display());
+    let shipped = check(&[
+        &format!("{}/scenarios/*/*.yaml", root.display()),
+        &format!("{tests}/short/*.yaml"),
+        &format!("{tests}/load/*.yaml"),
+        &format!("{tests}/nginx/*.yaml"),
+        &format!("{tests}/*.yaml"),
+    ]);
+    let shipped = shipped.as_object().unwrap();
+    assert!(shipped.len() >= 12, "{shipped:?}");
+    assert!(shipped.values().all(Value::is_null), "{shipped:?}");
+    let broken = check(&[&format!("{tests}/broken/*.yaml")]);
+    let refused = broken.as_object().unwrap().values().filter(|message| !message.is_null()).count();
+    assert!(refused >= 25, "an editor marks only {refused}: {broken}");
+}
+
+#[test]
+fn a_service_met_for_the_first_time_gets_a_scenario_that_holds() {
+    let demo = Demo::start(&[]);
+    let temp = tempfile::tempdir().unwrap();
+    let url = format!("{}/api/v1/maintenance/alerts?property=prop%2D0001", demo.url);
+    let init = |url: &str| run(loadgate(temp.path()).args(["init", url]));
+    init(&url)
+        .expect(0)
+        .says("wrote loadgate/alerts.yaml")
+        .says("loadgate smoke loadgate/alerts.yaml --target http://");
+    let text = std::fs::read_to_string(temp.path().join("loadgate/alerts.yaml")).unwrap();
+    for part in [
+        "# yaml-language-server: $schema=schema.json",
+        "identity: { build: x-build, instance: x-instance }",
+        "query: { property: prop-0001 }",
+        "jsonpath: $.alerts, type: array",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(temp.path().join(".github/workflows/loadgate.yml").exists());
+    run(loadgate(temp.path()).args(["validate", "loadgate/alerts.yaml"])).expect(0);
+    run(loadgate(temp.path()).args(["smoke", "loadgate/alerts.yaml", "--target", &demo.url, "--out", "out"]))
+        .expect(0);
+    // Nothing that is there is touched; a second feature joins the first.
+    std::fs::write(temp.path().join("loadgate/alerts.yaml"), "mine").unwrap();
+    init(&url).expect(2).says("loadgate/alerts.yaml is already there");
+    assert_eq!(std::fs::read_to_string(temp.path().join("loadgate/alerts.yaml")).unwrap(), "mine");
+    init(&format!("{}/dashboard", demo.url)).expect(0).says("wrote loadgate/dashboard.yaml");
+    init("http://127.0.0.1:1/").expect(2).says("does not answer");
+    init("localhost:80").expect(2).says("did you mean http://localhost:80?");
+}
+
+#[test]
+fn a_watched_soak_shows_changes_only_and_fails_what_lasts() {
+    let demo = Demo::start(&["--allow-faults"]);
+    let temp = tempfile::tempdir().unwrap();
+    let text = "feature: risk-dashboard\nsteps:\n  - { name: page, get: /dashboard, check: [ status: 200 ] }\n  - { name: health, get: /healthz }\n";
+    std::fs::write(temp.path().join("case.yaml"), text).unwrap();
+    let watch = |length: &str, out: &str| {
+        let args = [
+            "smoke",
+            "case.yaml",
+            "--target",
+            &demo.url,
+            "--watch",
+            length,
+            "--every",
+            "250ms",
+            "--out",
+            out,
+        ];
+        loadgate(temp.path()).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let faults = |list: &str| assert_eq!(http(demo.address(), "PUT", "/faults", list).0, 204);
+    let ended = |child: Child| {
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+    };
+    let calm = ended(watch("2s", "calm")).expect(0).says("2 of 2 steps passed every time");
+    assert_eq!(
+        calm.err.matches("risk-dashboard/page").count(),
+        1,
+        "what does not change is shown once\n{}",
+        calm.err
+    );
+
+    let child = watch("5s", "outage");
+    std::thread::sleep(Duration::from_millis(1200));
+    faults("[\"errors:risk-dashboard:100%\"]");
+    std::thread::sleep(Duration::from_millis(1500));
+    faults("[]");
+    let ran = ended(child).expect(1).says("passes: status: expected 200, got 500").says("recovered");
+    assert_eq!(ran.err.matches("FAIL  risk-dashboard/page").count(), 1, "{}", ran.err);
+    assert!(
+        ran.err.contains("ok    risk-dashboard/page") && ran.err.contains("1 of 2 steps passed every time"),
+        "{}",
+        ran.err
+    );
+    let record = json_file(&temp.path().join("outage/run.json"));
+    assert_eq!(record["smoke"]["steps"][0]["status"], "failed");
 }

@@ -1,5 +1,4 @@
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -633,7 +632,7 @@ fn setup_teardown_finally_when_repeat_and_generated_values() {
 fn bodies_files_schemas_and_exhausted_data() {
     let service = Service::start(echo());
     let (temp, _) = folder(
-        r##"
+        r#"
 feature: bodies
 data: { people: { json: people.json, pick: unique } }
 steps:
@@ -646,7 +645,7 @@ steps:
       - { json_schema: answer.json }
       - { json_schema: { type: object, required: [ method, headers ], properties: { method: { enum: [ GET ] } } } }
       - { body: { not: { contains: password } } }
-"##,
+"#,
     );
     std::fs::write(
         temp.path().join("people.json"),
@@ -659,7 +658,7 @@ steps:
     run(&mut smoke(temp.path(), &service)).expect(0);
     let text = std::fs::read_to_string(temp.path().join("scenario.yaml")).unwrap();
     let mut worse = text.replace("enum: [ GET ]", "enum: [ PUT ]");
-    let _ = write!(worse, "load: {{ warmup: 1s, stages: [ {{ rate: 1/s, for: 1s }} ] }}\n");
+    worse.push_str("load: { warmup: 1s, stages: [ { rate: 1/s, for: 1s } ] }\n");
     std::fs::write(temp.path().join("scenario.yaml"), &worse).unwrap();
     std::fs::remove_dir_all(temp.path().join("out")).unwrap();
     run(&mut smoke(temp.path(), &service)).expect(2).says("the `unique` rows of `people` cannot last: 2 of");
