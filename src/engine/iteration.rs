@@ -27,7 +27,7 @@ pub struct Prepared {
     /// Some of its checks take the body apart.
     expensive: bool,
     /// Its response may set cookies that a later request sends.
-    cookies: bool,
+    pub cookies: bool,
 }
 
 impl Prepared {
@@ -117,14 +117,13 @@ pub struct StepResult {
 impl StepResult {
     /// Of a step that was not sent.
     pub fn failed(failure: Failure) -> Self {
-        Self { failure: Some(failure), ..Self::blank() }
+        Self { failure: Some(failure), ..Self::begun(Instant::now()) }
     }
 
-    fn blank() -> Self {
-        let now = Instant::now();
+    fn begun(sent: Instant) -> Self {
         Self {
-            sent: now,
-            done: now,
+            sent,
+            done: sent,
             failure: None,
             place: None,
             local: false,
@@ -166,7 +165,7 @@ pub async fn perform<T: Transport>(
             Box::pin(stream(way, step, prepared, values, token)).await
         }
     };
-    let mut result = StepResult { sent, failure: None, attempts, ..StepResult::blank() };
+    let mut result = StepResult { attempts, ..StepResult::begun(sent) };
     let (exchange, failed) = match asked {
         Ok(asked) => asked,
         Err(error) => {
@@ -213,7 +212,7 @@ fn judge<T>(
             thorough
         }
     };
-    let begun = Instant::now();
+    let counted = way.sampler.filter(|_| prepared.expensive && thorough).map(|s| (s, Instant::now()));
     let judged = with_subject(exchange, service_ns, |subject| {
         examine_with(&step.checks, subject, &values.memory(&step.operands), thorough)?;
         if step.captures.is_empty() {
@@ -222,7 +221,7 @@ fn judge<T>(
         let captured = values.capture(&step.captures, subject);
         captured.map_err(|message| (Failure { class: ErrorClass::Check, message }, None))
     });
-    if let Some(sampler) = way.sampler.filter(|_| prepared.expensive && thorough) {
+    if let Some((sampler, begun)) = counted {
         sampler.spent(begun.elapsed());
     }
     judged
@@ -370,27 +369,23 @@ async fn attempt<T: Transport>(
     values: &Values<'_>,
     token: Option<HeaderValue>,
 ) -> Result<Exchange, ExchangeError> {
-    if let Some(request) = prepared.fixed.as_ref().filter(|_| !way.session.has_cookies()) {
-        let exchange = way.transport.exchange(way.lane, request).await?;
-        if prepared.cookies {
-            way.session.store(&request.uri, &exchange.headers);
+    let own;
+    let request = match prepared.fixed.as_ref().filter(|_| !way.session.has_cookies()) {
+        Some(request) => request,
+        None => {
+            own = made(way, step, template, prepared, values, token)?;
+            note(way, &own);
+            &own
         }
-        if step.redirects == 0 {
-            return Ok(exchange);
-        }
-        let request = request.again();
-        return Box::pin(follow(way, step, request, exchange)).await;
-    }
-    let request = made(way, step, template, prepared, values, token)?;
-    note(way, &request);
-    let exchange = way.transport.exchange(way.lane, &request).await?;
+    };
+    let exchange = way.transport.exchange(way.lane, request).await?;
     if prepared.cookies {
         way.session.store(&request.uri, &exchange.headers);
     }
     if step.redirects == 0 {
         return Ok(exchange);
     }
-    Box::pin(follow(way, step, request, exchange)).await
+    Box::pin(follow(way, step, request.again(), exchange)).await
 }
 
 /// The token that a step's request needs, fetched before its time is taken.

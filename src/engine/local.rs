@@ -188,10 +188,13 @@ impl<T: Transport> Local<T> {
         let scope = self.shared.scenarios[scenario].session;
         let mut idle = self.sessions[scenario].borrow_mut();
         match (scope, own) {
-            (SessionScope::Iteration, _) => Rc::default(),
+            // Where nothing is ever kept, one will do for all.
+            (SessionScope::Iteration, _) if self.prepared[scenario].iter().any(|p| p.cookies) => {
+                Rc::default()
+            }
             (SessionScope::User, Some(own)) => own.clone(),
             (SessionScope::User, None) => idle.pop().unwrap_or_default(),
-            (SessionScope::Shared, _) => {
+            (SessionScope::Iteration | SessionScope::Shared, _) => {
                 if idle.is_empty() {
                     idle.push(Rc::default());
                 }
@@ -269,15 +272,17 @@ impl<T: Transport> Local<T> {
                 self.recorder.borrow_mut().skipped(endpoint, planned_ns, warmup, window_ns);
                 continue;
             }
-            let before_ns = self.elapsed_ns();
             let token = match refused.take() {
                 Some(failure) => Err(failure),
-                None => token_for(&way, spec).await,
+                None if spec.action.request().auth.is_none() => Ok(None),
+                None => {
+                    let before_ns = self.elapsed_ns();
+                    let token = token_for(&way, spec).await;
+                    // Nor is the fetching of a token.
+                    planned_ns += (self.elapsed_ns() - before_ns).saturating_sub(TOKEN_AT_HAND_NS);
+                    token
+                }
             };
-            if spec.action.request().auth.is_some() {
-                // Nor is the fetching of a token.
-                planned_ns += (self.elapsed_ns() - before_ns).saturating_sub(TOKEN_AT_HAND_NS);
-            }
             let flight = Flight { endpoint, planned_ns, sent_ns: self.elapsed_ns(), warmup };
             self.recorder.borrow_mut().started(endpoint, planned_ns, warmup, window_ns);
             let slot = self.in_flight.borrow_mut().insert(flight);
