@@ -12,7 +12,8 @@
 //! engine     schedules, sends, records      verdict   statistics and rules, pure
 //! scenario   YAML to a plan                 store     atomic files, journals
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
-//! units, exit_code, error, error_class, digest, secrets, machine, random, phases
+//! secrets
+//! units, exit_code, error, error_class, digest, machine, random, phases
 //! ```
 
 pub mod baseline;

@@ -7,7 +7,7 @@ use super::record::seed;
 use super::target::Target;
 use crate::engine::{Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, run_load, run_part};
 use crate::error::Result;
-use crate::metrics::{Histogram, LookRecord, WarmupRecord};
+use crate::metrics::{Histogram, LookRecord, SETUP_FAILED, WarmupRecord};
 use crate::scenario::{Identity, Part, Scenario};
 use crate::transport::Kind;
 
@@ -33,7 +33,7 @@ impl Run {
             return Ok(Some(setup));
         }
         failures.extend(self.tear_down(target, scenarios, &setup).await?);
-        let reason = format!("its setup before the load failed: {}", failures.join("; "));
+        let reason = format!("{SETUP_FAILED}{}", failures.join("; "));
         self.journal.append(vec![Entry::NotReady(self.request.secrets.scrub(&reason))])?;
         Ok(None)
     }

@@ -17,6 +17,7 @@ pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
     AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,
     GeneratorRecord, JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt,
-    RunRecord, ScenarioRecord, ShardRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    RunRecord, SETUP_FAILED, ScenarioRecord, ShardRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock,
+    WarmupRecord,
 };
 pub use sample::{Outcome, Sample};

@@ -187,6 +187,9 @@ pub enum SmokeStatus {
     Skipped,
 }
 
+/// How the reason begins where not the target was missing, but what `setup` was to make in it.
+pub const SETUP_FAILED: &str = "setup failed: ";
+
 impl SmokeRecord {
     #[must_use]
     pub fn passed(&self) -> bool {
@@ -393,7 +396,7 @@ impl LookBuilder {
         look.blocks = self.timeline.into_values().collect();
         let window_ms = look.window_ms;
         for (total, plan) in look.endpoints.iter_mut().zip(&self.plans) {
-            total.rate_achieved = if plan.users.is_some() {
+            total.rate_achieved = if plan.users.is_some() || plan.planned == 0 {
                 // A stage that is given by its iterations ends the window when they are done.
                 let length_ms = plan.length_ms.min(window_ms).max(1);
                 total.requests as f64 * 1e3 / length_ms as f64

@@ -1,7 +1,7 @@
 use super::check::{read_jsonpath, read_regex};
 use super::fields::Reader;
 use super::model::Capture;
-use super::node::{Node, NodeValue};
+use super::node::{Key, Node, NodeValue};
 use super::scope::{CaptureName, Scope};
 use super::sources::header_name;
 use crate::checks::Query;
@@ -71,21 +71,21 @@ pub fn read_captures(
     captures
 }
 
-/// Every name under a `capture` anywhere below a node.
-pub fn declared_names(node: &Node) -> Vec<String> {
+/// Every name under a `capture` anywhere below a node, with its place.
+pub fn declared_names(node: &Node) -> Vec<Key> {
     let mut names = Vec::new();
     collect(node, &mut names);
     names
 }
 
-fn collect(node: &Node, names: &mut Vec<String>) {
+fn collect(node: &Node, names: &mut Vec<Key>) {
     match &node.value {
         NodeValue::List(items) => items.iter().for_each(|item| collect(item, names)),
         NodeValue::Map(entries) => {
             for (key, value) in entries {
                 match &value.value {
                     NodeValue::Map(captures) if key.name == "capture" => {
-                        names.extend(captures.iter().map(|(name, _)| name.name.clone()));
+                        names.extend(captures.iter().map(|(name, _)| name.clone()));
                     }
                     _ => collect(value, names),
                 }

@@ -5,7 +5,7 @@ use super::capture::declared_names;
 use super::fields::{Fields, Reader};
 use super::load::LoadOptions;
 use super::model::{CheckSample, Part, Scenario, SessionScope, Step};
-use super::node::{Node, NodeValue};
+use super::node::{Key, Node, NodeValue};
 use super::profile::{read_abort_rules, read_load};
 use super::rules::read_rules;
 use super::scope::{Hidden, Scope};
@@ -205,12 +205,9 @@ fn unused(reader: &Reader, fields: &Fields<'_>, scope: &Scope<'_>) {
             reader.warn(&key.span, message, format!("no `${{{}.…}}` anywhere", key.name));
         }
     }
-    for name in scope.declared.iter().filter(|name| !used.contains(*name)) {
-        let text = &reader.source().text;
-        let at = text.find("capture:").and_then(|from| text[from..].find(name.as_str()).map(|i| from + i));
-        let start = at.unwrap_or(0);
+    for Key { name, span } in scope.declared.iter().filter(|declared| !used.contains(&declared.name)) {
         let message = format!("captured value `{name}` is not used");
-        reader.warn(&(start..start + name.len()), message, format!("no `${{{name}}}` anywhere"));
+        reader.warn(span, message, format!("no `${{{name}}}` anywhere"));
     }
 }
 

@@ -5,7 +5,7 @@ use super::data::DataSource;
 use super::fields::Reader;
 use super::generate::{GENERATORS, Generator};
 use super::load::LoadOptions;
-use super::node::Node;
+use super::node::{Key, Node};
 use super::template::{Meaning, Template, TemplateError};
 
 /// The names that templates of one file may use.
@@ -17,7 +17,7 @@ pub struct Scope<'a> {
     /// Data sources that could not be read: named once, not again by every use.
     pub unread: Vec<String>,
     /// Every name that is captured anywhere in the file.
-    pub declared: Vec<String>,
+    pub declared: Vec<Key>,
     /// Every secret that was looked up, with its value.
     pub secrets: RefCell<Vec<(String, String)>>,
     pub used: RefCell<BTreeSet<String>>,
@@ -48,7 +48,7 @@ pub enum Hidden {
 }
 
 impl Scope<'_> {
-    pub fn new(options: &LoadOptions, declared: Vec<String>) -> Scope<'_> {
+    pub fn new(options: &LoadOptions, declared: Vec<Key>) -> Scope<'_> {
         Scope {
             options,
             vars: Vec::new(),
@@ -68,6 +68,10 @@ impl Scope<'_> {
         for capture in &mut self.captures[visible..] {
             capture.hidden = capture.hidden.max(Some(why));
         }
+    }
+
+    fn declares(&self, name: &str) -> bool {
+        self.declared.iter().any(|declared| declared.name == name)
     }
 
     fn is_visible(&self, capture: &CaptureName) -> bool {
@@ -96,7 +100,7 @@ impl Scope<'_> {
     ) -> Option<Template> {
         match Template::compile(text, &|name| self.meaning(name, step)) {
             Ok(template) => Some(template),
-            Err(error) if self.declared.contains(&error.name) => None,
+            Err(error) if self.declares(&error.name) => None,
             Err(error) => {
                 self.explain(reader, node, text, &error);
                 None
@@ -145,7 +149,7 @@ impl Scope<'_> {
                 }
             };
             reader.fail(&span, format!("`{name}` is not always captured"), label, Some(help));
-        } else if self.declared.iter().any(|declared| declared == name) {
+        } else if self.declares(name) {
             let help = Some("move this step behind the one that captures it".to_owned());
             reader.fail(&span, format!("`{name}` is not captured yet"), "a later step captures it", help);
         } else {

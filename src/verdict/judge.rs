@@ -13,7 +13,7 @@ use super::stored::MOST_LOOKS;
 use super::{provenance, summary, validity};
 use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
-use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus};
+use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SETUP_FAILED, SmokeStatus};
 use crate::units::Metric;
 
 /// What the caller accepts.
@@ -39,11 +39,17 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     let (generator, ailments) = validity::generator(record, &plans);
     let mut regression = Regression::default();
     if let Some(reason) = &record.not_ready {
-        let text = format!("The target never became ready: {reason}.");
-        findings.push(
-            Finding::new(FindingKind::Validity, Severity::Hold, None, text)
-                .remedy("start it, or give it longer with --wait"),
-        );
+        let (text, remedy) = match reason.strip_prefix(SETUP_FAILED) {
+            Some(what) => (
+                format!("Nothing was measured: the setup before the load failed. {what}"),
+                "look at what is left from earlier runs, or what `setup` finds otherwise than in the smoke pass",
+            ),
+            None => (
+                format!("The target never became ready: {reason}."),
+                "start it, or give it longer with --wait",
+            ),
+        };
+        findings.push(Finding::new(FindingKind::Validity, Severity::Hold, None, text).remedy(remedy));
     }
     if !record.runs.is_empty() {
         let evidence = Evidence::of(record);

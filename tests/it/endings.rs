@@ -149,7 +149,7 @@ fn a_failing_restart_hook_keeps_the_looks_before_it() {
 fn results_are_not_overwritten() {
     let temp = tempfile::tempdir().unwrap();
     let args = ["smoke", &fixture("stall.yaml"), "--demo", "--out", "out"];
-    run(loadgate(temp.path()).args(args)).expect(0).says("All 1 functional steps passed");
+    run(loadgate(temp.path()).args(args)).expect(0).says("The one functional step passed");
     let before = std::fs::read(results(temp.path()).join("run.json")).unwrap();
     run(loadgate(temp.path()).args(args)).expect(2).says("already holds a run");
     assert_eq!(before, std::fs::read(results(temp.path()).join("run.json")).unwrap());

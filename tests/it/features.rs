@@ -58,6 +58,7 @@ fn portal() -> Router {
     }
     async fn login(State(portal): State<Arc<Portal>>, headers: HeaderMap, body: String) -> Response {
         let visitor = cookie(&headers, "visitor").unwrap_or_default();
+        assert_eq!(headers["x-visitor"], *visitor);
         let expected = portal.tokens.lock().unwrap().remove(&visitor);
         let wanted = expected.map(|token| format!("csrf={token}&user=anna%20b&password=p%26ss-word"));
         if headers[header::CONTENT_TYPE] != "application/x-www-form-urlencoded"
@@ -90,9 +91,11 @@ session: SESSION
 login:
   - name: form
     get: /login
-    capture: { csrf: { body: 'name="csrf" value="([^"]+)"' } }
+    capture: { csrf: { body: 'name="csrf" value="([^"]+)"' }, visitor: { cookie: visitor } }
+    check: [ { cookie: visitor, matches: "^v\\d+$" } ]
   - name: log in
     post: /login
+    headers: { x-visitor: "${visitor}" }
     form: { csrf: "${csrf}", user: anna b, password: "${secret.PORTAL_PASSWORD}" }
     redirects: 1
     check:
@@ -618,6 +621,22 @@ fn setup_teardown_finally_when_repeat_and_generated_values() {
         .says("ok    shelf/at the end")
         .says("ok    shelf/remove");
     assert_eq!(service.log().last().unwrap(), "DELETE /things/1");
+
+    // One that is made once may not be made again: setup passes for the smoke pass and fails before the load.
+    let made = Arc::new(AtomicU64::new(0));
+    let once = post(move || async move {
+        let first = made.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { (StatusCode::CREATED, "{}") } else { (StatusCode::CONFLICT, "{}") }
+    });
+    let service = Service::start(Router::new().route("/once", once).route("/", get(|| async { "ok" })));
+    let (other, _) = folder(
+        "feature: once\nsetup:\n  - { name: make, post: /once, check: [ status: 201 ] }\nsteps:\n  - { name: look, get: / }\n\
+         teardown:\n  - { name: after, get: / }\nload: { warmup: 1s, stages: [ { rate: 5/s, for: 1s } ] }\n",
+    );
+    load(other.path(), &service)
+        .expect(3)
+        .says("the setup before the load failed. once/make: status: expected 201, got 409");
+    assert_eq!(service.count("GET /"), 3, "one look and two times of cleaning up: {:?}", service.log());
 
     // A setup that fails sends nothing more.
     let service = Service::start(shelf());
