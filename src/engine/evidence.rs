@@ -1,4 +1,8 @@
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use http::HeaderName;
+use regex::Regex;
 
 use super::iteration::{Sent, Trace};
 use super::values::Values;
@@ -42,10 +46,16 @@ pub fn evidence(
     }
 }
 
+/// A member of a JSON object whose name says that its value is nobody's business.
+static CREDENTIAL: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r#"(?i)("[a-z_-]*(?:token|secret|password|api_?key)"\s*:\s*")[^"]+(")"#;
+    Regex::new(pattern).expect("a constant pattern")
+});
+
 fn excerpt(exchange: &Exchange, scan: Option<&Scan>, secrets: &Secrets) -> ResponseExcerpt {
     let headers = exchange.headers.map();
     let clean = |text: &str| {
-        let scrubbed = secrets.scrub(text);
+        let scrubbed = CREDENTIAL.replace_all(&secrets.scrub(text), "$1…$2").into_owned();
         scan.map_or(scrubbed.clone(), |scan| scan.masked(&scrubbed))
     };
     let shown = headers
@@ -94,7 +104,7 @@ fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -
         .headers
         .iter()
         .filter(|(name, _)| !(multipart && *name == http::header::CONTENT_TYPE))
-        .map(|(name, value)| quote(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))))
+        .map(|(name, value)| quote(&header_text(name, &String::from_utf8_lossy(value.as_bytes()), secrets)))
         .flat_map(|header| ["-H".to_owned(), header]);
     if let Action::Socket { send, .. } = &step.action {
         let mut words = vec!["websocat".to_owned(), quote(&url.replacen("http", "ws", 1))];
@@ -142,11 +152,37 @@ fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -
     words.join(" ")
 }
 
+const BEGIN: char = '\u{e000}';
+const END: char = '\u{e001}';
+
+/// Stands for a variable of the shell until the word around it is quoted.
+fn variable(name: &str) -> String {
+    format!("{BEGIN}{name}{END}")
+}
+
+/// Credentials that came from the target are as good as secrets: they too become variables.
+fn header_text(name: &HeaderName, value: &str, secrets: &Secrets) -> String {
+    if secrets.scrub(value) != value {
+        return format!("{name}: {value}");
+    }
+    let value = match name.as_str() {
+        "authorization" | "proxy-authorization" => match value.split_once(' ') {
+            Some((scheme, _)) => format!("{scheme} {}", variable("CREDENTIALS")),
+            None => variable("CREDENTIALS"),
+        },
+        "cookie" => {
+            let names = value.split("; ").filter_map(|pair| pair.split_once('='));
+            let hidden = |(name, _): (&str, &str)| format!("{name}={}", variable(&format!("COOKIE_{name}")));
+            names.map(hidden).collect::<Vec<_>>().join("; ")
+        }
+        _ => value.to_owned(),
+    };
+    format!("{name}: {value}")
+}
+
 /// One word for a POSIX shell. Secrets become variables, which only double quotes let through.
 fn shell(text: &str, secrets: &Secrets) -> String {
-    const BEGIN: char = '\u{e000}';
-    const END: char = '\u{e001}';
-    let marked = secrets.replace(text, |name| format!("{BEGIN}{name}{END}"));
+    let marked = secrets.replace(text, variable);
     if !marked.contains(BEGIN) {
         return format!("'{}'", marked.replace('\'', "'\\''"));
     }
@@ -193,5 +229,17 @@ mod tests {
         ] {
             assert_eq!(shell(text, &secrets), expected);
         }
+        for (name, value, expected) in [
+            ("cookie", "sid=abc; b=c=d", r#""cookie: sid=${COOKIE_sid}; b=${COOKIE_b}""#),
+            ("authorization", "Bearer eyJhbGciOi", r#""authorization: Bearer ${CREDENTIALS}""#),
+            ("authorization", "Bearer s3cr3t$`x", r#""authorization: Bearer ${API_TOKEN}""#),
+            ("accept", "text/html", "'accept: text/html'"),
+        ] {
+            let text = header_text(&HeaderName::from_static(name), value, &secrets);
+            assert_eq!(shell(&text, &secrets), expected);
+        }
+        let body = r#"{"access_token": "eyJ", "tokens": "3", "Password":"x", "note": "token: y"}"#;
+        let hidden = CREDENTIAL.replace_all(body, "$1…$2");
+        assert_eq!(hidden, r#"{"access_token": "…", "tokens": "3", "Password":"…", "note": "token: y"}"#);
     }
 }

@@ -106,6 +106,7 @@ pub struct StepResult {
     /// This machine ran out of descriptors or ports.
     pub local: bool,
     /// Of the last complete response.
+    pub status: Option<u16>,
     pub headers: Option<Headers>,
     pub phases: Phases,
     /// Of a poll: each attempt's beginning, end and error.
@@ -127,6 +128,7 @@ impl StepResult {
             failure: None,
             place: None,
             local: false,
+            status: None,
             headers: None,
             phases: Phases::default(),
             attempts: Vec::new(),
@@ -190,6 +192,7 @@ pub async fn perform<T: Transport>(
     if let Some(trace) = way.trace {
         trace.borrow_mut().exchange = Some(exchange.clone());
     }
+    result.status = Some(exchange.status);
     result.headers = Some(exchange.headers);
     result
 }

@@ -310,6 +310,9 @@ impl<T: Transport> Local<T> {
             if let Some(attempts) = shared.layout.attempts(scenario, stage, step) {
                 self.note_attempts(attempts, warmup, &result);
             }
+            if result.status == Some(401) && outcome != Outcome::Ok && !plan.login.is_empty() {
+                session.forget();
+            }
             first = false;
             ended = outcome != Outcome::Ok;
             planned_ns = done_ns;

@@ -35,6 +35,16 @@ impl Session {
         }
     }
 
+    /// The target knows this session no more: whoever takes it next logs in again.
+    pub fn forget(&self) {
+        if let Ok(mut logged_in) = self.login.try_lock() {
+            *logged_in = false;
+            self.jar.borrow_mut().clear();
+            self.any.set(false);
+            self.captured.borrow_mut().clear();
+        }
+    }
+
     pub fn has_cookies(&self) -> bool {
         self.any.get()
     }

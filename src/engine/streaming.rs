@@ -10,6 +10,7 @@ use crate::error_class::ErrorClass;
 use crate::scenario::{Message, PlacedCheck, Step};
 use crate::transport::{Exchange, ExchangeError, Request, SWITCHED, Transport};
 
+const GOODBYE: Duration = Duration::from_millis(500);
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// What is waited for on a stream of events.
@@ -142,7 +143,8 @@ pub async fn socket<T: Transport>(
         let exchange = exchange(body);
         match examine(step, expect, &exchange, asked, values) {
             Ok(()) => {
-                socket.close().await;
+                // A target that does not read must not hold up the iteration.
+                let _ = tokio::time::timeout(GOODBYE, socket.close()).await;
                 return Ok((exchange, None));
             }
             Err((failure, _)) => last = Some(failure.message),

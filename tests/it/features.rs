@@ -139,6 +139,40 @@ fn a_login_with_csrf_token_and_cookies() {
     }
 }
 
+/// Sessions that end before the load does are not asked for what they no longer have, again and again.
+#[test]
+fn a_session_that_the_target_forgot_is_logged_in_again() {
+    let logins = Arc::new(AtomicU64::new(0));
+    let (count, current) = (logins.clone(), logins.clone());
+    let login = post(move || async move {
+        let token = format!("t-{}-{}", count.fetch_add(1, Ordering::SeqCst), std::process::id());
+        axum::Json(json!({"token": token}))
+    });
+    let uses = Arc::new(Mutex::new(HashMap::<String, u64>::new()));
+    let api = get(move |headers: HeaderMap| async move {
+        let token = headers[header::AUTHORIZATION].to_str().unwrap().to_owned();
+        let mut uses = uses.lock().unwrap();
+        let used = uses.entry(token).or_default();
+        *used += 1;
+        // Each is good for twenty requests.
+        if *used <= 20 && current.load(Ordering::SeqCst) > 0 {
+            StatusCode::OK
+        } else {
+            StatusCode::UNAUTHORIZED
+        }
+    });
+    let service = Service::start(Router::new().route("/login", login).route("/api", api));
+    let (temp, _) = folder(
+        "feature: short-lived\nsession: user\nauth: { bearer: \"${token}\" }\n\
+         login:\n  - { name: log in, post: /login, capture: { token: { jsonpath: $.token } } }\n\
+         steps:\n  - { name: call, get: /api }\nload: { warmup: 1s, stages: [ { rate: 50/s, for: 3s } ] }\n\
+         limits: { error_rate: < 15% }\n",
+    );
+    load(temp.path(), &service).expect(0);
+    let (calls, logins) = (service.count("GET /api") as u64, logins.load(Ordering::SeqCst));
+    assert!(logins >= calls / 25 && logins <= calls / 15 + 4, "{logins} logins for {calls} calls");
+}
+
 #[test]
 fn a_login_that_fails_says_so_and_ends_its_scenario() {
     let service = Service::start(portal());
