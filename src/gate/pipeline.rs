@@ -61,6 +61,7 @@ impl GateRequest {
 pub enum GateEvent<'a> {
     Waiting,
     SmokeStarted,
+    WatchStarted(Watch),
     SmokeDone(&'a SmokeRecord),
     /// In a later pass of a watch a step went otherwise than in the one before.
     WatchChanged {

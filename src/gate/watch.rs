@@ -95,6 +95,7 @@ impl Run {
         observe: &mut dyn FnMut(GateEvent<'_>),
     ) -> Result<SmokeRecord> {
         let transport = self.functional()?;
+        observe(GateEvent::WatchStarted(watch));
         let begun = Instant::now();
         let mut interrupt = self.interrupt.clone();
         let mut steps: Vec<WatchedStep> = Vec::new();

@@ -42,6 +42,13 @@ impl Live {
             GateEvent::Waiting => self.line("waiting for the target"),
             GateEvent::SmokeStarted => self.line("smoke: one pass over every step"),
             GateEvent::SmokeDone(smoke) => self.line(render_smoke(smoke, self.paint).trim_end()),
+            GateEvent::WatchStarted(watch) => {
+                let (length, every) = (watch.length, watch.every.as_secs_f64());
+                self.line(&format!(
+                    "smoke: a pass every {every} s for {}; after the first, only what changes",
+                    clock(length)
+                ));
+            }
             GateEvent::WatchChanged { at, step } => {
                 let text = render_step(step, self.paint);
                 self.line(&format!("{}  {}", clock(*at), text.trim_end()));

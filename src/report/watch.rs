@@ -26,7 +26,7 @@ pub fn render_watch(passes: u64, length: Duration, steps: &[WatchedStep]) -> Str
     let odd: Vec<&WatchedStep> = steps.iter().filter(|step| step.failures > 0).collect();
     let _ = writeln!(
         out,
-        "{} of {} passed every time",
+        "{} of {} passed whenever they were sent",
         steps.iter().filter(|step| step.failures == 0 && step.passes > 0).count(),
         counted(steps.len(), "step")
     );

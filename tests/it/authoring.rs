@@ -249,7 +249,7 @@ fn a_watched_soak_shows_changes_only_and_fails_what_lasts() {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
     };
-    let calm = ended(watch("2s", "calm")).expect(0).says("2 of 2 steps passed every time");
+    let calm = ended(watch("2s", "calm")).expect(0).says("2 of 2 steps passed whenever they were sent");
     assert_eq!(
         calm.err.matches("risk-dashboard/page").count(),
         1,
@@ -265,7 +265,8 @@ fn a_watched_soak_shows_changes_only_and_fails_what_lasts() {
     let ran = ended(child).expect(1).says("passes: status: expected 200, got 500").says("recovered");
     assert_eq!(ran.err.matches("FAIL  risk-dashboard/page").count(), 1, "{}", ran.err);
     assert!(
-        ran.err.contains("ok    risk-dashboard/page") && ran.err.contains("1 of 2 steps passed every time"),
+        ran.err.contains("ok    risk-dashboard/page")
+            && ran.err.contains("1 of 2 steps passed whenever they were sent"),
         "{}",
         ran.err
     );

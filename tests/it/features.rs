@@ -769,3 +769,41 @@ fn dear_checks_are_made_on_a_sample_that_is_stated() {
     let errors = verdict["endpoints"][0]["error_rate"].as_f64().unwrap();
     assert!((0.04..0.2).contains(&errors), "{errors}");
 }
+
+/// What may be sent twice is asked again: a near-miss if that helps. What may not be fails at once.
+#[test]
+fn a_second_try_tells_a_hiccup_from_a_fault() {
+    let asked: Arc<Mutex<HashMap<String, u64>>> = Arc::default();
+    let router = Router::new().route(
+        "/{what}",
+        any(move |UrlPath(what): UrlPath<String>| async move {
+            let mut asked = asked.lock().unwrap();
+            let times = asked.entry(what.clone()).or_default();
+            *times += 1;
+            let first = *times == 1;
+            match what.as_str() {
+                "hiccup" | "posted" if first => (StatusCode::SERVICE_UNAVAILABLE, "later"),
+                "flicker" if first => (StatusCode::OK, "wrong"),
+                "wrong" => (StatusCode::OK, "wrong"),
+                _ => (StatusCode::OK, "right"),
+            }
+        }),
+    );
+    let service = Service::start(router);
+    let check = "check: [ { body: { equals: right } } ]";
+    let (temp, _) = folder(&format!(
+        "feature: tries\nsteps:\n  - {{ name: hiccup, get: /hiccup, {check} }}\n  - {{ name: flicker, get: /flicker, {check} }}\n\
+         \x20 - {{ name: wrong, put: /wrong, {check} }}\nfinally:\n  - {{ name: posted, post: /posted, {check} }}\n"
+    ));
+    let ran = run(&mut smoke(temp.path(), &service)).expect(1);
+    let ran = ran
+        .says("near  tries/hiccup")
+        .says("near  tries/flicker")
+        .says("FAIL  tries/wrong")
+        .says("FAIL  tries/posted");
+    assert!(ran.err.contains("first try: status: expected 2xx or 3xx, got 503"), "{}", ran.err);
+    for (request, times) in [("GET /hiccup", 2), ("GET /flicker", 2), ("PUT /wrong", 2), ("POST /posted", 1)]
+    {
+        assert_eq!(service.count(request), times, "{request}");
+    }
+}
