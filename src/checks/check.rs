@@ -113,7 +113,7 @@ impl Check {
             Self::Magic(magic) if magic.matches(subject.body) => Ok(()),
             Self::Magic(magic) => {
                 let head: Vec<String> = subject.body.iter().take(8).map(|b| format!("{b:02x}")).collect();
-                fail(format!("magic: expected the bytes of a {magic:?} file, got {}", head.join(" ")))
+                fail(format!("magic: expected the bytes of a {} file, got {}", magic.name(), head.join(" ")))
             }
             Self::Size { min, max } => {
                 let size = subject.body.len() as u64;

@@ -12,6 +12,10 @@ impl Magic {
     pub const WORDS: [(&'static str, Self); 4] =
         [("pdf", Self::Pdf), ("xlsx", Self::Xlsx), ("csv", Self::Csv), ("png", Self::Png)];
 
+    pub fn name(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, magic)| *magic == self).map_or("", |(name, _)| name)
+    }
+
     pub fn matches(self, body: &[u8]) -> bool {
         match self {
             Self::Pdf => body.starts_with(b"%PDF-"),

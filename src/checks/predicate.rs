@@ -208,7 +208,10 @@ impl Predicate {
                     Ok(())
                 } else {
                     let count = values.len();
-                    Err(format!("expected a sum of {wanted}, found {sum} ({count} values)"))
+                    Err(format!(
+                        "expected a sum of {wanted}, found {sum} ({})",
+                        crate::units::counted(count, "value")
+                    ))
                 }
             }
         }
@@ -246,8 +249,8 @@ fn newer_than(value: &Value, age_ns: u64, now_unix_ms: i64) -> Result<(), String
     let old_by_ms = now_unix_ms - timestamp.as_millisecond();
     if old_by_ms as f64 * 1e6 > age_ns as f64 {
         return Err(format!(
-            "expected a timestamp at most {allowed} old, found {timestamp}, {} s old",
-            old_by_ms / 1000
+            "expected a timestamp at most {allowed} old, found {timestamp}, {} old",
+            crate::units::format_ns(old_by_ms as f64 * 1e6)
         ));
     }
     Ok(())

@@ -280,7 +280,14 @@ fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {
 }
 
 fn base_url(text: &str) -> Result<()> {
-    let uri: http::Uri = text.parse().map_err(|e| Error::usage(format!("`{text}` is not a URL: {e}")))?;
+    let uri: http::Uri = text.parse().map_err(|e| {
+        let hint = if text.contains("://") {
+            "expected http://host/path"
+        } else {
+            "it starts with http:// or https://"
+        };
+        Error::usage_hint(format!("`{text}` is not a URL: {e}"), hint)
+    })?;
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() {
         return Ok(());
     }

@@ -35,6 +35,17 @@ pub fn init(request: &InitRequest) -> Result<u8> {
             let message = format!("{} does not answer: {}", request.url, e.message);
             Error::usage_hint(message, "give an address of the service that answers to GET")
         })?;
+    if exchange.status >= 300 && !matches!(exchange.status, 401 | 403) {
+        let location = exchange.headers.map().get(http::header::LOCATION).and_then(|v| v.to_str().ok());
+        let hint = match location.filter(|_| exchange.status < 400) {
+            Some(to) => format!("it leads on to {to}: give that address"),
+            None => {
+                "a scenario is made from an answer as it should be: give an address that answers with 2xx"
+                    .into()
+            }
+        };
+        return Err(Error::usage_hint(format!("{} answers {}", request.url, exchange.status), hint));
+    }
     let met = Met::new(
         &request.url,
         request.feature.as_deref(),

@@ -3,8 +3,8 @@ use std::io::IsTerminal as _;
 use super::session::{Session, print};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
-use crate::gate::{GateRequest, GateResult, run_gate, run_id};
-use crate::report::{Live, render_latencies, render_verdict};
+use crate::gate::{GateRequest, GateResult, run_gate, run_id, scenario_records};
+use crate::report::{Live, render_latencies, render_plan, render_verdict};
 use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
 
@@ -27,6 +27,13 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
         ));
     }
     let references = session.references(&scenarios)?;
+    if kind == RunKind::SmokeAndLoad && !session.quiet {
+        let plans: Vec<_> =
+            scenario_records(&scenarios, session.slice()).into_iter().flat_map(|s| s.endpoints).collect();
+        for rule in render_plan(&scenarios, &plans, &[]).1 {
+            eprintln!("warning: this rule cannot be judged by this run, which will hold: {rule}");
+        }
+    }
     let id = run_id();
     let out = session.out(&id);
     let mut request = session.request(scenarios, secrets, references, &id, &out)?;

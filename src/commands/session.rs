@@ -96,7 +96,7 @@ impl Session {
         }
     }
 
-    fn slice(&self) -> Slice {
+    pub fn slice(&self) -> Slice {
         self.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count })
     }
 

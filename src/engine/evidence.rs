@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 use http::HeaderName;
 use regex::Regex;
 
-use super::iteration::{Sent, Trace};
+use super::iteration::{Sent, StepResult, other_failures};
 use super::values::Values;
 use crate::checks::{Scan, decoded};
 use crate::metrics::{Evidence, ResponseExcerpt};
-use crate::scenario::{Action, BodyTemplate, Message, PartContent, Place, Scenario, Step};
+use crate::scenario::{Action, BodyTemplate, Message, PartContent, Scenario, Step};
 use crate::secrets::{Secrets, cut, without_userinfo};
 use crate::transport::{BODY_CAP, Exchange};
 
@@ -20,11 +20,20 @@ const MOST_SENT: usize = 8 << 10;
 pub fn evidence(
     scenario: &Scenario,
     step: &Step,
-    place: Place,
-    trace: &Trace,
+    result: &StepResult,
+    sent: Option<&Sent>,
     values: &Values<'_>,
     secrets: &Secrets,
 ) -> Evidence {
+    let place = result.place.unwrap_or(step.place);
+    let service_ns = result.done.saturating_duration_since(result.sent).as_nanos() as u64;
+    // What was never checked, since the response did not come as it should, did not fail.
+    let others = match &result.exchange {
+        Some(exchange) if result.place.is_some() => {
+            other_failures(scenario, step, exchange, service_ns, values, result.place)
+        }
+        _ => Vec::new(),
+    };
     let text = &scenario.source.text;
     let (line, column) = crate::error::position(text, place.start);
     let source = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned();
@@ -37,13 +46,18 @@ pub fn evidence(
         column,
         width: width.max(1),
         source: secrets.scrub(&source),
-        request: trace
-            .request
-            .as_ref()
+        request: sent
             .map(|sent| secrets.scrub_brief(&without_userinfo(&format!("{} {}", sent.method, sent.uri)))),
-        response: trace.exchange.as_ref().map(|exchange| excerpt(exchange, scan, secrets)),
-        reproduce: trace.request.as_ref().map(|sent| reproduce(step, sent, values, secrets)),
+        response: result.exchange.as_ref().map(|exchange| excerpt(exchange, scan, secrets)),
+        reproduce: sent.map(|sent| reproduce(step, sent, values, secrets)),
+        others: others.iter().map(|other| shown(step, other, secrets)).collect(),
     }
+}
+
+/// A message without secrets, and without the personal data that the step looks for.
+pub fn shown(step: &Step, message: &str, secrets: &Secrets) -> String {
+    let scrubbed = secrets.scrub_brief(message);
+    step.scan().map_or_else(|| scrubbed.clone(), |scan| scan.masked(&scrubbed))
 }
 
 /// A member of a JSON object whose name says that its value is nobody's business.

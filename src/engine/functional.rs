@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
-use super::evidence::evidence;
-use super::iteration::{Prepared, StepResult, Trace, Way, now_unix_ms, perform, token_for};
+use super::evidence::{evidence, shown};
+use super::iteration::{Prepared, Sent, StepResult, Way, now_unix_ms, perform, token_for};
 use super::session::Session;
 use super::stop::Interrupt;
 use super::token::Tokens;
@@ -133,17 +133,15 @@ impl<'a, T: Transport> Pass<'a, T> {
     }
 
     async fn step(&mut self, number: usize, step: &Step, cleans: bool) -> SmokeStep {
-        if !self.values.apply(step, now_unix_ms) {
-            return self.skipped(
-                step,
-                Some("not sent: its `when` does not hold, or a value that it needs was not captured"),
-            );
+        if let Some(reason) = self.values.why_not(step, now_unix_ms) {
+            let reason = shown(step, &reason, self.functional.secrets);
+            return self.skipped(step, Some(&format!("not sent: {reason}")));
         }
         self.begun = true;
         let mut record = self.skipped(step, None);
         let mut first = None;
         loop {
-            let trace = RefCell::new(Trace::default());
+            let trace = RefCell::new(None);
             let Some(result) = self.send(number, step, cleans, &trace).await else { return record };
             record.elapsed_ms = result.done.duration_since(result.sent).as_secs_f64() * 1e3;
             let Some(failure) = &result.failure else {
@@ -156,14 +154,14 @@ impl<'a, T: Transport> Pass<'a, T> {
                 class => format!("{}: {}", class.name(), failure.message),
             };
             let secrets = self.functional.secrets;
-            let message = secrets.scrub_brief(&message);
+            let message = shown(step, &message, secrets);
             // Personal data that got out once got out.
             if first.is_none() && retryable(&step.action) && failure.class != ErrorClass::PersonalData {
                 first = Some(format!("first try: {message}"));
                 continue;
             }
-            let place = result.place.unwrap_or(step.place);
-            let evidence = evidence(self.scenario, step, place, &trace.borrow(), &self.values, secrets);
+            let sent = trace.borrow();
+            let evidence = evidence(self.scenario, step, &result, sent.as_ref(), &self.values, secrets);
             record.status = SmokeStatus::Failed;
             record.place = format!("{}:{}:{}", self.scenario.path.display(), evidence.line, evidence.column);
             record.request.clone_from(&evidence.request);
@@ -179,7 +177,7 @@ impl<'a, T: Transport> Pass<'a, T> {
         number: usize,
         step: &Step,
         cleans: bool,
-        trace: &RefCell<Trace>,
+        trace: &RefCell<Option<Sent>>,
     ) -> Option<StepResult> {
         let Functional { transport, target, tokens, .. } = *self.functional;
         let way = Way {

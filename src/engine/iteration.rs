@@ -76,17 +76,11 @@ pub struct Way<'a, T> {
     pub tokens: &'a Tokens,
     /// `None`: every check on every response.
     pub sampler: Option<&'a Sampler>,
-    /// Where a single pass leaves what was sent and what came last.
-    pub trace: Option<&'a RefCell<Trace>>,
+    /// Where a single pass leaves what was sent last.
+    pub trace: Option<&'a RefCell<Option<Sent>>>,
 }
 
-/// The last request of a step, and its response if there was one.
-#[derive(Default)]
-pub struct Trace {
-    pub request: Option<Sent>,
-    pub exchange: Option<Exchange>,
-}
-
+/// The last request of a step.
 pub struct Sent {
     pub method: Method,
     pub uri: Uri,
@@ -108,6 +102,8 @@ pub struct StepResult {
     /// Of the last complete response.
     pub status: Option<u16>,
     pub headers: Option<Headers>,
+    /// Where it failed, all of it.
+    pub exchange: Option<Box<Exchange>>,
     pub phases: Phases,
     /// Of a poll: each attempt's beginning, end and error.
     pub attempts: Vec<Attempt>,
@@ -130,6 +126,7 @@ impl StepResult {
             local: false,
             status: None,
             headers: None,
+            exchange: None,
             phases: Phases::default(),
             attempts: Vec::new(),
             examined: None,
@@ -189,8 +186,8 @@ pub async fn perform<T: Transport>(
     if let Some((failure, place)) = failed {
         (result.failure, result.place) = (Some(failure), place);
     }
-    if let Some(trace) = way.trace {
-        trace.borrow_mut().exchange = Some(exchange.clone());
+    if result.failure.is_some() {
+        result.exchange = Some(Box::new(exchange.clone()));
     }
     result.status = Some(exchange.status);
     result.headers = Some(exchange.headers);
@@ -222,7 +219,7 @@ fn judge<T>(
             return Ok(());
         }
         let captured = values.capture(&step.captures, subject);
-        captured.map_err(|message| (Failure { class: ErrorClass::Check, message }, None))
+        captured.map_err(|(message, place)| (Failure { class: ErrorClass::Check, message }, Some(place)))
     });
     if let Some((sampler, begun)) = counted {
         sampler.spent(begun.elapsed());
@@ -358,10 +355,51 @@ fn made<T>(
 
 pub fn note<T>(way: &Way<'_, T>, request: &Request) {
     if let Some(trace) = way.trace {
-        let (method, uri) = (request.method.clone(), request.uri.clone());
-        let sent = Sent { method, uri, headers: request.headers.clone(), body: request.body.clone() };
-        *trace.borrow_mut() = Trace { request: Some(sent), exchange: None };
+        *trace.borrow_mut() = Some(Sent::of(request));
     }
+}
+
+impl Sent {
+    fn of(request: &Request) -> Self {
+        let (method, uri) = (request.method.clone(), request.uri.clone());
+        Self { method, uri, headers: request.headers.clone(), body: request.body.clone() }
+    }
+}
+
+/// What a step under load sent, made again from the same values: only values that are generated anew differ.
+pub fn sent_again<T>(
+    way: &Way<'_, T>,
+    step: &Step,
+    prepared: &Prepared,
+    values: &Values<'_>,
+) -> Option<Sent> {
+    if let Some(request) = &prepared.fixed {
+        return Some(Sent::of(request));
+    }
+    made(way, step, step.action.request(), prepared, values, None).ok().map(|request| Sent::of(&request))
+}
+
+/// Every check of a step that does not hold for its response, but for the one at `known`: as a line for people.
+pub fn other_failures(
+    scenario: &Scenario,
+    step: &Step,
+    exchange: &Exchange,
+    service_ns: u64,
+    values: &Values<'_>,
+    known: Option<Place>,
+) -> Vec<String> {
+    let mut others = Vec::new();
+    let _ = with_subject(exchange, service_ns, |subject| {
+        let memory = values.memory(&step.operands);
+        for placed in step.checks.iter().filter(|placed| Some(placed.place) != known) {
+            if let Err(failure) = placed.check.judge(subject, &memory) {
+                let line = crate::error::position(&scenario.source.text, placed.place.start).0;
+                others.push(format!("line {line}: {}", failure.message));
+            }
+        }
+        Ok(())
+    });
+    others
 }
 
 async fn attempt<T: Transport>(

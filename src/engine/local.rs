@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 
 use super::arrival::Slice;
 use super::closed_model::Users;
+use super::evidence::{evidence, shown};
 use super::functional::log_in;
-use super::iteration::{Prepared, StepResult, Way, now_unix_ms, perform, token_for};
+use super::iteration::{Prepared, StepResult, Way, now_unix_ms, perform, sent_again, token_for};
 use super::layout::scenario_seed;
 use super::recent::Recent;
 use super::sampling::Sampler;
@@ -20,10 +21,11 @@ use super::values::Values;
 use super::worker::{Report, Shared};
 use crate::metrics::{ErrorExample, Outcome, Recorder, Sample};
 use crate::random::pick;
-use crate::scenario::{Act, Scenario, SessionScope};
+use crate::scenario::{Act, Scenario, SessionScope, Step};
 use crate::transport::{Lane, Transport};
 
 const EXAMPLES_A_CLASS: usize = 20;
+const EVIDENCE_AN_ENDPOINT: usize = 2;
 const IDENTITIES: usize = 64;
 /// tokio's timer goes by milliseconds, and rounds up.
 const TIMER_GRAIN_NS: u64 = 2_000_000;
@@ -307,6 +309,10 @@ impl<T: Transport> Local<T> {
                 recent.borrow_mut().add(&sample);
             }
             self.note(plan, endpoint, warmup, &result);
+            if result.failure.is_some() {
+                let prepared = &self.prepared[scenario][step];
+                self.keep_example(&way, (endpoint, spec), prepared, &values, &result);
+            }
             if let Some(attempts) = shared.layout.attempts(scenario, stage, step) {
                 self.note_attempts(attempts, warmup, &result);
             }
@@ -366,16 +372,40 @@ impl<T: Transport> Local<T> {
             remember(&mut report.instances, told(&identity.instance));
             remember(&mut report.builds, told(&identity.build));
         }
-        let Some(failure) = &result.failure else { return };
-        let mut report = self.report.borrow_mut();
-        report.local_failures += u64::from(result.local && !warmup);
-        if report.examples.iter().filter(|e| e.class == failure.class).count() < EXAMPLES_A_CLASS {
-            report.examples.push(ErrorExample {
-                endpoint: self.shared.layout.endpoints[endpoint].name.clone(),
-                class: failure.class,
-                message: self.shared.secrets.scrub_brief(&failure.message),
-            });
+        if result.failure.is_some() {
+            self.report.borrow_mut().local_failures += u64::from(result.local && !warmup);
         }
+    }
+
+    /// What an error looked like; the first of each endpoint and class with all that shows why.
+    fn keep_example(
+        &self,
+        way: &Way<'_, T>,
+        (endpoint, step): (usize, &Step),
+        prepared: &Prepared,
+        values: &Values<'_>,
+        result: &StepResult,
+    ) {
+        let Some(failure) = &result.failure else { return };
+        let name = &self.shared.layout.endpoints[endpoint].name;
+        let mut report = self.report.borrow_mut();
+        let same = || report.examples.iter().filter(|e| e.class == failure.class);
+        if same().count() >= EXAMPLES_A_CLASS {
+            return;
+        }
+        let secrets = &self.shared.secrets;
+        let whole = same().filter(|example| example.endpoint == *name).count() < EVIDENCE_AN_ENDPOINT;
+        let evidence = whole.then(|| {
+            let sent = sent_again(way, step, prepared, values);
+            Box::new(evidence(way.scenario, step, result, sent.as_ref(), values, secrets))
+        });
+        let message = shown(step, &failure.message, secrets);
+        report.examples.push(ErrorExample {
+            endpoint: name.clone(),
+            class: failure.class,
+            message,
+            evidence,
+        });
     }
 }
 

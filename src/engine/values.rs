@@ -2,7 +2,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use crate::checks::{Memory, Subject};
-use crate::scenario::{Capture, Chance, Context, DataSource, JsonTemplate, Row, Scenario, Step};
+use crate::scenario::{Capture, Chance, Context, DataSource, JsonTemplate, Place, Row, Scenario, Step};
 
 /// What is captured before an iteration, by slot: in `setup`, and in the login of its session.
 pub type Captured = Vec<Option<Value>>;
@@ -69,19 +69,25 @@ impl<'a> Values<'a> {
 
     /// Whether a step is to be sent: all that it needs was captured, and its conditions hold.
     pub fn apply(&self, step: &Step, now_unix_ms: fn() -> i64) -> bool {
-        if step.needs.iter().any(|slot| self.captures[*slot].is_none()) {
-            return false;
-        }
-        if step.when.is_empty() {
+        if step.needs.is_empty() && step.when.is_empty() {
             return true;
+        }
+        self.why_not(step, now_unix_ms).is_none()
+    }
+
+    /// Why a step is passed over; `None` if it is to be sent.
+    pub fn why_not(&self, step: &Step, now_unix_ms: fn() -> i64) -> Option<String> {
+        if step.needs.iter().any(|slot| self.captures[*slot].is_none()) {
+            return Some("a value that it needs was not captured".to_owned());
         }
         let headers = HeaderMap::new();
         let nothing = Subject::new(0, &headers, &[], 0, now_unix_ms);
         let memory = self.memory(&step.operands);
-        step.when.iter().all(|condition| {
+        step.when.iter().find_map(|condition| {
             let missing = condition.value.slots().any(|slot| self.captures[slot].is_none());
             let found = if missing { Vec::new() } else { vec![condition.value.value(&self.context())] };
-            condition.predicate.judge(&found, &nothing, &memory).is_ok()
+            let reason = condition.predicate.judge(&found, &nothing, &memory).err()?;
+            Some(format!("its `when` does not hold: {}: {reason}", condition.value.canonical()))
         })
     }
 
@@ -93,27 +99,32 @@ impl<'a> Values<'a> {
     ///
     /// # Errors
     /// What the first one that finds nothing was looking for.
-    pub fn capture(&mut self, captures: &[Capture], subject: &Subject<'_>) -> Result<(), String> {
+    pub fn capture(&mut self, captures: &[Capture], subject: &Subject<'_>) -> Result<(), (String, Place)> {
         for capture in captures {
-            let name = &capture.name;
-            let query = &capture.query;
-            let found = query.select(subject).map_err(|reason| format!("capture {name}: {reason}"))?;
-            let Some(value) = found.into_iter().next() else {
-                return Err(format!("capture {name}: {query} selects nothing"));
-            };
-            let value = match &capture.regex {
-                None => value,
-                Some(regex) => {
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    let groups = regex
-                        .captures(&text)
-                        .ok_or_else(|| format!("capture {name}: /{regex}/ matches nothing in {query}"))?;
-                    let kept = groups.get(1).or_else(|| groups.get(0)).map_or("", |found| found.as_str());
-                    Value::String(kept.to_owned())
-                }
-            };
-            self.captures[capture.slot] = Some(value);
+            self.keep(capture, subject).map_err(|message| (message, capture.place))?;
         }
+        Ok(())
+    }
+
+    fn keep(&mut self, capture: &Capture, subject: &Subject<'_>) -> Result<(), String> {
+        let name = &capture.name;
+        let query = &capture.query;
+        let found = query.select(subject).map_err(|reason| format!("capture {name}: {reason}"))?;
+        let Some(value) = found.into_iter().next() else {
+            return Err(format!("capture {name}: {query} selects nothing"));
+        };
+        let value = match &capture.regex {
+            None => value,
+            Some(regex) => {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let groups = regex
+                    .captures(&text)
+                    .ok_or_else(|| format!("capture {name}: /{regex}/ matches nothing in {query}"))?;
+                let kept = groups.get(1).or_else(|| groups.get(0)).map_or("", |found| found.as_str());
+                Value::String(kept.to_owned())
+            }
+        };
+        self.captures[capture.slot] = Some(value);
         Ok(())
     }
 }

@@ -128,6 +128,9 @@ pub struct EndpointPlan {
     /// A ramp: shown, not judged.
     #[serde(default)]
     pub shown_only: bool,
+    /// Sent only where its `when` holds, or what it needs was captured: that may be never.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conditional: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -166,6 +169,9 @@ pub struct Evidence {
     pub response: Option<ResponseExcerpt>,
     /// A command that sends the same.
     pub reproduce: Option<String>,
+    /// Other checks of the step that did not hold either, each with its line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -321,6 +327,8 @@ pub struct ErrorExample {
     pub endpoint: String,
     pub class: ErrorClass,
     pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// Puts a look together from its blocks, one at a time, so that only what is kept is held in memory.

@@ -18,6 +18,8 @@ pub struct Live {
     bar: Option<ProgressBar>,
     next_plain: Instant,
     look: u32,
+    /// Failures of a watch that were shown.
+    told: std::collections::HashSet<String>,
 }
 
 impl Live {
@@ -31,7 +33,14 @@ impl Live {
             );
             bar
         });
-        Self { quiet, paint, bar, next_plain: Instant::now(), look: 0 }
+        Self {
+            quiet,
+            paint,
+            bar,
+            next_plain: Instant::now(),
+            look: 0,
+            told: std::collections::HashSet::default(),
+        }
     }
 
     pub fn show(&mut self, event: &GateEvent<'_>) {
@@ -50,7 +59,11 @@ impl Live {
                 ));
             }
             GateEvent::WatchChanged { at, step } => {
+                // What was shown whole once is not shown whole again.
+                let message = step.message.clone().unwrap_or_default();
+                let known = !message.is_empty() && !self.told.insert(format!("{} {message}", step.endpoint));
                 let text = render_step(step, self.paint);
+                let text = if known { text.lines().take(2).collect::<Vec<_>>().join("\n") } else { text };
                 self.line(&format!("{}  {}", clock(*at), text.trim_end()));
             }
             GateEvent::WatchDone { passes, length, steps } => {

@@ -58,6 +58,9 @@ pub fn render_plan(
             grid(&["endpoint", "requests", "rate", "limits", "compared", "one look proves"], &rows)
         );
     }
+    if rows.is_empty() {
+        out.push_str("no `load:`: functional checks only\n");
+    }
     let steps: usize = scenarios.iter().map(|s| s.steps.iter().filter(|step| step.in_smoke()).count()).sum();
     let seconds = scenarios
         .iter()

@@ -24,7 +24,7 @@ pub fn render_step(step: &SmokeStep, paint: Paint) -> String {
     let _ = writeln!(out, "{}", format!("{word}  {:<60} {took:>8}", step.endpoint).trim_end());
     let message = step.message.as_deref().unwrap_or_default();
     match &step.evidence {
-        Some(evidence) => draw(&mut out, step, evidence, message, paint),
+        Some(evidence) => draw(&mut out, &step.place, evidence, message, paint),
         None if message.is_empty() => {}
         None if step.status == SmokeStatus::Skipped => {
             let _ = writeln!(out, "      {message}");
@@ -40,15 +40,19 @@ pub fn render_step(step: &SmokeStep, paint: Paint) -> String {
     out
 }
 
-fn draw(out: &mut String, step: &SmokeStep, evidence: &Evidence, message: &str, paint: Paint) {
-    let Evidence { line, column, width, source, request, response, reproduce } = evidence;
+/// The check in its file, what was expected and what came, the response, and a command to see it again.
+pub fn draw(out: &mut String, place: &str, evidence: &Evidence, message: &str, paint: Paint) {
+    let Evidence { line, column, width, source, request, response, reproduce, others } = evidence;
     let margin = " ".repeat(line.to_string().len());
     let under = " ".repeat(column.saturating_sub(1)) + &"^".repeat(*width);
     let _ = writeln!(out, "      {}", paint.bad(message));
-    let _ = writeln!(out, "      {margin}--> {}", step.place);
+    let _ = writeln!(out, "      {margin}--> {place}");
     let _ = writeln!(out, "      {margin} |");
     let _ = writeln!(out, "      {line} | {source}");
     let _ = writeln!(out, "      {margin} | {}", paint.bad(&under));
+    for other in others {
+        let _ = writeln!(out, "      also {other}");
+    }
     if let Some(request) = request {
         let _ = writeln!(out, "      {request}");
     }

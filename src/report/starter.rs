@@ -32,9 +32,9 @@ impl Met {
         let path = if path.is_empty() { "/" } else { path };
         let mut words =
             path.split('/').filter(|part| part.chars().any(char::is_alphabetic) && part.len() > 2);
-        let own = words
-            .next_back()
-            .unwrap_or_else(|| target[after..].split([':', '.']).next().unwrap_or("service"));
+        let host = target[after..].split([':', '.']).next().unwrap_or_default();
+        let host = if host.starts_with(|c: char| c.is_ascii_alphabetic()) { host } else { "service" };
+        let own = words.next_back().unwrap_or(host);
         let name = feature.unwrap_or(own).to_lowercase();
         let name: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         let value = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);

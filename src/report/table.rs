@@ -5,6 +5,7 @@ use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Padding, Style};
 
 use super::paint::Paint;
+use super::smoke::draw;
 use crate::metrics::{EndpointPlan, Repeat, RunRecord};
 use crate::units::{Metric, counted, format_ms, visible_change};
 use crate::verdict::{Action, Comparison, EndpointSummary, Finding, Outcome, Settled, Severity, Verdict};
@@ -49,12 +50,33 @@ pub fn render_verdict(verdict: &Verdict, record: &RunRecord, paint: Paint) -> St
         let header =
             ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "p95 change", "status"];
         let _ = writeln!(out, "{}\n", grid(&header, &rows));
+        render_examples(&mut out, record, paint);
     }
     let _ = writeln!(out, "{}", paint.faint(&provenance(verdict, record)));
     if let Some(text) = power(verdict, record) {
         let _ = writeln!(out, "{}", paint.faint(&text));
     }
     out
+}
+
+const MOST_EXAMPLES: usize = 3;
+
+/// What failed under load, as a failed check of the smoke pass is shown: one of each endpoint and message.
+fn render_examples(out: &mut String, record: &RunRecord, paint: Paint) {
+    let files = record.scenarios.iter().flat_map(|s| s.endpoints.iter().map(|e| (&e.endpoint, &s.file)));
+    let files: std::collections::HashMap<_, _> = files.collect();
+    let mut told = std::collections::BTreeSet::new();
+    for example in &record.error_examples {
+        let Some(evidence) = &example.evidence else { continue };
+        if told.len() == MOST_EXAMPLES || !told.insert((&example.endpoint, &example.message)) {
+            continue;
+        }
+        let file = files.get(&example.endpoint).map_or("", |file| file.as_str());
+        let place = format!("{file}:{}:{}", evidence.line, evidence.column);
+        let _ = writeln!(out, "one of the errors of {} ({})", example.endpoint, example.class.name());
+        draw(out, &place, evidence, &example.message, paint);
+        out.push('\n');
+    }
 }
 
 const MOST_SHOWN: usize = 12;

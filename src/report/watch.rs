@@ -30,6 +30,11 @@ pub fn render_watch(passes: u64, length: Duration, steps: &[WatchedStep]) -> Str
         steps.iter().filter(|step| step.failures == 0 && step.passes > 0).count(),
         counted(steps.len(), "step")
     );
+    let never = steps.iter().filter(|step| step.passes == 0).count();
+    if never > 0 {
+        out.truncate(out.trim_end().len());
+        let _ = writeln!(out, ", {never} never sent");
+    }
     if odd.is_empty() {
         return out;
     }

@@ -1,5 +1,6 @@
 use super::check::{read_jsonpath, read_regex};
 use super::fields::Reader;
+use super::generate::Generator;
 use super::model::Capture;
 use super::node::{Key, Node, NodeValue};
 use super::scope::{CaptureName, Scope};
@@ -59,14 +60,20 @@ pub fn read_captures(
         }
         let Some(query) = query else { continue };
         let clash = scope.vars.iter().any(|(name, _)| *name == key.name);
-        if clash || key.name.contains('.') {
-            let label = if clash { "`vars` has this name too" } else { "a name has no dot" };
+        let generated = Generator::parse(&key.name).is_some();
+        if clash || generated || key.name.contains('.') {
+            let label = match (clash, generated) {
+                (true, _) => "`vars` has this name too",
+                (_, true) => "this is the name of a generated value",
+                _ => "a name has no dot",
+            };
             reader.fail(&key.span, format!("`{}` cannot be captured", key.name), label, None);
         }
         let slot = scope.captures.len();
         let (in_smoke, in_load) = phase;
         scope.captures.push(CaptureName { name: key.name.clone(), slot, in_smoke, in_load, hidden: None });
-        captures.push(Capture { name: key.name.clone(), slot, query, regex });
+        let place = reader.place(&(key.span.start..value.end()));
+        captures.push(Capture { name: key.name.clone(), slot, query, regex, place });
     }
     captures
 }

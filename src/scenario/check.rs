@@ -88,15 +88,16 @@ impl StepReader<'_, '_, '_> {
             let check = Check::NoPersonalData(Scan::everything());
             return Some(PlacedCheck { check, place: self.reader.place(&node.span) });
         }
+        if let NodeValue::Text(text) = &node.value {
+            self.reader.unknown(&node.span, "check", text, &["no_personal_data"]);
+            return None;
+        }
         let fields = self.reader.fields(node, "a check such as `status: 200`", &check_keys())?;
         let query = self.exactly_one(node, &fields, "a check", &QUERIES)?;
         let (key, value) = fields.entry(query)?;
         let check = self.named_check(node, &fields, query, value)?;
         // From the query to the end of the check, which is what a failure points at.
-        let mut span = key.span.start..node.span.end.max(value.span.end);
-        for (_, own) in PREDICATES.iter().filter_map(|name| fields.entry(name)) {
-            span.end = span.end.max(own.span.end);
-        }
+        let span = key.span.start..node.end();
         Some(PlacedCheck { check, place: self.reader.place(&span) })
     }
 
@@ -158,7 +159,18 @@ impl StepReader<'_, '_, '_> {
                 let name = header_name(reader, value, reader.text(value, "a header name")?)?;
                 Check::Value(Query::Header(name), self.predicate(node, fields)?)
             }
-            _ => Check::Value(read_jsonpath(reader, value)?, self.predicate(node, fields)?),
+            _ => {
+                if let (Some((key, _)), NodeValue::Text(path)) = (fields.entry("count"), &value.value)
+                    && selects_one(path)
+                {
+                    let help = format!(
+                        "`{path}[*]` selects a list's items; `exists: true` asks whether it is there"
+                    );
+                    let label = "the path selects one value, whatever is in it";
+                    reader.fail(&key.span, "this counts to one at most", label, Some(help));
+                }
+                Check::Value(read_jsonpath(reader, value)?, self.predicate(node, fields)?)
+            }
         })
     }
 
@@ -295,6 +307,21 @@ impl StepReader<'_, '_, '_> {
         }
         Some(all)
     }
+}
+
+/// Whether a `JSONPath` has neither wildcards, slices, filters nor descendants: then it selects one value or none.
+fn selects_one(path: &str) -> bool {
+    let mut quote = None;
+    let mut plain = String::new();
+    for c in path.chars() {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            (None, _) => plain.push(c),
+            (Some(_), _) => {}
+        }
+    }
+    !plain.contains(['*', '?', ':', ',']) && !plain.contains("..")
 }
 
 /// Without templates: `$ref` and the like are JSON Schema's own.

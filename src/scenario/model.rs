@@ -249,6 +249,7 @@ pub struct Capture {
     pub query: Query,
     /// Keeps its one group, or all that it matches.
     pub regex: Option<Regex>,
+    pub place: Place,
 }
 
 impl Scenario {

@@ -61,10 +61,15 @@ impl Node {
                     None => {
                         let line = source.text[..start].rfind('\n').map_or(0, |at| at + 1);
                         let line = source.text[line..].lines().next().unwrap_or_default();
-                        let flow = line.contains("${") && (line.contains("{ ") || line.contains('['));
-                        let help =
-                            "inside `{ }` and `[ ]` a text with `${name}` stands in quotes: `\"${name}\"`";
-                        (message.to_owned(), flow.then(|| help.to_owned()))
+                        let flow = message.contains("flow") && line.contains(['{', '[']);
+                        let help = if message.contains("escape") {
+                            Some("between single quotes a backslash is one: `'^\\d+$'`")
+                        } else if flow {
+                            Some("inside `{ }` and `[ ]` a text with `[`, `{`, `,` or `${name}` stands in quotes")
+                        } else {
+                            None
+                        };
+                        (message.to_owned(), help.map(str::to_owned))
                     }
                 };
                 Diagnostic {
@@ -89,6 +94,16 @@ impl Node {
             NodeValue::List(_) => "a list",
             NodeValue::Map(_) => "a mapping",
         }
+    }
+
+    /// Where the last scalar in it ends: of a list or mapping only the beginning is known.
+    pub fn end(&self) -> usize {
+        let inner = match &self.value {
+            NodeValue::List(items) => items.iter().map(Self::end).max(),
+            NodeValue::Map(entries) => entries.iter().map(|(_, value)| value.end()).max(),
+            _ => None,
+        };
+        inner.unwrap_or(self.span.end).max(self.span.end)
     }
 
     /// A scalar as it would be written in a template; `None` for lists and mappings.

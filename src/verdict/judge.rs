@@ -166,6 +166,11 @@ fn judge_limits(
     let mut findings = Vec::new();
     for (i, plan) in plans.iter().enumerate() {
         let looks = looks_of(record, i);
+        if plan.conditional && !plan.rules.limits.is_empty() && looks.iter().all(|e| e.requests == 0) {
+            let text = format!("{} was never sent: its `when` never held.", plan.endpoint);
+            findings.push(Finding::new(FindingKind::Validity, Severity::Warn, Some(&plan.endpoint), text));
+            continue;
+        }
         for limit in &plan.rules.limits {
             let found = if limit.metric == Metric::ErrorRate {
                 let requests = looks.iter().map(|e| e.requests).sum();

@@ -65,6 +65,7 @@ fn plan(name: &str, requests: u64) -> EndpointPlan {
         users: None,
         length_ms: 40_000,
         shown_only: false,
+        conditional: false,
     }
 }
 

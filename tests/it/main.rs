@@ -4,7 +4,8 @@
 //! - `conformance`  both transports against the same misbehaving servers: the same exchange, the same error class
 //! - `demo`         the embedded target keeps its promises
 //! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
-//! - `features`     scenarios written from scratch against small real services: login, upload, search, and all else
+//! - `features`     scenarios written from scratch against small real services: login, upload, search
+//! - `steps`        all else that a step can say: who asks, redirects, streams, what stands around, bodies, samples
 //! - `hostile`      bad bytes from the target: one clear error class each, memory bounded
 //! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
@@ -38,5 +39,6 @@ mod operating;
 mod quick;
 mod rows;
 mod servers;
+mod steps;
 mod support;
 mod verdicts;

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
@@ -12,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::support::{Ran, loadgate, run};
 
 static BACKGROUND: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
@@ -105,4 +108,16 @@ pub fn folder(scenario: &str) -> (tempfile::TempDir, PathBuf) {
     let path = folder.path().join("scenario.yaml");
     std::fs::write(&path, scenario).expect("writes");
     (folder, path)
+}
+
+/// A functional pass of `scenario.yaml` in a folder.
+pub fn smoke(folder: &Path, service: &Service) -> Command {
+    let mut command = loadgate(folder);
+    command.args(["smoke", "scenario.yaml", "--target", &service.url, "--out", "out"]);
+    command
+}
+
+/// A whole run of it.
+pub fn load(folder: &Path, service: &Service) -> Ran {
+    run(loadgate(folder).args(["run", "scenario.yaml", "--target", &service.url, "--out", "out"]))
 }

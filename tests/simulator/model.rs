@@ -94,6 +94,7 @@ fn plan(feature: usize) -> EndpointPlan {
         users: None,
         length_ms: SECONDS * 1000,
         shown_only: false,
+        conditional: false,
     }
 }
 
