@@ -42,9 +42,12 @@ pub fn render_plan(
             };
             vec![
                 plan.endpoint.clone(),
-                if plan.users.is_some() { "–".into() } else { plan.planned.to_string() },
-                plan.users
-                    .map_or_else(|| format!("{:.0}/s", plan.rate_per_s), |users| format!("{users} users")),
+                if unplanned(plan) { "–".into() } else { plan.planned.to_string() },
+                match plan.users {
+                    Some(users) => format!("{users} users"),
+                    None if unplanned(plan) => "–".into(),
+                    None => format!("{:.0}/s", plan.rate_per_s),
+                },
                 if plan.rules.limits.is_empty() { "–".into() } else { limits_text(plan) },
                 names(plan.rules.regression.iter().filter(judged).map(|r| r.metric.to_string()).collect()),
                 proves(plan, outlooks),
@@ -82,6 +85,11 @@ pub fn render_plan(
         );
     }
     (out, hopeless)
+}
+
+/// How many requests there will be is the target's doing.
+fn unplanned(plan: &EndpointPlan) -> bool {
+    plan.users.is_some() || plan.planned == 0
 }
 
 /// The smallest change of each compared quantile that a single look would prove with 95% probability.
@@ -124,6 +132,10 @@ fn limits_text(plan: &EndpointPlan) -> String {
 
 /// The rules that this many requests, or blocks, cannot settle.
 fn short_of_samples(plan: &EndpointPlan, rules: &[(Metric, f64)]) -> Vec<String> {
+    // Without rules there may be no plan either, as for the attempts of a poll.
+    if rules.is_empty() {
+        return Vec::new();
+    }
     let window_ns = plan.length_ms * 1_000_000;
     if plan.users.is_some() {
         // How many requests there will be is not known; only the time is.

@@ -234,6 +234,10 @@ limits: { error_rate: < 5%, worked on: { p50: < 3s } }
 "#,
     );
     std::fs::write(temp.path().join("lease.pdf"), b"%PDF-1.4\n\xff\xfe\x00").unwrap();
+    // How many attempts there will be nobody can plan: that once ended `validate` in a panic.
+    run(loadgate(temp.path()).args(["validate", "scenario.yaml"]))
+        .expect(0)
+        .says("uploads/worked on@attempts");
     load(temp.path(), &service).expect(0).says("uploads/worked on@attempts");
     let record = read_json(&temp.path().join("out/run.json"));
     let endpoints = record["runs"][0]["endpoints"].as_array().unwrap();
