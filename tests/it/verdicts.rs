@@ -91,19 +91,22 @@ fn judged_again(folder: &Path) {
     run(loadgate(folder).args(["compare", "nothing-here"])).expect(2).says("nothing-here");
 }
 
-/// A baseline that was changed by hand is refused; that is not the same as having none.
+/// A baseline or an anchor that was changed by hand is refused; that is not the same as having none.
 fn tampered(folder: &Path) {
-    let stored = std::fs::read_dir(folder.join("baselines/demo/risk-dashboard"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let text = std::fs::read_to_string(&stored).unwrap();
-    std::fs::write(&stored, text.replacen("\"errors\": 0", "\"errors\": 9", 1)).unwrap();
-    let (mut command, out) = short(folder, "tampered", &[]);
-    run(&mut command).expect(2).says("checksum").says(stored.file_name().unwrap().to_str().unwrap());
-    assert!(!out.exists(), "nothing is written before the inputs are valid");
+    let stored = std::fs::read_dir(folder.join("baselines/demo/risk-dashboard")).unwrap();
+    let mut paths: Vec<_> = stored.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert_eq!(paths.len(), 4, "three runs and their anchor: {paths:?}");
+    for path in paths {
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let changed = whole.replacen("\"env\": \"demo\"", "\"env\": \"live\"", 1);
+        assert_ne!(whole, changed, "{}", path.display());
+        std::fs::write(&path, changed).unwrap();
+        let (mut command, out) = short(folder, "tampered", &[]);
+        run(&mut command).expect(2).says("checksum").says(path.file_name().unwrap().to_str().unwrap());
+        assert!(!out.exists(), "nothing is written before the inputs are valid");
+        std::fs::write(&path, whole).unwrap();
+    }
 }
 
 /// A scenario with a limit only: the issue's own rate of 2% against a limit of 0.2%.
