@@ -29,11 +29,11 @@ pub enum Predicate {
     },
     Exists(bool),
     Matches(Regex),
-    /// The value is an RFC 3339 timestamp at most this old.
+    /// The value is a moment at most this old: RFC 3339, or a number of Unix time.
     NewerThan {
         age_ns: u64,
     },
-    /// The value is an RFC 3339 timestamp later than this one.
+    /// The value is a moment later than this one.
     LaterThan(Operand),
     Type(ValueType),
     /// The values are numbers that add up to this, give or take `within`.
@@ -178,9 +178,10 @@ impl Predicate {
             }
             Self::LaterThan(than) => {
                 let than = than.value(subject, memory)?;
-                let least = timestamp(&than)
-                    .ok_or_else(|| format!("cannot compare with {}: not an RFC 3339 date", brief(&than)))?;
-                each(values, |value| match timestamp(value) {
+                let least = moment(&than).ok_or_else(|| {
+                    format!("cannot compare with {}: neither an RFC 3339 date nor Unix time", brief(&than))
+                })?;
+                each(values, |value| match moment(value) {
                     Some(found) if found > least => Ok(()),
                     _ => Err(format!("expected a timestamp after {least}, found {}", brief(value))),
                 })
@@ -241,17 +242,35 @@ fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
     value.as_str()?.parse().ok()
 }
 
+/// A date, or a number of Unix time: by its size in s, ms, µs or ns, none of which can be another between 1973 and 5138.
+fn moment(value: &Value) -> Option<jiff::Timestamp> {
+    let Some(number) = value.as_f64() else { return timestamp(value) };
+    let ns = match number {
+        1e8..1e11 => number * 1e9,
+        1e11..1e14 => number * 1e6,
+        1e14..1e17 => number * 1e3,
+        1e17..1e20 => number,
+        _ => return None,
+    };
+    jiff::Timestamp::from_nanosecond(ns as i128).ok()
+}
+
+/// Two clocks may differ by so much that a new timestamp looks as if it were to come.
+const CLOCKS_DIFFER_MS: i64 = 60_000;
+
 fn newer_than(value: &Value, age_ns: u64, now_unix_ms: i64) -> Result<(), String> {
+    let duration = |ms: i64| crate::units::format_ns(ms as f64 * 1e6);
     let allowed = crate::units::format_ns(age_ns as f64);
-    let timestamp = timestamp(value).ok_or_else(|| {
-        format!("expected an RFC 3339 timestamp at most {allowed} old, found {}", brief(value))
+    let found = moment(value).ok_or_else(|| {
+        format!("expected an RFC 3339 timestamp (or Unix time) at most {allowed} old, found {}", brief(value))
     })?;
-    let old_by_ms = now_unix_ms - timestamp.as_millisecond();
+    let old_by_ms = now_unix_ms - found.as_millisecond();
+    let expected = format!("expected a timestamp at most {allowed} old, found {found}");
     if old_by_ms as f64 * 1e6 > age_ns as f64 {
-        return Err(format!(
-            "expected a timestamp at most {allowed} old, found {timestamp}, {} old",
-            crate::units::format_ns(old_by_ms as f64 * 1e6)
-        ));
+        return Err(format!("{expected}, {} old", duration(old_by_ms)));
+    }
+    if old_by_ms < -CLOCKS_DIFFER_MS {
+        return Err(format!("{expected}, {} from now", duration(-old_by_ms)));
     }
     Ok(())
 }
@@ -356,6 +375,19 @@ mod tests {
                 let one = std::slice::from_ref(&value);
                 prop_assert!(holds(&predicate, one) != holds(&denied, one), "{:?} of {}", predicate, value);
                 prop_assert!(!holds(&predicate, &[]) && !holds(&denied, &[]), "{:?} of nothing", predicate);
+            }
+        }
+
+        /// A moment is as new in whatever form it comes; what is long to come is not new.
+        #[test]
+        fn moments_come_as_text_and_as_unix_time(at_ms in 200_000_000_000i64..4_000_000_000_000, age_s in -3600i64..3600) {
+            let now_ms = at_ms + age_s * 1000;
+            let text = jiff::Timestamp::from_millisecond(at_ms).unwrap().to_string();
+            let forms = [json!(text), json!(at_ms as f64 / 1e3), json!(at_ms), json!(at_ms * 1000), json!(at_ms * 1_000_000)];
+            for form in forms {
+                let new = newer_than(&form, 600_000_000_000, now_ms);
+                let expected = (-60..=600).contains(&age_s);
+                prop_assert!(new.is_ok() == expected || age_s == -60 || age_s == 600, "{} {}: {:?}", form, age_s, new);
             }
         }
 

@@ -79,7 +79,17 @@ impl StepReader<'_, '_, '_> {
             return Vec::new();
         }
         let list = self.reader.list(node, "a list of checks").unwrap_or_default();
-        list.iter().filter_map(|item| self.check(item)).collect()
+        let mut checks: Vec<PlacedCheck> = Vec::new();
+        for item in list {
+            let Some(check) = self.check(item) else { continue };
+            if checks.iter().any(|earlier| contradict(&earlier.check, &check.check)) {
+                let help = Some("accept several with a list: `status: [200, 404]`".to_owned());
+                let label = "no status passes this one and the one above";
+                self.reader.fail(&item.span, "these checks can never hold together", label, help);
+            }
+            checks.push(check);
+        }
+        checks
     }
 
     fn check(&mut self, node: &Node) -> Option<PlacedCheck> {
@@ -307,6 +317,11 @@ impl StepReader<'_, '_, '_> {
         }
         Some(all)
     }
+}
+
+fn contradict(one: &Check, other: &Check) -> bool {
+    let (Check::Status(one), Check::Status(other)) = (one, other) else { return false };
+    (100..600).all(|status| !(one.contains(status) && other.contains(status)))
 }
 
 /// Whether a `JSONPath` has neither wildcards, slices, filters nor descendants: then it selects one value or none.
