@@ -27,6 +27,15 @@ impl Secrets {
         self.add(vec![(name.to_owned(), value.to_owned())]);
     }
 
+    /// These and more, for one output only.
+    #[must_use]
+    pub fn and(&self, more: Vec<(String, String)>) -> Self {
+        let known = self.values.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = Self { values: Arc::new(RwLock::new(known)) };
+        all.add(more);
+        all
+    }
+
     fn add(&self, new: Vec<(String, String)>) {
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
         for (name, value) in new.into_iter().filter(|(_, value)| value.len() >= 4) {
@@ -96,14 +105,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_url_is_shown_without_its_user() {
+        assert_eq!(without_userinfo("https://me:pw@host/a@b"), "https://host/a@b");
+        assert_eq!(without_userinfo("http://host/?x=a@b"), "http://host/?x=a@b");
+    }
+
+    #[test]
     fn no_form_of_a_secret_survives() {
         let long = "eyJ".repeat(200);
         let secrets = Secrets::new(vec![("T".into(), long.clone()), ("Q".into(), "a\"b\\c".into())]);
         assert_eq!(
-            secrets.scrub_brief(&format!("expected {long}, found {:?}", "a\"b\\c")),
-            "expected $T, found \"$Q\""
+            secrets.scrub_brief(&format!("expected {long}, found {:?} at /?q=a%22b%5Cc", "a\"b\\c")),
+            "expected $T, found \"$Q\" at /?q=$Q"
         );
-        assert_eq!(without_userinfo("https://me:pw@host/a@b"), "https://host/a@b");
-        assert_eq!(without_userinfo("http://host/?x=a@b"), "http://host/?x=a@b");
+        let more = secrets.and(vec![("SID".into(), "s-4711".into())]);
+        assert_eq!(more.scrub("s-4711 a\"b\\c"), "$SID $Q");
+        assert_eq!(secrets.scrub("s-4711"), "s-4711", "the others are left as they were");
     }
 }

@@ -41,6 +41,7 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
         }
         first.interrupted = first.interrupted.or(other.interrupted.take());
         first.not_ready = first.not_ready.or(other.not_ready.take());
+        first.setup_failed = first.setup_failed.or(other.setup_failed.take());
         match (&mut first.smoke, other.smoke.take()) {
             (Some(own), Some(mut smoke)) => own.steps.append(&mut smoke.steps),
             (own, smoke) => *own = own.take().or(smoke),

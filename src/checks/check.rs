@@ -181,7 +181,8 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use serde_json::{Value, json};
 
-    use super::super::predicate::{Operand, ValueType};
+    use super::super::predicate::Operand;
+    use super::super::value::ValueType;
     use super::*;
 
     struct Known;
@@ -252,6 +253,7 @@ mod tests {
             (Check::FasterThan { step: 0, name: "a".into() }, true),
             (Check::FasterThan { step: 1, name: "b".into() }, false),
             (Check::NoPersonalData(Scan::everything()), true),
+            (Check::Magic(Magic::Pdf), false),
             (Check::Status(StatusSet::success()), true),
             (Check::Status(StatusSet(vec![201..=201])), false),
             (between(0.0, 1.0), true),
@@ -278,5 +280,9 @@ mod tests {
         for (check, holds) in table {
             assert_eq!(check.judge(&subject, &Known).is_ok(), holds, "{check:?}");
         }
+        let other = Subject::new(200, &headers, b"%PDF-1.7 ask ann.lee@example.com", 0, || 0);
+        assert!(Check::Magic(Magic::Pdf).judge(&other, &Known).is_ok());
+        let found = Check::NoPersonalData(Scan::everything()).judge(&other, &Known).unwrap_err();
+        assert_eq!(found.class, ErrorClass::PersonalData);
     }
 }

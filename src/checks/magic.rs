@@ -26,22 +26,11 @@ impl Magic {
     }
 }
 
-/// Text whose rows have equally many, at least two, fields. A comma inside quotes separates nothing.
+/// Text whose first rows have equally many, at least two, fields.
 fn is_csv(body: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else { return false };
-    let fields = |line: &str| {
-        let mut quoted = false;
-        1 + line
-            .chars()
-            .filter(|c| {
-                quoted ^= *c == '"';
-                *c == ',' && !quoted
-            })
-            .count()
-    };
-    let mut lines = text.lines().filter(|line| !line.is_empty());
-    let Some(first) = lines.next().map(fields) else { return false };
-    !text.contains('\0') && first >= 2 && lines.take(20).all(|line| fields(line) == first)
+    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(body).into_records().take(21);
+    let wide = |row: csv::Result<csv::StringRecord>| row.is_ok_and(|row| row.len() >= 2);
+    rows.next().is_some_and(wide) && rows.all(wide) && !body.contains(&0)
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -59,10 +48,15 @@ mod tests {
             (Magic::Pdf, b"<html>", false),
             (Magic::Csv, b"a,b\n1,2\n", true),
             (Magic::Csv, b"a,b\n\"x,y\",2\n", true),
+            (Magic::Csv, b"a,b\r\n\"two\nlines\",2\r\n", true),
             (Magic::Csv, b"a,b\n1\n", false),
+            (Magic::Csv, b"", false),
+            (Magic::Csv, b"a,b\n\xff,2\n", false),
             (Magic::Csv, b"{\"a\":1}", false),
             (Magic::Xlsx, b"PK\x03\x04 word/document.xml", false),
+            (Magic::Xlsx, b"PK\x03\x04....xl/workbook.xml....", true),
             (Magic::Png, b"\x89PNG\r\n\x1a\n....", true),
+            (Magic::Png, b"GIF89a", false),
         ] {
             assert_eq!(magic.matches(body), holds, "{magic:?} {body:?}");
         }

@@ -7,6 +7,7 @@ mod personal_data;
 mod predicate;
 mod query;
 mod schema;
+mod value;
 
 use serde_json::Value;
 
@@ -14,9 +15,10 @@ pub use check::{Check, Failure, StatusSet};
 pub use encoding::decoded;
 pub use magic::Magic;
 pub use personal_data::{PersonalData, Scan};
-pub use predicate::{Operand, Predicate, ValueType};
+pub use predicate::{Operand, Predicate};
 pub use query::{HeaderSource, Query, Subject};
 pub use schema::ResponseSchema;
+pub use value::{ValueType, plain_text};
 
 /// What a check may ask of the iteration that it stands in.
 pub trait Memory {

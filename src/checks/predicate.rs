@@ -3,6 +3,7 @@ use serde_json::Value;
 
 use super::Memory;
 use super::query::{Query, Subject};
+use super::value::{ValueType, brief, has, moment, number, plain_text, same};
 
 /// What a value is compared with.
 #[derive(Clone, Debug)]
@@ -41,62 +42,6 @@ pub enum Predicate {
         total: Operand,
         within: f64,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueType {
-    String,
-    Number,
-    Integer,
-    Boolean,
-    Array,
-    Object,
-    Null,
-    /// RFC 3339.
-    Date,
-    Uuid,
-}
-
-impl ValueType {
-    /// As scenarios name them.
-    pub const WORDS: [(&'static str, Self); 9] = [
-        ("string", Self::String),
-        ("number", Self::Number),
-        ("integer", Self::Integer),
-        ("boolean", Self::Boolean),
-        ("array", Self::Array),
-        ("object", Self::Object),
-        ("null", Self::Null),
-        ("date", Self::Date),
-        ("uuid", Self::Uuid),
-    ];
-
-    fn name(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
-    }
-
-    fn holds(self, value: &Value) -> bool {
-        match self {
-            Self::String => value.is_string(),
-            Self::Number => value.is_number(),
-            // 3.0 is the integer 3 in JSON Schema too.
-            Self::Integer => value.as_f64().is_some_and(|n| n.fract() == 0.0),
-            Self::Boolean => value.is_boolean(),
-            Self::Array => value.is_array(),
-            Self::Object => value.is_object(),
-            Self::Null => value.is_null(),
-            Self::Date => timestamp(value).is_some(),
-            Self::Uuid => value.as_str().is_some_and(is_uuid),
-        }
-    }
-}
-
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, byte)| match i {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 impl Operand {
@@ -165,8 +110,7 @@ impl Predicate {
                 _ => Err(format!("expected a number between {low} and {high}, found {}", brief(value))),
             }),
             Self::Matches(pattern) => each(values, |value| {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                if pattern.is_match(&text) {
+                if pattern.is_match(&plain_text(value)) {
                     Ok(())
                 } else {
                     Err(format!("expected a match for /{pattern}/, found {}", brief(value)))
@@ -190,7 +134,7 @@ impl Predicate {
                 if kind.holds(value) {
                     return Ok(());
                 }
-                Err(format!("expected {} {}, found {}", article(kind.name()), kind.name(), brief(value)))
+                Err(format!("expected {}, found {}", kind.described(), brief(value)))
             }),
             Self::Sum { total, within } => {
                 let expected = total.value(subject, memory)?;
@@ -219,40 +163,11 @@ impl Predicate {
     }
 }
 
-fn article(name: &str) -> &'static str {
-    if name.starts_with(['a', 'i', 'o']) { "an" } else { "a" }
-}
-
-fn has(value: &Value, expected: &Value) -> bool {
-    match (value, expected) {
-        (Value::Array(items), _) if items.iter().any(|item| same(item, expected)) => true,
-        (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
-        _ => same(value, expected),
-    }
-}
-
 fn each(values: &[Value], judge: impl Fn(&Value) -> Result<(), String>) -> Result<(), String> {
     if values.is_empty() {
         return Err("expected a value, found none".into());
     }
     values.iter().try_for_each(judge)
-}
-
-fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
-    value.as_str()?.parse().ok()
-}
-
-/// A date, or a number of Unix time: by its size in s, ms, µs or ns, none of which can be another between 1973 and 5138.
-fn moment(value: &Value) -> Option<jiff::Timestamp> {
-    let Some(number) = value.as_f64() else { return timestamp(value) };
-    let ns = match number {
-        1e8..1e11 => number * 1e9,
-        1e11..1e14 => number * 1e6,
-        1e14..1e17 => number * 1e3,
-        1e17..1e20 => number,
-        _ => return None,
-    };
-    jiff::Timestamp::from_nanosecond(ns as i128).ok()
 }
 
 /// Two clocks may differ by so much that a new timestamp looks as if it were to come.
@@ -289,30 +204,6 @@ fn count_words(min: Option<u64>, max: Option<u64>) -> String {
         (Some(min), None) => format!("at least {min} values"),
         (None, Some(max)) => format!("at most {max} values"),
         (None, None) => "any number of values".into(),
-    }
-}
-
-/// Numbers compare by value (1 equals 1.0); everything else exactly.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
-    }
-}
-
-/// Headers carry numbers as text.
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n| n.is_finite())
-}
-
-/// Short enough to keep; cut further only after secrets are taken out.
-const MOST_KEPT: usize = 8192;
-
-fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(MOST_KEPT) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text,
     }
 }
 

@@ -121,8 +121,7 @@ impl std::fmt::Display for Query {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-    use serde_json_path::JsonPath;
+    use super::*;
 
     /// The compliance test suite of RFC 9535: what it selects is selected, what it calls invalid is refused.
     #[test]
@@ -134,7 +133,7 @@ mod tests {
         for test in tests {
             let name = test["name"].as_str().unwrap();
             let parsed = JsonPath::parse(test["selector"].as_str().unwrap());
-            let Ok(query) = parsed else {
+            let Ok(path) = parsed else {
                 if test["invalid_selector"] != true {
                     wrong.push(format!("{name}: refused"));
                 }
@@ -144,7 +143,9 @@ mod tests {
                 wrong.push(format!("{name}: accepted"));
                 continue;
             }
-            let found: Vec<Value> = query.query(&test["document"]).all().into_iter().cloned().collect();
+            let (headers, body) = (HeaderMap::new(), test["document"].to_string());
+            let subject = Subject::new(200, &headers, body.as_bytes(), 0, || 0);
+            let found = Query::JsonPath(path).select(&subject).unwrap();
             // The order of an object's members is anybody's: then any of several results will do.
             let any = test["results"].as_array().cloned().unwrap_or_else(|| vec![test["result"].clone()]);
             if !any.contains(&Value::Array(found)) {

@@ -58,7 +58,7 @@ pub struct ScenarioArgs {
     /// Keep only these features; `*` stands for any text
     #[arg(long, value_name = "GLOB")]
     pub only: Vec<String>,
-    /// Arrivals of all scenarios together at their highest, shared out by `weight`, instead of the files' own rates
+    /// Under load: arrivals of all scenarios together at their highest, shared out by `weight`, instead of the files' own rates
     #[arg(long = "rate", value_name = "RATE", env = "LOADGATE_RATE")]
     pub total_rate: Option<String>,
 }
@@ -127,7 +127,7 @@ pub struct BaselineArgs {
     /// Folder of the stored baselines
     #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
     pub baselines: PathBuf,
-    /// Names the baseline set [default: `default`, with --demo `demo`]
+    /// Names the baseline set [default: `default`, where --demo is given `demo`]
     #[arg(long, value_name = "NAME", env = "LOADGATE_ENV")]
     pub env: Option<String>,
 }

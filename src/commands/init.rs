@@ -2,12 +2,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
+use url::Url;
 
 use super::session::print;
 use super::signals::block_on;
 use crate::error::{Error, Result};
 use crate::report::{Met, starter_job, starter_scenario};
 use crate::scenario::{LoadOptions, SCHEMA, load};
+use crate::secrets::without_userinfo;
 use crate::store::write_atomic;
 use crate::transport::{HttpTransport, Kind, Lane, Request, Transport as _, TransportOptions};
 
@@ -27,12 +29,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the service does not answer, or a file is there already.
 pub fn init(request: &InitRequest) -> Result<u8> {
-    let bad = |reason: String| Error::usage(format!("{}: {reason}", request.url));
+    let shown = without_userinfo(&request.url);
+    let bad = |reason: String| Error::usage(format!("{shown}: {reason}"));
     let transport = HttpTransport::new(&request.transport)?;
     let asked = Request::new(Method::GET, &request.url, HeaderMap::new(), None, TIMEOUT).map_err(bad)?;
     let exchange =
         block_on(async { Ok(transport.exchange(&Lane::shared(), &asked).await) })?.map_err(|e| {
-            let message = format!("{} does not answer: {}", request.url, e.message);
+            let message = format!("{shown} does not answer: {}", e.message);
             Error::usage_hint(message, "give an address of the service that answers to GET")
         })?;
     if exchange.status >= 300 && !matches!(exchange.status, 401 | 403) {
@@ -44,15 +47,11 @@ pub fn init(request: &InitRequest) -> Result<u8> {
                     .into()
             }
         };
-        return Err(Error::usage_hint(format!("{} answers {}", request.url, exchange.status), hint));
+        return Err(Error::usage_hint(format!("{shown} answers {}", exchange.status), hint));
     }
-    let met = Met::new(
-        &request.url,
-        request.feature.as_deref(),
-        exchange.status,
-        exchange.headers.map(),
-        &exchange.body,
-    );
+    let url = Url::parse(&request.url).map_err(|e| bad(e.to_string()))?;
+    let met =
+        Met::new(&url, request.feature.as_deref(), exchange.status, exchange.headers.map(), &exchange.body);
     let dir = if request.dir == Path::new(".") { PathBuf::new() } else { request.dir.clone() };
     let folder = dir.join("loadgate");
     let scenario = folder.join(format!("{}.yaml", met.feature));
@@ -84,8 +83,8 @@ pub fn init(request: &InitRequest) -> Result<u8> {
     load(std::slice::from_ref(&scenario), &options)?;
     let (file, target) = (scenario.display(), &met.target);
     print(&format!(
-        "\n{} answered {} in this form; look at the checks, then:\n\n  loadgate validate {file}\n  loadgate smoke {file} --target {target}\n  loadgate run {file} --target {target}\n",
-        request.url, met.status
+        "\n{shown} answered {} in this form; look at the checks, then:\n\n  loadgate validate {file}\n  loadgate smoke {file} --target {target}\n  loadgate run {file} --target {target}\n",
+        met.status
     ))?;
     Ok(0)
 }

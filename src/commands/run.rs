@@ -1,12 +1,14 @@
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use super::session::{Session, print};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, GateResult, run_gate, run_id, scenario_records};
-use crate::report::{Live, render_latencies, render_plan, render_verdict};
+use crate::report::{Live, render_latencies, render_verdict};
 use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
+use crate::verdict::never_judged;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunKind {
@@ -30,7 +32,7 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
     if kind == RunKind::SmokeAndLoad && !session.quiet {
         let plans: Vec<_> =
             scenario_records(&scenarios, session.slice()).into_iter().flat_map(|s| s.endpoints).collect();
-        for rule in render_plan(&scenarios, &plans, &[]).1 {
+        for rule in never_judged(&plans) {
             eprintln!("warning: this rule cannot be judged by this run, which will hold: {rule}");
         }
     }
@@ -39,6 +41,11 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
     let mut request = session.request(scenarios, secrets, references, &id, &out)?;
     request.load = kind == RunKind::SmokeAndLoad;
     let result = watched(session, request)?;
+    conclude(session, &result, &out)
+}
+
+/// The verdict, and where the files are: returns the exit code.
+pub fn conclude(session: &Session, result: &GateResult, out: &Path) -> Result<u8> {
     print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
     print(&format!("results in {}\n", out.display()))?;
     Ok(result.verdict.exit_code)
@@ -96,10 +103,8 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
         let text =
             serde_json::to_string_pretty(&result.verdict).map_err(|e| Error::harness(e.to_string()))?;
         print(&format!("{text}\n"))?;
-    } else {
-        print(&render_latencies(&result.verdict))?;
-        print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
-        print(&format!("results in {}\n", out.display()))?;
+        return Ok(result.verdict.exit_code);
     }
-    Ok(result.verdict.exit_code)
+    print(&render_latencies(&result.verdict))?;
+    conclude(session, &result, &out)
 }

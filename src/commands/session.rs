@@ -97,7 +97,7 @@ impl Session {
     }
 
     pub fn slice(&self) -> Slice {
-        self.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count })
+        Slice::of_shard(self.shard)
     }
 
     pub fn env(&self) -> String {

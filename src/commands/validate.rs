@@ -7,13 +7,14 @@ use super::session::print;
 use crate::baseline::Library;
 use crate::engine::Slice;
 use crate::error::{Diagnostic, Error, Result};
+use crate::exit_code::ExitCode;
 use crate::gate::scenario_records;
 use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, ShardRecord};
 use crate::report::render_plan;
 use crate::scenario::{LoadOptions, Loaded, load};
 use crate::transport::Kind;
 use crate::units::{Rate, Rules};
-use crate::verdict::{Outlook, outlook};
+use crate::verdict::{Outlook, never_judged, outlook};
 
 pub struct ValidateRequest {
     pub paths: Vec<PathBuf>,
@@ -33,6 +34,21 @@ pub struct ValidateRequest {
 /// Every mistake in the files, or rules that could never be judged.
 pub fn validate(request: &ValidateRequest) -> Result<u8> {
     let json = request.format == ReportFormat::Json;
+    match planned(request, json) {
+        Err(error) if json && error.is_input() => {
+            let found = match &error {
+                Error::Invalid(found) => diagnostics(found),
+                // Of no place in a scenario.
+                other => json!([{"severity": "error", "message": other.to_string()}]),
+            };
+            print_json(&json!({"format": 1, "valid": false, "diagnostics": found}))?;
+            Ok(ExitCode::Usage.code())
+        }
+        other => other,
+    }
+}
+
+fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
     let options = LoadOptions {
         vars: request.vars.clone(),
         require_secrets: false,
@@ -40,16 +56,8 @@ pub fn validate(request: &ValidateRequest) -> Result<u8> {
         transport: Kind::Wire.name(),
         rate: request.rate,
     };
-    let Loaded { scenarios, warnings, .. } = match load(&request.paths, &options) {
-        Ok(loaded) => loaded,
-        Err(Error::Invalid(found)) if json => {
-            print_json(&json!({"format": 1, "valid": false, "diagnostics": diagnostics(&found)}))?;
-            return Ok(crate::exit_code::ExitCode::Usage.code());
-        }
-        Err(error) => return Err(error),
-    };
-    let slice = request.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count });
-    let records = scenario_records(&scenarios, slice);
+    let Loaded { scenarios, warnings, .. } = load(&request.paths, &options)?;
+    let records = scenario_records(&scenarios, Slice::of_shard(request.shard));
     let library = Library::new(&request.baselines, &request.env);
     let references = library.references_of(&records, DEFAULT_INSTANCES)?;
     let plans: Vec<EndpointPlan> = records.into_iter().flat_map(|s| s.endpoints).collect();
@@ -63,21 +71,21 @@ pub fn validate(request: &ValidateRequest) -> Result<u8> {
         })
         .collect();
     let outlooks = if ruled.is_empty() { Vec::new() } else { outlook(&ruled) };
-    let (text, hopeless) = render_plan(&scenarios, &plans, &outlooks);
+    let hopeless = never_judged(&plans);
     if json {
         print_json(&json!({
             "format": 1,
             "valid": hopeless.is_empty(),
             "diagnostics": diagnostics(&warnings),
             "never_judged": hopeless,
-            "endpoints": plans.iter().map(|plan| planned(plan, &outlooks)).collect::<Value>(),
+            "endpoints": plans.iter().map(|plan| of_endpoint(plan, &outlooks)).collect::<Value>(),
         }))?;
-        return Ok(if hopeless.is_empty() { 0 } else { crate::exit_code::ExitCode::Usage.code() });
+        return Ok(if hopeless.is_empty() { 0 } else { ExitCode::Usage.code() });
     }
     for warning in &warnings {
         eprintln!("{}\n", warning.render());
     }
-    print(&text)?;
+    print(&render_plan(&scenarios, &plans, &outlooks))?;
     if hopeless.is_empty() {
         return Ok(0);
     }
@@ -104,7 +112,7 @@ fn diagnostics(found: &[Diagnostic]) -> Value {
         .collect()
 }
 
-fn planned(plan: &EndpointPlan, outlooks: &[Outlook]) -> Value {
+fn of_endpoint(plan: &EndpointPlan, outlooks: &[Outlook]) -> Value {
     let detectable: serde_json::Map<String, Value> = outlooks
         .iter()
         .filter(|outlook| outlook.endpoint == plan.endpoint)

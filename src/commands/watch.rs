@@ -1,10 +1,9 @@
 use std::time::Duration;
 
-use super::run::watched;
-use super::session::{Session, print};
+use super::run::{conclude, watched};
+use super::session::Session;
 use crate::error::{Error, Result};
 use crate::gate::{Watch, run_id};
-use crate::report::render_verdict;
 
 pub struct WatchRequest {
     pub session: Session,
@@ -28,7 +27,5 @@ pub fn watch(request: &WatchRequest) -> Result<u8> {
     gate.load = false;
     gate.watch = Some(Watch { length: request.length, every: request.every });
     let result = watched(session, gate)?;
-    print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
-    print(&format!("results in {}\n", out.display()))?;
-    Ok(result.verdict.exit_code)
+    conclude(session, &result, &out)
 }

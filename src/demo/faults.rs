@@ -215,9 +215,12 @@ mod tests {
             ("reset:churn-prediction:1%", Fault::Reset { feature: churn, share: 0.01 }),
             ("drip:churn-prediction", Fault::Drip { feature: churn }),
             ("db-spike", Fault::DbSpike),
-            ("wrong-sum", Fault::Broken(Broken::Sums)),
+            ("feed-down", Fault::FeedDown),
         ] {
             assert_eq!(text.parse(), Ok(fault), "{text}");
+        }
+        for (word, broken) in Broken::WORDS {
+            assert_eq!(word.parse(), Ok(Fault::Broken(broken)), "{word}");
         }
         assert!("slwo:churn-prediction:+60%".parse::<Fault>().unwrap_err().contains("did you mean `slow`"));
         assert!(

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::metrics::ShardRecord;
 use crate::random::{pick, unit};
 use crate::scenario::{Level, LoadPlan, Process, Stage};
 
@@ -12,6 +13,12 @@ pub struct Slice {
 
 impl Slice {
     pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// A shard's, or the whole.
+    #[must_use]
+    pub fn of_shard(shard: Option<ShardRecord>) -> Self {
+        shard.map_or(Self::WHOLE, |shard| Self { index: shard.index, count: shard.count })
+    }
 
     /// A part of this part.
     #[must_use]

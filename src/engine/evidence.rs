@@ -4,17 +4,31 @@ use std::sync::LazyLock;
 use http::HeaderName;
 use regex::Regex;
 
-use super::iteration::{Sent, StepResult, other_failures};
+use super::examine::other_failures;
+use super::iteration::{Sent, StepResult};
 use super::values::Values;
-use crate::checks::{Scan, decoded};
+use crate::checks::{Query, Scan, decoded, plain_text};
 use crate::metrics::{Evidence, ResponseExcerpt};
-use crate::scenario::{Action, BodyTemplate, Message, PartContent, Scenario, Step};
+use crate::scenario::{Action, BodyTemplate, PartContent, Scenario, Step};
 use crate::secrets::{Secrets, cut, without_userinfo};
 use crate::transport::{BODY_CAP, Exchange};
 
 const MOST_BODY: usize = 1500;
 const MOST_HEADER: usize = 200;
 const MOST_SENT: usize = 8 << 10;
+
+/// Cookies that were captured are as good as passwords, and are hidden like those of the session.
+fn with_cookies(scenario: &Scenario, values: &Values<'_>, secrets: &Secrets) -> Secrets {
+    let captures = scenario.steps.iter().flat_map(|step| &step.captures);
+    let cookies = captures.filter_map(|capture| match &capture.query {
+        Query::Cookie(name) => {
+            let value = values.captured()[capture.slot].as_ref()?;
+            Some((format!("COOKIE_{name}"), plain_text(value).into_owned()))
+        }
+        _ => None,
+    });
+    secrets.and(cookies.collect())
+}
 
 /// Everything that a person needs to see why a step failed, and to see it again: scrubbed and cut.
 pub fn evidence(
@@ -25,6 +39,7 @@ pub fn evidence(
     values: &Values<'_>,
     secrets: &Secrets,
 ) -> Evidence {
+    let secrets = &with_cookies(scenario, values, secrets);
     let place = result.place.unwrap_or(step.place);
     let service_ns = result.done.saturating_duration_since(result.sent).as_nanos() as u64;
     // What was never checked, since the response did not come as it should, did not fail.
@@ -124,10 +139,7 @@ fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -
         let mut words = vec!["websocat".to_owned(), quote(&url.replacen("http", "ws", 1))];
         words.extend(headers);
         if let Some(message) = send.first() {
-            let text = match message {
-                Message::Text(text) => text.render(&values.context()),
-                Message::Json(json) => json.render(&values.context()).to_string(),
-            };
+            let text = message.render(&values.context());
             words.splice(0..0, ["echo".to_owned(), quote(&text), "|".to_owned()]);
         }
         return words.join(" ");

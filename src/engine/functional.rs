@@ -1,7 +1,8 @@
 use std::cell::RefCell;
 
 use super::evidence::{evidence, shown};
-use super::iteration::{Prepared, Sent, StepResult, Way, now_unix_ms, perform, token_for};
+use super::examine::now_unix_ms;
+use super::iteration::{Prepared, Sent, StepResult, Way, perform, token_for};
 use super::session::Session;
 use super::stop::Interrupt;
 use super::token::Tokens;
@@ -103,18 +104,14 @@ impl<'a, T: Transport> Pass<'a, T> {
 
     async fn run(&mut self, part: Part) {
         let cleans = matches!(part, Part::Finally | Part::Teardown);
-        let mut failed = false;
         let scenario = self.scenario;
         for (number, step) in scenario.steps.iter().enumerate().filter(|(_, step)| step.part == part) {
-            let wanted =
-                if self.load { step.only != Some(crate::scenario::Only::Smoke) } else { step.in_smoke() };
-            if !wanted {
+            if !(if self.load { step.around_load() } else { step.in_smoke() }) {
                 continue;
             }
             let stopped = self.interrupt.signal().is_some() && !cleans;
-            let skip = failed || stopped || if cleans { !self.begun && !self.load } else { self.ended };
+            let skip = stopped || if cleans { !self.begun && !self.load } else { self.ended };
             let record = if skip { self.skipped(step, None) } else { self.step(number, step, cleans).await };
-            failed |= record.status == SmokeStatus::Failed && !cleans;
             self.ended |= record.status == SmokeStatus::Failed && !cleans;
             self.steps.push(record);
         }
@@ -128,6 +125,7 @@ impl<'a, T: Transport> Pass<'a, T> {
             elapsed_ms: 0.0,
             request: None,
             message: message.map(str::to_owned),
+            class: None,
             evidence: None,
         }
     }
@@ -166,6 +164,7 @@ impl<'a, T: Transport> Pass<'a, T> {
             record.place = format!("{}:{}:{}", self.scenario.path.display(), evidence.line, evidence.column);
             record.request.clone_from(&evidence.request);
             record.message = Some(message);
+            record.class = Some(failure.class);
             record.evidence = Some(Box::new(evidence));
             return record;
         }
@@ -220,7 +219,7 @@ pub async fn log_in<T: Transport>(way: &Way<'_, T>, values: &mut Values<'_>) -> 
     if !*done {
         let scenario = way.scenario;
         for (number, step) in scenario.steps.iter().enumerate().filter(|(_, step)| step.part == Part::Login) {
-            if step.only == Some(crate::scenario::Only::Smoke) || !values.apply(step, now_unix_ms) {
+            if !step.around_load() || !values.apply(step, now_unix_ms) {
                 continue;
             }
             let prepared = Prepared::once(scenario, step);

@@ -1,21 +1,20 @@
 use std::cell::RefCell;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use super::build::{Making, build};
+use super::examine::{Failed, examine, judge};
 use super::redirect::follow;
 use super::sampling::Sampler;
 use super::session::Session;
 use super::streaming::{self, Events};
 use super::token::Tokens;
-use super::values::{StepMemory, Values};
-use crate::checks::{Check, Failure, HeaderSource, Subject, decoded};
+use super::values::Values;
+use crate::checks::{Check, Failure};
 use crate::error_class::ErrorClass;
-use crate::scenario::{
-    Action, Auth, Chance, Context, Place, PlacedCheck, RequestTemplate, Scenario, SessionScope, Step,
-};
-use crate::transport::{BODY_CAP, Exchange, ExchangeError, Headers, Lane, Phases, Request, Transport, Wants};
+use crate::scenario::{Action, Auth, Chance, Context, Place, Scenario, SessionScope, Step};
+use crate::transport::{Exchange, ExchangeError, Lane, Phases, Request, Transport, Wants};
 
 /// A step with what of it is the same in every iteration.
 pub struct Prepared {
@@ -88,6 +87,13 @@ pub struct Sent {
     pub body: Option<bytes::Bytes>,
 }
 
+impl Sent {
+    fn of(request: &Request) -> Self {
+        let (method, uri) = (request.method.clone(), request.uri.clone());
+        Self { method, uri, headers: request.headers.clone(), body: request.body.clone() }
+    }
+}
+
 /// How a step went.
 pub struct StepResult {
     /// Before a connection was acquired, of the first attempt.
@@ -99,11 +105,8 @@ pub struct StepResult {
     pub place: Option<Place>,
     /// This machine ran out of descriptors or ports.
     pub local: bool,
-    /// Of the last complete response.
-    pub status: Option<u16>,
-    pub headers: Option<Headers>,
-    /// Where it failed, all of it.
-    pub exchange: Option<Box<Exchange>>,
+    /// The last complete response.
+    pub exchange: Option<Exchange>,
     pub phases: Phases,
     /// Of a poll: each attempt's beginning, end and error.
     pub attempts: Vec<Attempt>,
@@ -124,8 +127,6 @@ impl StepResult {
             failure: None,
             place: None,
             local: false,
-            status: None,
-            headers: None,
             exchange: None,
             phases: Phases::default(),
             attempts: Vec::new(),
@@ -140,9 +141,16 @@ pub struct Attempt {
     pub error: Option<ErrorClass>,
 }
 
-/// What failed, and which check of the file says so.
-pub type Failed = (Failure, Option<Place>);
 pub type Asked = Result<(Exchange, Option<Failed>), ExchangeError>;
+
+/// One step as it is sent: by which way, and with which values.
+pub struct Ask<'a, T> {
+    pub way: &'a Way<'a, T>,
+    pub step: &'a Step,
+    pub prepared: &'a Prepared,
+    pub values: &'a Values<'a>,
+    pub token: Option<HeaderValue>,
+}
 
 /// Sends one step and checks what comes back; captures are kept in `values`. `step` is the `number`-th of the scenario.
 pub async fn perform<T: Transport>(
@@ -154,15 +162,12 @@ pub async fn perform<T: Transport>(
 ) -> StepResult {
     let sent = Instant::now();
     let mut attempts = Vec::new();
+    let ask = Ask { way, step, prepared, values, token };
     let asked = match &step.action {
-        Action::Request(template) => {
-            attempt(way, step, template, prepared, values, token).await.map(|exchange| (exchange, None))
-        }
+        Action::Request(_) => ask.attempt().await.map(|exchange| (exchange, None)),
         // Boxed: few steps poll or stream, and all iterations would hold their state.
-        Action::Poll { .. } => Box::pin(poll(way, step, prepared, values, token, &mut attempts)).await,
-        Action::Events { .. } | Action::Socket { .. } => {
-            Box::pin(stream(way, step, prepared, values, token)).await
-        }
+        Action::Poll { .. } => Box::pin(ask.poll(&mut attempts)).await,
+        Action::Events { .. } | Action::Socket { .. } => Box::pin(ask.stream()).await,
     };
     let mut result = StepResult { attempts, ..StepResult::begun(sent) };
     let (exchange, failed) = match asked {
@@ -179,178 +184,117 @@ pub async fn perform<T: Transport>(
     if prepared.timed {
         values.took(number, service_ns);
     }
-    let failed = match failed {
-        Some(failed) => Some(failed),
-        None => judge(way, step, prepared, &exchange, service_ns, values, &mut result.examined).err(),
-    };
+    let failed = failed.or_else(|| {
+        let sampler = way.sampler.filter(|_| prepared.expensive);
+        let (judged, examined) = judge(step, &exchange, service_ns, sampler, values);
+        result.examined = examined;
+        judged.err()
+    });
     if let Some((failure, place)) = failed {
         (result.failure, result.place) = (Some(failure), place);
     }
-    if result.failure.is_some() {
-        result.exchange = Some(Box::new(exchange.clone()));
-    }
-    result.status = Some(exchange.status);
-    result.headers = Some(exchange.headers);
+    result.exchange = Some(exchange);
     result
 }
 
-/// The step's checks and captures on its response.
-fn judge<T>(
-    way: &Way<'_, T>,
-    step: &Step,
-    prepared: &Prepared,
-    exchange: &Exchange,
-    service_ns: u64,
-    values: &mut Values<'_>,
-    examined: &mut Option<bool>,
-) -> Result<(), Failed> {
-    let thorough = match way.sampler.filter(|_| prepared.expensive) {
-        None => true,
-        Some(sampler) => {
-            let thorough = sampler.draw();
-            *examined = Some(thorough);
-            thorough
-        }
-    };
-    let counted = way.sampler.filter(|_| prepared.expensive && thorough).map(|s| (s, Instant::now()));
-    let judged = with_subject(exchange, service_ns, |subject| {
-        examine_with(&step.checks, subject, &values.memory(&step.operands), thorough)?;
-        if step.captures.is_empty() {
-            return Ok(());
-        }
-        let captured = values.capture(&step.captures, subject);
-        captured.map_err(|(message, place)| (Failure { class: ErrorClass::Check, message }, Some(place)))
-    });
-    if let Some((sampler, begun)) = counted {
-        sampler.spent(begun.elapsed());
-    }
-    judged
-}
-
-/// Looks at a response, decompressed if it is compressed.
-fn with_subject<R>(
-    exchange: &Exchange,
-    service_ns: u64,
-    look: impl FnOnce(&Subject<'_>) -> Result<R, Failed>,
-) -> Result<R, Failed> {
-    if !exchange.headers.encodes() {
-        let subject =
-            Subject::new(exchange.status, &exchange.headers, &exchange.body, service_ns, now_unix_ms);
-        return look(&subject);
-    }
-    let body = decoded(exchange.headers.map(), &exchange.body, BODY_CAP)
-        .map_err(|message| (Failure { class: ErrorClass::Protocol, message }, None))?;
-    look(&Subject::new(exchange.status, &exchange.headers, &body, service_ns, now_unix_ms))
-}
-
-/// The first check that does not hold. Without `thorough`, only those that cost little.
-pub fn examine_with(
-    checks: &[PlacedCheck],
-    subject: &Subject<'_>,
-    memory: &StepMemory<'_>,
-    thorough: bool,
-) -> Result<(), Failed> {
-    checks.iter().filter(|placed| thorough || !placed.check.is_expensive()).try_for_each(|placed| {
-        placed.check.judge(subject, memory).map_err(|failure| (failure, Some(placed.place)))
-    })
-}
-
-fn examine(
-    step: &Step,
-    checks: &[PlacedCheck],
-    exchange: &Exchange,
-    sent: Instant,
-    values: &Values<'_>,
-) -> Result<(), Failed> {
-    let service_ns = exchange.done.duration_since(sent).as_nanos() as u64;
-    with_subject(exchange, service_ns, |subject| {
-        examine_with(checks, subject, &values.memory(&step.operands), true)
-    })
-}
-
-/// Asks until the condition holds. The failure, if any, is the poll's own; the exchange is the last one.
-async fn poll<T: Transport>(
-    way: &Way<'_, T>,
-    step: &Step,
-    prepared: &Prepared,
-    values: &Values<'_>,
-    token: Option<HeaderValue>,
-    attempts: &mut Vec<Attempt>,
-) -> Asked {
-    let Action::Poll { request, every_ns, within_ns, until, fail_if } = &step.action else {
-        return Err(ExchangeError::new(ErrorClass::Protocol, "not a poll"));
-    };
-    let (begun, every) = (Instant::now(), Duration::from_nanos(*every_ns));
-    let deadline = begun + Duration::from_nanos(*within_ns);
-    loop {
-        let asked = Instant::now();
-        let exchange = match attempt(way, step, request, prepared, values, token.clone()).await {
-            Ok(exchange) => exchange,
-            Err(error) => {
-                attempts.push(Attempt { sent: asked, done: error.done, error: Some(error.class) });
-                return Err(error);
+impl<T: Transport> Ask<'_, T> {
+    async fn attempt(&self) -> Result<Exchange, ExchangeError> {
+        let Self { way, step, prepared, .. } = self;
+        let own;
+        let request = match prepared.fixed.as_ref().filter(|_| !way.session.has_cookies()) {
+            Some(request) => request,
+            None => {
+                own = self.request()?;
+                note(way, &own);
+                &own
             }
         };
-        let error = (exchange.status >= 500).then_some(ErrorClass::Status);
-        attempts.push(Attempt { sent: asked, done: exchange.done, error });
-        let (reached, place) = match examine(step, until, &exchange, asked, values) {
-            Ok(()) => return Ok((exchange, None)),
-            Err(failed) => failed,
+        let exchange = way.transport.exchange(way.lane, request).await?;
+        if prepared.cookies {
+            way.session.store(&request.uri, &exchange.headers);
+        }
+        if step.redirects == 0 {
+            return Ok(exchange);
+        }
+        Box::pin(follow(way, step, request.again(), exchange)).await
+    }
+
+    /// Asks until the condition holds. The failure, if any, is the poll's own; the exchange is the last one.
+    async fn poll(&self, attempts: &mut Vec<Attempt>) -> Asked {
+        let Self { step, values, .. } = self;
+        let Action::Poll { every_ns, within_ns, until, fail_if, .. } = &step.action else {
+            return Err(ExchangeError::new(ErrorClass::Protocol, "not a poll"));
         };
-        if !fail_if.is_empty() && examine(step, fail_if, &exchange, asked, values).is_ok() {
-            let message = "poll: the condition under `fail_if` holds".to_owned();
-            let place = fail_if.first().map(|placed| placed.place);
-            return Ok((exchange, Some((Failure { class: ErrorClass::Check, message }, place))));
+        let (begun, every) = (Instant::now(), Duration::from_nanos(*every_ns));
+        let deadline = begun + Duration::from_nanos(*within_ns);
+        loop {
+            let asked = Instant::now();
+            let exchange = match self.attempt().await {
+                Ok(exchange) => exchange,
+                Err(error) => {
+                    attempts.push(Attempt { sent: asked, done: error.done, error: Some(error.class) });
+                    return Err(error);
+                }
+            };
+            let error = (exchange.status >= 500).then_some(ErrorClass::Status);
+            attempts.push(Attempt { sent: asked, done: exchange.done, error });
+            let (reached, place) = match examine(step, until, &exchange, asked, values) {
+                Ok(()) => return Ok((exchange, None)),
+                Err(failed) => failed,
+            };
+            if !fail_if.is_empty() && examine(step, fail_if, &exchange, asked, values).is_ok() {
+                let message = "poll: the condition under `fail_if` holds".to_owned();
+                let place = fail_if.first().map(|placed| placed.place);
+                return Ok((exchange, Some((Failure { class: ErrorClass::Check, message }, place))));
+            }
+            let next = asked + every;
+            if next >= deadline {
+                let message = format!("poll: not reached in time; at last, {}", reached.message);
+                return Ok((exchange, Some((Failure { class: ErrorClass::Timeout, message }, place))));
+            }
+            tokio::time::sleep_until(next.into()).await;
         }
-        let next = asked + every;
-        if next >= deadline {
-            let message = format!("poll: not reached in time; at last, {}", reached.message);
-            return Ok((exchange, Some((Failure { class: ErrorClass::Timeout, message }, place))));
-        }
-        tokio::time::sleep_until(next.into()).await;
+    }
+
+    async fn stream(&self) -> Asked {
+        let request = self.request()?;
+        note(self.way, &request);
+        let asked = match &self.step.action {
+            Action::Events { within_ns, count, event, each, .. } => {
+                let (within_ns, count, event) = (*within_ns, *count, event.as_deref());
+                streaming::events(self, &request, Events { within_ns, count, event, each }).await
+            }
+            Action::Socket { send, within_ns, expect, .. } => {
+                streaming::socket(self, &request, (send, *within_ns, expect)).await
+            }
+            _ => Err(ExchangeError::new(ErrorClass::Protocol, "not a stream")),
+        }?;
+        self.way.session.store(&request.uri, &asked.0.headers);
+        Ok(asked)
     }
 }
 
-async fn stream<T: Transport>(
-    way: &Way<'_, T>,
-    step: &Step,
-    prepared: &Prepared,
-    values: &Values<'_>,
-    token: Option<HeaderValue>,
-) -> Asked {
-    let request = made(way, step, step.action.request(), prepared, values, token)?;
-    note(way, &request);
-    let asked = match &step.action {
-        Action::Events { within_ns, count, event, each, .. } => {
-            let (within_ns, count, event) = (*within_ns, *count, event.as_deref());
-            streaming::events(way, step, &request, values, Events { within_ns, count, event, each }).await
-        }
-        Action::Socket { send, within_ns, expect, .. } => {
-            streaming::socket(way, step, &request, values, (send, *within_ns, expect)).await
-        }
-        _ => Err(ExchangeError::new(ErrorClass::Protocol, "not a stream")),
-    }?;
-    way.session.store(&request.uri, &asked.0.headers);
-    Ok(asked)
-}
+impl<T> Ask<'_, T> {
+    fn request(&self) -> Result<Request, ExchangeError> {
+        let making = Making {
+            target: self.way.target,
+            context: self.values.context(),
+            timeout_ns: self.step.timeout_ns,
+            wants: self.prepared.wants,
+            session: Some(self.way.session),
+            token: self.token.clone(),
+        };
+        build(self.step.action.request(), making)
+            .map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))
+    }
 
-fn made<T>(
-    way: &Way<'_, T>,
-    step: &Step,
-    template: &RequestTemplate,
-    prepared: &Prepared,
-    values: &Values<'_>,
-    token: Option<HeaderValue>,
-) -> Result<Request, ExchangeError> {
-    let making = Making {
-        target: way.target,
-        context: values.context(),
-        timeout_ns: step.timeout_ns,
-        wants: prepared.wants,
-        session: Some(way.session),
-        token,
-    };
-    build(template, making).map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))
+    /// What was sent, made again from the same values: only values that are generated anew differ.
+    pub fn sent(&self) -> Option<Sent> {
+        match &self.prepared.fixed {
+            Some(request) => Some(Sent::of(request)),
+            None => self.request().ok().map(|request| Sent::of(&request)),
+        }
+    }
 }
 
 pub fn note<T>(way: &Way<'_, T>, request: &Request) {
@@ -359,89 +303,9 @@ pub fn note<T>(way: &Way<'_, T>, request: &Request) {
     }
 }
 
-impl Sent {
-    fn of(request: &Request) -> Self {
-        let (method, uri) = (request.method.clone(), request.uri.clone());
-        Self { method, uri, headers: request.headers.clone(), body: request.body.clone() }
-    }
-}
-
-/// What a step under load sent, made again from the same values: only values that are generated anew differ.
-pub fn sent_again<T>(
-    way: &Way<'_, T>,
-    step: &Step,
-    prepared: &Prepared,
-    values: &Values<'_>,
-) -> Option<Sent> {
-    if let Some(request) = &prepared.fixed {
-        return Some(Sent::of(request));
-    }
-    made(way, step, step.action.request(), prepared, values, None).ok().map(|request| Sent::of(&request))
-}
-
-/// Every check of a step that does not hold for its response, but for the one at `known`: as a line for people.
-pub fn other_failures(
-    scenario: &Scenario,
-    step: &Step,
-    exchange: &Exchange,
-    service_ns: u64,
-    values: &Values<'_>,
-    known: Option<Place>,
-) -> Vec<String> {
-    let mut others = Vec::new();
-    let _ = with_subject(exchange, service_ns, |subject| {
-        let memory = values.memory(&step.operands);
-        for placed in step.checks.iter().filter(|placed| Some(placed.place) != known) {
-            if let Err(failure) = placed.check.judge(subject, &memory) {
-                let line = crate::error::position(&scenario.source.text, placed.place.start).0;
-                others.push(format!("line {line}: {}", failure.message));
-            }
-        }
-        Ok(())
-    });
-    others
-}
-
-async fn attempt<T: Transport>(
-    way: &Way<'_, T>,
-    step: &Step,
-    template: &RequestTemplate,
-    prepared: &Prepared,
-    values: &Values<'_>,
-    token: Option<HeaderValue>,
-) -> Result<Exchange, ExchangeError> {
-    let own;
-    let request = match prepared.fixed.as_ref().filter(|_| !way.session.has_cookies()) {
-        Some(request) => request,
-        None => {
-            own = made(way, step, template, prepared, values, token)?;
-            note(way, &own);
-            &own
-        }
-    };
-    let exchange = way.transport.exchange(way.lane, request).await?;
-    if prepared.cookies {
-        way.session.store(&request.uri, &exchange.headers);
-    }
-    if step.redirects == 0 {
-        return Ok(exchange);
-    }
-    Box::pin(follow(way, step, request.again(), exchange)).await
-}
-
 /// The token that a step's request needs, fetched before its time is taken.
 pub async fn token_for<T: Transport>(way: &Way<'_, T>, step: &Step) -> Result<Option<HeaderValue>, Failure> {
     let Some(Auth::ClientCredentials(request)) = &step.action.request().auth else { return Ok(None) };
     let header = way.tokens.header(way.transport, way.target, request).await;
     header.map(Some).map_err(|message| Failure { class: ErrorClass::Check, message })
-}
-
-impl HeaderSource for Headers {
-    fn map(&self) -> &HeaderMap {
-        Headers::map(self)
-    }
-}
-
-pub fn now_unix_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

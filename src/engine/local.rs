@@ -1,6 +1,5 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,23 +9,20 @@ use tokio::sync::Notify;
 
 use super::arrival::Slice;
 use super::closed_model::Users;
-use super::evidence::{evidence, shown};
+use super::examine::now_unix_ms;
 use super::functional::log_in;
-use super::iteration::{Prepared, StepResult, Way, now_unix_ms, perform, sent_again, token_for};
+use super::iteration::{Ask, Prepared, StepResult, Way, perform, token_for};
 use super::layout::scenario_seed;
 use super::recent::Recent;
 use super::sampling::Sampler;
 use super::session::Session;
 use super::values::Values;
 use super::worker::{Report, Shared};
-use crate::metrics::{ErrorExample, Outcome, Recorder, Sample};
+use crate::metrics::{Outcome, Recorder, Sample};
 use crate::random::pick;
-use crate::scenario::{Act, Scenario, SessionScope, Step};
+use crate::scenario::{Act, Scenario, SessionScope};
 use crate::transport::{Lane, Transport};
 
-const EXAMPLES_A_CLASS: usize = 20;
-const EVIDENCE_AN_ENDPOINT: usize = 2;
-const IDENTITIES: usize = 64;
 /// tokio's timer goes by milliseconds, and rounds up.
 const TIMER_GRAIN_NS: u64 = 2_000_000;
 /// What looking up a token that is there may take.
@@ -166,6 +162,10 @@ impl<T: Transport> Local<T> {
         self.shared.start.elapsed().as_nanos() as u64
     }
 
+    pub fn since_start_ns(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.shared.start).as_nanos() as u64
+    }
+
     pub fn window_ns(&self) -> u64 {
         self.shared.window_ns.load(Ordering::Relaxed)
     }
@@ -236,7 +236,7 @@ impl<T: Transport> Local<T> {
             trace: None,
         };
         let mut refused = None;
-        if !plan.login.is_empty() {
+        if plan.logs_in() {
             let before_ns = self.elapsed_ns();
             // Boxed: most iterations find their session logged in.
             refused = Box::pin(log_in(&way, &mut values)).await.err();
@@ -295,9 +295,7 @@ impl<T: Transport> Local<T> {
                 Err(failure) => StepResult::failed(failure),
             };
             self.in_flight.borrow_mut().remove(slot);
-            let since_start =
-                |instant: Instant| instant.saturating_duration_since(shared.start).as_nanos() as u64;
-            let (sent_ns, done_ns) = (since_start(result.sent), since_start(result.done));
+            let (sent_ns, done_ns) = (self.since_start_ns(result.sent), self.since_start_ns(result.done));
             let outcome =
                 result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
             let sample = Sample { endpoint, planned_ns, sent_ns, done_ns, outcome, warmup };
@@ -311,12 +309,14 @@ impl<T: Transport> Local<T> {
             self.note(plan, endpoint, warmup, &result);
             if result.failure.is_some() {
                 let prepared = &self.prepared[scenario][step];
-                self.keep_example(&way, (endpoint, spec), prepared, &values, &result);
+                let ask = Ask { way: &way, step: spec, prepared, values: &values, token: None };
+                self.keep_example(&ask, endpoint, &result);
             }
             if let Some(attempts) = shared.layout.attempts(scenario, stage, step) {
                 self.note_attempts(attempts, warmup, &result);
             }
-            if result.status == Some(401) && outcome != Outcome::Ok && !plan.login.is_empty() {
+            let status = result.exchange.as_ref().map(|exchange| exchange.status);
+            if status == Some(401) && outcome != Outcome::Ok && plan.logs_in() {
                 session.forget();
             }
             first = false;
@@ -326,20 +326,6 @@ impl<T: Transport> Local<T> {
                 // To ask again at once would find the same, and only burn what is short.
                 tokio::time::sleep(AFTER_LOCAL_FAILURE).await;
             }
-        }
-    }
-
-    /// The single requests of a poll, each measured from when it was sent.
-    fn note_attempts(&self, endpoint: usize, warmup: bool, result: &StepResult) {
-        let (window_ns, mut recorder) = (self.window_ns(), self.recorder.borrow_mut());
-        let since_start =
-            |instant: Instant| instant.saturating_duration_since(self.shared.start).as_nanos() as u64;
-        for attempt in &result.attempts {
-            let (sent_ns, done_ns) = (since_start(attempt.sent), since_start(attempt.done));
-            let outcome = attempt.error.map_or(Outcome::Ok, Outcome::Failed);
-            let sample = Sample { endpoint, planned_ns: sent_ns, sent_ns, done_ns, outcome, warmup };
-            recorder.started(endpoint, sent_ns, warmup, window_ns);
-            recorder.finished(&sample, &crate::phases::Phases::default(), window_ns);
         }
     }
 
@@ -355,58 +341,6 @@ impl<T: Transport> Local<T> {
             recorder.finished(&sample, &crate::phases::Phases::default(), window_ns);
         }
     }
-
-    /// Who answered, and what an error looked like.
-    fn note(&self, plan: &Scenario, endpoint: usize, warmup: bool, result: &StepResult) {
-        if let Some(examined) = result.examined.filter(|_| !warmup) {
-            let mut report = self.report.borrow_mut();
-            let counts = report.examined.entry(endpoint).or_default();
-            *counts = (counts.0 + u64::from(examined), counts.1 + 1);
-        }
-        let identity = &plan.identity;
-        if let Some(headers) = &result.headers
-            && (identity.instance.is_some() || identity.build.is_some())
-        {
-            let mut report = self.report.borrow_mut();
-            let told = |name: &Option<http::HeaderName>| headers.map().get(name.as_ref()?)?.to_str().ok();
-            remember(&mut report.instances, told(&identity.instance));
-            remember(&mut report.builds, told(&identity.build));
-        }
-        if result.failure.is_some() {
-            self.report.borrow_mut().local_failures += u64::from(result.local && !warmup);
-        }
-    }
-
-    /// What an error looked like; the first of each endpoint and class with all that shows why.
-    fn keep_example(
-        &self,
-        way: &Way<'_, T>,
-        (endpoint, step): (usize, &Step),
-        prepared: &Prepared,
-        values: &Values<'_>,
-        result: &StepResult,
-    ) {
-        let Some(failure) = &result.failure else { return };
-        let name = &self.shared.layout.endpoints[endpoint].name;
-        let mut report = self.report.borrow_mut();
-        let same = || report.examples.iter().filter(|e| e.class == failure.class);
-        if same().count() >= EXAMPLES_A_CLASS {
-            return;
-        }
-        let secrets = &self.shared.secrets;
-        let whole = same().filter(|example| example.endpoint == *name).count() < EVIDENCE_AN_ENDPOINT;
-        let evidence = whole.then(|| {
-            let sent = sent_again(way, step, prepared, values);
-            Box::new(evidence(way.scenario, step, result, sent.as_ref(), values, secrets))
-        });
-        let message = shown(step, &failure.message, secrets);
-        report.examples.push(ErrorExample {
-            endpoint: name.clone(),
-            class: failure.class,
-            message,
-            evidence,
-        });
-    }
 }
 
 /// Notes a panic on its way through a task, which would else be swallowed there.
@@ -417,14 +351,5 @@ impl<T> Drop for PanicWatch<T> {
         if std::thread::panicking() {
             self.0.panicked.set(true);
         }
-    }
-}
-
-fn remember(known: &mut BTreeSet<String>, told: Option<&str>) {
-    if let Some(told) = told
-        && !known.contains(told)
-        && known.len() < IDENTITIES
-    {
-        known.insert(told.to_owned());
     }
 }

@@ -6,7 +6,7 @@ use crate::error_class::ErrorClass;
 use crate::scenario::Step;
 use crate::transport::{Exchange, ExchangeError, Request, Transport};
 
-/// Follows redirects as RFC 9110 §15.4 and browsers do: 303, and 301 and 302 after a POST, turn into GET.
+/// Follows redirects, to the target's own host and those that are allowed, as RFC 9110 §15.4 and browsers do: 303, and 301 and 302 after a POST, turn into GET.
 pub async fn follow<T: Transport>(
     way: &Way<'_, T>,
     step: &Step,
@@ -14,6 +14,7 @@ pub async fn follow<T: Transport>(
     mut exchange: Exchange,
 ) -> Result<Exchange, ExchangeError> {
     let refuse = |message: String| ExchangeError::new(ErrorClass::Check, message);
+    let home = url::Url::parse(way.target).ok();
     for hop in 0.. {
         if !matches!(exchange.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(exchange);
@@ -30,9 +31,10 @@ pub async fn follow<T: Transport>(
         let to = from
             .join(&location)
             .map_err(|e| refuse(format!("redirects: `{location}` is no address to go on to: {e}")))?;
-        let (old, new) = (from.host_str().unwrap_or_default(), to.host_str().unwrap_or_default());
+        let new = to.host_str().unwrap_or_default();
         let same_origin = from.origin() == to.origin();
-        if old != new && !way.scenario.allow_hosts.iter().any(|host| host == new) {
+        let known = from.host_str() == Some(new) || home.as_ref().and_then(url::Url::host_str) == Some(new);
+        if !known && !way.scenario.allow_hosts.iter().any(|host| host == new) {
             return Err(refuse(format!(
                 "redirects: `{new}` is another host; list it under `allow_hosts` to go there"
             )));

@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::iteration::{Asked, Way, examine_with, now_unix_ms};
-use super::values::Values;
-use crate::checks::{Failure, Subject};
+use super::examine::examine;
+use super::iteration::{Ask, Asked};
+use crate::checks::Failure;
 use crate::error_class::ErrorClass;
-use crate::scenario::{Message, PlacedCheck, Step};
+use crate::scenario::{Message, PlacedCheck};
 use crate::transport::{Exchange, ExchangeError, Request, SWITCHED, Transport};
 
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -35,18 +35,13 @@ async fn until<T>(
 }
 
 /// Opens a stream and waits for its events. The exchange is the response's head with the last event as its body.
-pub async fn events<T: Transport>(
-    way: &Way<'_, T>,
-    step: &Step,
-    request: &Request,
-    values: &Values<'_>,
-    wanted: Events<'_>,
-) -> Asked {
+pub async fn events<T: Transport>(ask: &Ask<'_, T>, request: &Request, wanted: Events<'_>) -> Asked {
+    let Ask { way, step, values, .. } = ask;
     let asked = Instant::now();
     let whole = asked + Duration::from_nanos(step.timeout_ns);
     let first = whole.min(asked + Duration::from_nanos(wanted.within_ns));
     let mut stream =
-        until(first, || "sse: no response in time".into(), way.transport.live().events(request)).await?;
+        until(first, || "sse: no response in time".into(), way.transport.streams().events(request)).await?;
     let exchange = |stream: &crate::transport::EventStream, body: Bytes| Exchange {
         status: stream.opening.status,
         headers: stream.opening.headers.clone(),
@@ -97,17 +92,16 @@ pub async fn events<T: Transport>(
 
 /// Opens a WebSocket, sends, and waits for a message for which all that is expected holds.
 pub async fn socket<T: Transport>(
-    way: &Way<'_, T>,
-    step: &Step,
+    ask: &Ask<'_, T>,
     request: &Request,
-    values: &Values<'_>,
     (send, within_ns, expect): (&[Message], u64, &[PlacedCheck]),
 ) -> Asked {
+    let Ask { way, step, values, .. } = ask;
     let asked = Instant::now();
     let whole = asked + Duration::from_nanos(step.timeout_ns);
     let deadline = whole.min(asked + Duration::from_nanos(within_ns));
     let opened =
-        until(deadline, || "websocket: no response in time".into(), way.transport.live().socket(request))
+        until(deadline, || "websocket: no response in time".into(), way.transport.streams().socket(request))
             .await?;
     let (opening, socket) = opened;
     let exchange = |body: Bytes| Exchange {
@@ -121,10 +115,7 @@ pub async fn socket<T: Transport>(
         return Ok((exchange(Bytes::new()), None));
     };
     for message in send {
-        let text = match message {
-            Message::Text(text) => text.render(&values.context()),
-            Message::Json(json) => json.render(&values.context()).to_string(),
-        };
+        let text = message.render(&values.context());
         until(deadline, || "websocket: sending took too long".into(), socket.send(text)).await?;
     }
     let (mut seen, mut last) = (0, None);
@@ -150,16 +141,4 @@ pub async fn socket<T: Transport>(
             Err((failure, _)) => last = Some(failure.message),
         }
     }
-}
-
-fn examine(
-    step: &Step,
-    checks: &[PlacedCheck],
-    exchange: &Exchange,
-    asked: Instant,
-    values: &Values<'_>,
-) -> Result<(), (Failure, Option<crate::scenario::Place>)> {
-    let service_ns = exchange.done.duration_since(asked).as_nanos() as u64;
-    let subject = Subject::new(exchange.status, &exchange.headers, &exchange.body, service_ns, now_unix_ms);
-    examine_with(checks, &subject, &values.memory(&step.operands), true)
 }

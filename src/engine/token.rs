@@ -83,12 +83,12 @@ impl Tokens {
     ) -> Result<(HeaderValue, Duration), String> {
         let url = absolute(target, constant(&request.url));
         let (id, secret) = (constant(&request.client_id), constant(&request.client_secret));
-        let mut fields = vec![("grant_type".to_owned(), "client_credentials".to_owned())];
-        fields.extend(request.parameters.iter().map(|(name, value)| (name.clone(), constant(value))));
+        let mut fields = vec![("grant_type", "client_credentials".to_owned())];
+        fields.extend(request.parameters.iter().map(|(name, value)| (*name, constant(value))));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         if request.in_body {
-            fields.extend([("client_id".to_owned(), id), ("client_secret".to_owned(), secret)]);
+            fields.extend([("client_id", id), ("client_secret", secret)]);
         } else {
             // RFC 6749 §2.3.1: both are form-encoded before they are joined.
             let pair = format!("{}:{}", percent_encoded(&id), percent_encoded(&secret));

@@ -1,7 +1,7 @@
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::checks::{Memory, Subject};
+use crate::checks::{Memory, Subject, plain_text};
 use crate::scenario::{Capture, Chance, Context, DataSource, JsonTemplate, Place, Row, Scenario, Step};
 
 /// What is captured before an iteration, by slot: in `setup`, and in the login of its session.
@@ -116,7 +116,7 @@ impl<'a> Values<'a> {
         let value = match &capture.regex {
             None => value,
             Some(regex) => {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let text = plain_text(&value);
                 let groups = regex
                     .captures(&text)
                     .ok_or_else(|| format!("capture {name}: /{regex}/ matches nothing in {query}"))?;

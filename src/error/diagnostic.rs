@@ -71,6 +71,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
             *distance <= 1 + candidate.len().min(name.len()) / 4
                 && 2 * distance <= candidate.chars().count().max(name.chars().count())
         })
-        .min_by_key(|(distance, _)| *distance)
+        .min_by_key(|(distance, candidate)| (*distance, letters(candidate) != letters(name)))
         .map(|(_, candidate)| candidate)
+}
+
+/// Swapped letters are likelier than wrong ones: `p59` is meant to be `p95` rather than `p50`.
+fn letters(name: &str) -> Vec<char> {
+    let mut letters: Vec<char> = name.chars().collect();
+    letters.sort_unstable();
+    letters
 }

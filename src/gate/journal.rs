@@ -18,6 +18,7 @@ pub enum Entry {
     Started(Box<RunRecord>),
     Smoke(SmokeRecord),
     NotReady(String),
+    SetupFailed(String),
     /// A look without its measurements.
     Look(Box<LookRecord>),
     Block(Box<Block>),
@@ -72,6 +73,7 @@ impl Assembly {
             Entry::Started(_) => return None,
             Entry::Smoke(smoke) => record.smoke = Some(smoke),
             Entry::NotReady(reason) => record.not_ready = Some(reason),
+            Entry::SetupFailed(reason) => record.setup_failed = Some(reason),
             Entry::Look(look) => {
                 let plans = record.scenarios.iter().flat_map(|s| s.endpoints.clone()).collect();
                 self.close();

@@ -7,7 +7,7 @@ use super::record::seed;
 use super::target::Target;
 use crate::engine::{Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, run_load, run_part};
 use crate::error::Result;
-use crate::metrics::{Histogram, LookRecord, SETUP_FAILED, WarmupRecord};
+use crate::metrics::{Histogram, LookRecord, WarmupRecord};
 use crate::scenario::{Identity, Part, Scenario};
 use crate::transport::Kind;
 
@@ -33,8 +33,8 @@ impl Run {
             return Ok(Some(setup));
         }
         failures.extend(self.tear_down(target, scenarios, &setup).await?);
-        let reason = format!("{SETUP_FAILED}{}", failures.join("; "));
-        self.journal.append(vec![Entry::NotReady(self.request.secrets.scrub(&reason))])?;
+        let reason = self.request.secrets.scrub(&failures.join("; "));
+        self.journal.append(vec![Entry::SetupFailed(reason)])?;
         Ok(None)
     }
 

@@ -53,7 +53,7 @@ pub struct GateRequest {
 
 impl GateRequest {
     pub fn slice(&self) -> Slice {
-        self.shard.map_or(Slice::WHOLE, |shard| Slice { index: shard.index, count: shard.count })
+        Slice::of_shard(self.shard)
     }
 }
 
@@ -157,6 +157,7 @@ impl Run {
             error_examples: Vec::new(),
             interrupted: None,
             not_ready: None,
+            setup_failed: None,
             shard: request.shard,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;

@@ -4,6 +4,7 @@ use super::pipeline::{GateEvent, Run};
 use super::target::Target;
 use crate::engine::{Functional, run_smoke};
 use crate::error::Result;
+use crate::error_class::ErrorClass;
 use crate::metrics::{SmokeRecord, SmokeStatus, SmokeStep};
 
 /// A smoke pass again and again, for the minutes of a soak.
@@ -20,14 +21,18 @@ pub struct WatchedStep {
     pub last: SmokeStep,
     pub passes: u64,
     pub failures: u64,
-    /// Failed passes in a row, now and at most.
-    pub streak: u64,
+    /// Failed passes in a row, at most.
     pub longest: u64,
-    /// The first failure of the longest streak.
-    pub worst: Option<SmokeStep>,
     /// Since the watch began.
     pub first_failed: Option<Duration>,
     pub last_failed: Option<Duration>,
+    /// Failed passes in a row, now.
+    streak: u64,
+    /// The first failure of this streak, and of the longest one.
+    begun: Option<SmokeStep>,
+    worst: Option<SmokeStep>,
+    /// A pass that found personal data: what got out once got out.
+    leak: Option<SmokeStep>,
     elapsed_ms: f64,
 }
 
@@ -40,27 +45,35 @@ impl WatchedStep {
             last: step.clone(),
             passes: 0,
             failures: 0,
-            streak: 0,
             longest: 0,
-            worst: None,
             first_failed: None,
             last_failed: None,
+            streak: 0,
+            begun: None,
+            worst: None,
+            leak: None,
             elapsed_ms: 0.0,
         }
     }
 
     /// Whether its state is another than before.
     fn add(&mut self, step: &SmokeStep, at: Duration) -> bool {
-        let changed = self.passes > 0 && (self.last.status != step.status);
+        let changed = self.passes > 0 && self.last.status != step.status;
         if step.status == SmokeStatus::Failed {
             self.failures += 1;
             self.streak += 1;
             self.first_failed.get_or_insert(at);
             self.last_failed = Some(at);
-            if self.streak > self.longest && (self.worst.is_none() || self.streak == 1) {
-                self.worst = Some(step.clone());
+            if self.streak == 1 {
+                self.begun = Some(step.clone());
             }
-            self.longest = self.longest.max(self.streak);
+            if self.streak > self.longest {
+                self.longest = self.streak;
+                self.worst.clone_from(&self.begun);
+            }
+            if self.leak.is_none() && step.class == Some(ErrorClass::PersonalData) {
+                self.leak = Some(step.clone());
+            }
         } else if step.status != SmokeStatus::Skipped {
             self.streak = 0;
         }
@@ -72,14 +85,13 @@ impl WatchedStep {
 
     /// What is judged: a failure that lasted or is still there fails; one that passed by is a near-miss, and is told.
     fn merged(&self) -> SmokeStep {
-        let mut step = self.worst.clone().unwrap_or_else(|| self.last.clone());
-        let told = step.message.clone().unwrap_or_default();
+        let mut step = self.leak.as_ref().or(self.worst.as_ref()).unwrap_or(&self.last).clone();
         if self.failures == 0 {
             step.elapsed_ms = self.elapsed_ms / self.passes.max(1) as f64;
             return step;
         }
-        let leaked = told.starts_with("no_personal_data");
-        let lasted = self.longest >= PROVEN_STREAK || self.streak > 0 || leaked;
+        let told = step.message.clone().unwrap_or_default();
+        let lasted = self.longest >= PROVEN_STREAK || self.streak > 0 || self.leak.is_some();
         step.status = if lasted { SmokeStatus::Failed } else { SmokeStatus::NearMiss };
         step.message = Some(format!("failed in {} of {} passes: {told}", self.failures, self.passes));
         step
@@ -136,23 +148,26 @@ mod tests {
     use super::*;
 
     fn seen(statuses: &str) -> SmokeStep {
-        let step = |status| SmokeStep {
+        let step = |status, failure: Option<(ErrorClass, &str)>| SmokeStep {
             endpoint: "f/a".into(),
             place: "f.yaml:3".into(),
             status,
             elapsed_ms: 10.0,
             request: None,
-            message: (status == SmokeStatus::Failed).then(|| "status: expected 200, got 500".to_owned()),
+            message: failure.map(|(_, message)| message.to_owned()),
+            class: failure.map(|(class, _)| class),
             evidence: None,
         };
-        let mut watched = WatchedStep::new(&step(SmokeStatus::Passed));
+        let mut watched = WatchedStep::new(&step(SmokeStatus::Passed, None));
         for (i, c) in (0u64..).zip(statuses.chars()) {
-            let status = match c {
-                '.' => SmokeStatus::Passed,
-                '-' => SmokeStatus::Skipped,
-                _ => SmokeStatus::Failed,
+            let seen = match c {
+                '.' => step(SmokeStatus::Passed, None),
+                '-' => step(SmokeStatus::Skipped, None),
+                'l' => step(SmokeStatus::Failed, Some((ErrorClass::PersonalData, "a leak"))),
+                't' => step(SmokeStatus::Failed, Some((ErrorClass::Timeout, "a timeout"))),
+                _ => step(SmokeStatus::Failed, Some((ErrorClass::Status, "a status"))),
             };
-            watched.add(&step(status), Duration::from_secs(i));
+            watched.add(&seen, Duration::from_secs(i));
         }
         watched.merged()
     }
@@ -168,9 +183,17 @@ mod tests {
             // Skipped behind another failure says nothing of the step itself.
             ("x-x...", SmokeStatus::Failed),
             ("------", SmokeStatus::Skipped),
+            // A leak behind another accident was once no more than a near-miss.
+            ("x..l..", SmokeStatus::Failed),
         ] {
             assert_eq!(seen(passes).status, status, "{passes}");
         }
-        assert_eq!(seen("..x...").message.unwrap(), "failed in 1 of 6 passes: status: expected 200, got 500");
+        for (passes, message) in [
+            ("..x...", "failed in 1 of 6 passes: a status"),
+            ("x..tt.", "failed in 3 of 6 passes: a timeout"),
+            ("x..ltt", "failed in 4 of 6 passes: a leak"),
+        ] {
+            assert_eq!(seen(passes).message.as_deref(), Some(message), "{passes}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod block;
 mod histogram;
 mod interval_log;
+mod look_builder;
 mod phase;
 mod recorder;
 mod run_record;
@@ -12,12 +13,12 @@ mod sample;
 pub use block::{Block, BlockGrid};
 pub use histogram::{BUCKETS, Histogram, bucket_ms, rank};
 pub use interval_log::interval_log;
+pub use look_builder::LookBuilder;
 pub use phase::PhaseHistograms;
 pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
     AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,
-    GeneratorRecord, JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt,
-    RunRecord, SETUP_FAILED, ScenarioRecord, ShardRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock,
-    WarmupRecord,
+    GeneratorRecord, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt, RunRecord,
+    ScenarioRecord, ShardRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::block::Block;
 use super::histogram::Histogram;
 use super::phase::PhaseHistograms;
 use crate::error_class::ErrorClass;
@@ -33,6 +32,9 @@ pub struct RunRecord {
     pub interrupted: Option<String>,
     /// Why the target never became ready, if it did not.
     pub not_ready: Option<String>,
+    /// What failed of the setup before a load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup_failed: Option<String>,
     /// Which part of the load this is, if it is not all of it.
     #[serde(default)]
     pub shard: Option<ShardRecord>,
@@ -150,6 +152,9 @@ pub struct SmokeStep {
     pub request: Option<String>,
     /// What was expected and what came, or what the first try met in a near-miss.
     pub message: Option<String>,
+    /// Of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ErrorClass>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
 }
@@ -192,9 +197,6 @@ pub enum SmokeStatus {
     Failed,
     Skipped,
 }
-
-/// How the reason begins where not the target was missing, but what `setup` was to make in it.
-pub const SETUP_FAILED: &str = "setup failed: ";
 
 impl SmokeRecord {
     #[must_use]
@@ -329,88 +331,4 @@ pub struct ErrorExample {
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
-}
-
-/// Puts a look together from its blocks, one at a time, so that only what is kept is held in memory.
-pub struct LookBuilder {
-    plans: Vec<EndpointPlan>,
-    endpoints: Vec<EndpointRecord>,
-    timeline: BTreeMap<(usize, u64), TimelineBlock>,
-    warmup: WarmupRecord,
-    warm: Histogram,
-}
-
-impl LookBuilder {
-    #[must_use]
-    pub fn new(plans: Vec<EndpointPlan>) -> Self {
-        let endpoints = plans
-            .iter()
-            .map(|plan| EndpointRecord {
-                endpoint: plan.endpoint.clone(),
-                rate_offered: plan.rate_per_s,
-                ..EndpointRecord::default()
-            })
-            .collect();
-        let (timeline, warmup, warm) = (BTreeMap::new(), WarmupRecord::default(), Histogram::default());
-        Self { plans, endpoints, timeline, warmup, warm }
-    }
-
-    /// A closed block, or a piece of one. `None` where it is of no endpoint.
-    pub fn add(&mut self, block: Block) -> Option<()> {
-        if block.warmup {
-            self.warmup.requests += block.planned;
-            self.warmup.errors += block.error_count();
-            self.warm.merge(&block.response);
-            return Some(());
-        }
-        let total = self.endpoints.get_mut(block.endpoint)?;
-        total.requests += block.planned;
-        total.cut += block.cut;
-        total.censored += block.censored;
-        total.skipped += block.skipped;
-        for (class, count) in &block.errors {
-            *total.errors.entry(*class).or_default() += count;
-        }
-        total.response.merge(&block.response);
-        total.service.merge(&block.service);
-        total.error.merge(&block.error);
-        let errors = block.error_count();
-        let piece = self.timeline.entry((block.endpoint, block.index)).or_insert_with(|| TimelineBlock {
-            start_ms: block.start_ms,
-            len_ms: block.len_ms,
-            endpoint: block.endpoint,
-            planned: 0,
-            done: 0,
-            errors: 0,
-            histogram: Histogram::default(),
-        });
-        piece.planned += block.planned;
-        piece.done += block.done;
-        piece.errors += errors;
-        if piece.histogram.is_empty() {
-            piece.histogram = block.response;
-        } else {
-            piece.histogram.merge(&block.response);
-        }
-        Some(())
-    }
-
-    /// The endpoints' totals and the timeline into `look`.
-    pub fn finish(self, look: &mut LookRecord) {
-        look.warmup.requests = self.warmup.requests;
-        look.warmup.errors = self.warmup.errors;
-        look.warmup.p50_ms = self.warm.quantile_ms(0.5);
-        look.endpoints = self.endpoints;
-        look.blocks = self.timeline.into_values().collect();
-        let window_ms = look.window_ms;
-        for (total, plan) in look.endpoints.iter_mut().zip(&self.plans) {
-            total.rate_achieved = if plan.users.is_some() || plan.planned == 0 {
-                // A stage that is given by its iterations ends the window when they are done.
-                let length_ms = plan.length_ms.min(window_ms).max(1);
-                total.requests as f64 * 1e3 / length_ms as f64
-            } else {
-                plan.rate_per_s * total.requests as f64 / plan.planned.max(1) as f64
-            };
-        }
-    }
 }

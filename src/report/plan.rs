@@ -1,38 +1,19 @@
 use std::fmt::Write as _;
 
 use super::table::grid;
-use crate::metrics::{BlockGrid, EndpointPlan};
+use crate::metrics::EndpointPlan;
 use crate::scenario::{Scenario, Stage};
-use crate::units::{Metric, RegressionRule, counted, visible_change};
-use crate::verdict::{
-    LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, MOST_LOOKS, Outlook, missing_requests, seconds_for,
-};
+use crate::units::{RegressionRule, counted, visible_change};
+use crate::verdict::{LEAST_TAIL_COMPARED, MOST_LOOKS, Outlook, missing_requests};
 
 /// What a run would send, what could be judged with it, and which changes one look would prove against the stored
-/// baselines. The second value: rules that cannot be judged.
+/// baselines.
 #[must_use]
-pub fn render_plan(
-    scenarios: &[Scenario],
-    plans: &[EndpointPlan],
-    outlooks: &[Outlook],
-) -> (String, Vec<String>) {
+pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan], outlooks: &[Outlook]) -> String {
     let mut out = String::new();
-    let mut hopeless = Vec::new();
     let rows: Vec<Vec<String>> = plans
         .iter()
         .map(|plan| {
-            let short = |rules: Vec<(Metric, f64)>| short_of_samples(plan, &rules);
-            let limits = plan.rules.limits.iter().map(|l| (l.metric, LEAST_TAIL_LIMIT)).collect();
-            let explicit = |r: &&RegressionRule| r.explicit;
-            let compared = plan
-                .rules
-                .regression
-                .iter()
-                .filter(explicit)
-                .map(|r| (r.metric, LEAST_TAIL_COMPARED))
-                .collect();
-            hopeless.extend(short(limits));
-            hopeless.extend(short(compared));
             let names =
                 |metrics: Vec<String>| if metrics.is_empty() { "–".to_owned() } else { metrics.join(" ") };
             let judged = |r: &&RegressionRule| {
@@ -84,7 +65,7 @@ pub fn render_plan(
             "with a restart between them (--restart-hook), {looks}: as few as settle the question"
         );
     }
-    (out, hopeless)
+    out
 }
 
 /// How many requests there will be is the target's doing.
@@ -128,39 +109,4 @@ fn most(scenarios: &[Scenario]) -> String {
 
 fn limits_text(plan: &EndpointPlan) -> String {
     plan.rules.limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// The rules that this many requests, or blocks, cannot settle.
-fn short_of_samples(plan: &EndpointPlan, rules: &[(Metric, f64)]) -> Vec<String> {
-    // Without rules there may be no plan either, as for the attempts of a poll.
-    if rules.is_empty() {
-        return Vec::new();
-    }
-    let window_ns = plan.length_ms * 1_000_000;
-    if plan.users.is_some() {
-        // How many requests there will be is not known; only the time is.
-        let blocks = BlockGrid::of_users(window_ns).count;
-        let short = |(metric, _): &(Metric, f64)| metric.quantile().is_some() && blocks < LEAST_BLOCKS;
-        let told = |(metric, _): &(Metric, f64)| {
-            format!("{metric} of {}: {blocks} of {LEAST_BLOCKS} blocks; use `for: 3s` or more", plan.endpoint)
-        };
-        return rules.iter().filter(|rule| short(rule)).map(told).collect();
-    }
-    let blocks = BlockGrid::new(plan.rate_per_s, window_ns).count;
-    rules
-        .iter()
-        .filter_map(|(metric, least)| {
-            let missing = missing_requests(plan.planned, metric.quantile()?, *least);
-            let needed = plan.planned + missing;
-            let seconds = seconds_for(needed, plan.rate_per_s);
-            let short = if missing > 0 {
-                format!("{} of {needed} requests", plan.planned)
-            } else if blocks < LEAST_BLOCKS {
-                format!("{blocks} of {LEAST_BLOCKS} blocks (a block takes ¼ s or 50 requests, whichever is longer)")
-            } else {
-                return None;
-            };
-            Some(format!("{metric} of {}: {short}; use `for: {seconds:.0}s`", plan.endpoint))
-        })
-        .collect()
 }

@@ -2,8 +2,7 @@ use std::fmt::Write as _;
 
 use http::HeaderMap;
 use serde_json::Value;
-
-use crate::secrets::without_userinfo;
+use url::Url;
 
 /// A service as its first answer shows it.
 pub struct Met {
@@ -22,18 +21,11 @@ const MOST_CHECKS: usize = 6;
 
 impl Met {
     #[must_use]
-    pub fn new(url: &str, feature: Option<&str>, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
-        let url = without_userinfo(url);
-        let after = url.find("://").map_or(0, |at| at + 3);
-        let end = url[after..].find(['/', '?', '#']).map_or(url.len(), |at| after + at);
-        let (target, rest) = url.split_at(end);
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = if path.is_empty() { "/" } else { path };
+    pub fn new(url: &Url, feature: Option<&str>, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let path = url.path();
         let mut words =
             path.split('/').filter(|part| part.chars().any(char::is_alphabetic) && part.len() > 2);
-        let host = target[after..].split([':', '.']).next().unwrap_or_default();
-        let host = if host.starts_with(|c: char| c.is_ascii_alphabetic()) { host } else { "service" };
+        let host = url.domain().and_then(|name| name.split('.').next()).unwrap_or("service");
         let own = words.next_back().unwrap_or(host);
         let name = feature.unwrap_or(own).to_lowercase();
         let name: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
@@ -56,13 +48,9 @@ impl Met {
         ];
         Self {
             feature: name.trim_matches('-').to_owned(),
-            target: target.to_owned(),
+            target: url.origin().ascii_serialization(),
             path: path.to_owned(),
-            query: query
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .map(|(name, value)| (decoded(name), decoded(value)))
-                .collect(),
+            query: url.query_pairs().into_owned().collect(),
             status,
             media_type: value("content-type")
                 .map(|v| v.split(';').next().unwrap_or_default().trim().to_owned())
@@ -71,30 +59,6 @@ impl Met {
             json: serde_json::from_slice(body).ok(),
         }
     }
-}
-
-/// What a URL's query says, without its encoding: the scenario encodes it anew.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut left = text.as_bytes();
-    while let Some((byte, rest)) = left.split_first() {
-        let hex = rest.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        match (byte, hex.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
-            (b'%', Some(plain)) => {
-                bytes.push(plain);
-                left = &rest[2..];
-            }
-            (b'+', _) => {
-                bytes.push(b' ');
-                left = rest;
-            }
-            _ => {
-                bytes.push(*byte);
-                left = rest;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// As YAML: bare where that can be nothing but text, else as JSON, which is YAML too.

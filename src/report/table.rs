@@ -123,7 +123,7 @@ fn endpoint_row(endpoint: &EndpointSummary, plan: &EndpointPlan, verdict: &Verdi
         ms(endpoint.p99_ms),
         limit.map_or("–".to_owned(), |l| format!("< {}", format_ms(l.below))),
         p95.map_or("–".to_owned(), |c| format!("{:+.1}%", c.change * 100.0)),
-        status(&name, plan, verdict).to_owned(),
+        if endpoint.requests == 0 { "not sent" } else { status(&name, plan, verdict) }.to_owned(),
     ]
 }
 

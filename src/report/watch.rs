@@ -17,24 +17,17 @@ pub fn clock(at: Duration) -> String {
 #[must_use]
 pub fn render_watch(passes: u64, length: Duration, steps: &[WatchedStep]) -> String {
     let mut out = String::new();
-    let _ = write!(
-        out,
-        "watched {} in {}: ",
-        counted(passes as usize, "pass").replace("passs", "passes"),
-        clock(length)
-    );
+    let often = if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") };
     let odd: Vec<&WatchedStep> = steps.iter().filter(|step| step.failures > 0).collect();
+    let never = steps.iter().filter(|step| step.passes == 0).count();
+    let unsent = if never > 0 { format!(", {never} never sent") } else { String::new() };
     let _ = writeln!(
         out,
-        "{} of {} passed whenever they were sent",
-        steps.iter().filter(|step| step.failures == 0 && step.passes > 0).count(),
+        "watched {often} in {}: {} of {} passed whenever they were sent{unsent}",
+        clock(length),
+        steps.len() - odd.len() - never,
         counted(steps.len(), "step")
     );
-    let never = steps.iter().filter(|step| step.passes == 0).count();
-    if never > 0 {
-        out.truncate(out.trim_end().len());
-        let _ = writeln!(out, ", {never} never sent");
-    }
     if odd.is_empty() {
         return out;
     }

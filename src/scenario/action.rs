@@ -1,4 +1,5 @@
-use bytes::Bytes;
+use std::ops::RangeInclusive;
+
 use http::Method;
 
 use super::auth::read_auth;
@@ -19,6 +20,8 @@ pub const WEBSOCKET_KEYS: [&str; 4] = ["url", "send", "expect", "within"];
 pub const BODIES: [&str; 5] = ["json", "form", "multipart", "body", "file"];
 pub const PART_KEYS: [&str; 3] = ["file", "type", "name"];
 const DEFAULT_WITHIN_NS: u64 = 5_000_000_000;
+const EVENTS: RangeInclusive<u64> = 1..=100_000;
+const UNSENT: &str = "this file cannot be sent";
 /// A file that is sent is held in memory once.
 const MOST_FILE_BYTES: u64 = 64 << 20;
 
@@ -76,10 +79,8 @@ impl StepReader<'_, '_, '_> {
         let within_ns = inner
             .get("within")
             .map_or(Some(DEFAULT_WITHIN_NS), |n| reader.duration(n, "a duration such as 2s"));
-        let count = inner.get("events").map_or(Some(1), |n| reader.whole(n, "a number of events"));
-        if let Some(n) = inner.get("events").filter(|_| count.is_some_and(|c| !(1..=100_000).contains(&c))) {
-            reader.fail(&n.span, "expected 1 to 100,000 events", "out of range", None);
-        }
+        let count =
+            inner.get("events").map_or(Some(1), |n| reader.whole_in(n, "a number of events", &EVENTS));
         let event = match inner.get("event") {
             None => None,
             Some(n) => Some(reader.text(n, "the type of an event")?.to_owned()),
@@ -97,13 +98,8 @@ impl StepReader<'_, '_, '_> {
         }
         let url = required(reader, &inner, "url", "a path, or an address of ws or wss")
             .and_then(|n| self.scalar_template(n, "a URL or a path"));
-        let send = match inner.get("send") {
-            None => Vec::new(),
-            Some(Node { value: NodeValue::List(items), .. }) => {
-                items.iter().map(|item| self.message(item)).collect::<Option<_>>()?
-            }
-            Some(item) => vec![self.message(item)?],
-        };
+        let messages = inner.get("send").map(Node::items).unwrap_or_default();
+        let send = messages.iter().map(|item| self.message(item)).collect::<Option<_>>()?;
         let within_ns = inner
             .get("within")
             .map_or(Some(DEFAULT_WITHIN_NS), |n| reader.duration(n, "a duration such as 2s"));
@@ -146,8 +142,9 @@ impl StepReader<'_, '_, '_> {
                 format!("here are {}", found.join(" and "))
             };
             let start = node.span.start;
+            let second = found.get(1).and_then(|name| verbs.entry(name)).map(|(key, _)| key.span.clone());
             let message = format!("expected exactly one of {}, poll, sse or websocket", METHODS.join(", "));
-            reader.fail(&(start..start + 1), message, label, None);
+            reader.fail(&second.unwrap_or(start..start + 1), message, label, None);
             return None;
         };
         let url = self.scalar_template(verbs.get(verb)?, "a URL or a path");
@@ -180,11 +177,7 @@ impl StepReader<'_, '_, '_> {
         let mut pairs = Vec::new();
         let entries = node.and_then(|n| self.reader.map(n, "names and values")).unwrap_or_default();
         for (key, value) in entries {
-            let items = match &value.value {
-                NodeValue::List(items) => items.as_slice(),
-                _ => std::slice::from_ref(value),
-            };
-            for item in items {
+            for item in value.items() {
                 pairs.extend(
                     self.scalar_template(item, "text, a number or a flag").map(|t| (key.name.clone(), t)),
                 );
@@ -212,7 +205,7 @@ impl StepReader<'_, '_, '_> {
             "file" => {
                 let name = self.reader.text(node, "the name of a file")?.to_owned();
                 BodyTemplate::File {
-                    bytes: self.read_file(node, &name)?,
+                    bytes: self.read_file(node, &name, UNSENT)?.into(),
                     media_type: media_type(&name),
                     name,
                 }
@@ -232,7 +225,7 @@ impl StepReader<'_, '_, '_> {
                 let given = |name| fields.get(name).map(|n| reader.text(n, "text"));
                 let own_name = || path.rsplit('/').next().unwrap_or(path);
                 PartContent::File {
-                    bytes: self.read_file(at, path)?,
+                    bytes: self.read_file(at, path, UNSENT)?.into(),
                     file_name: given("name").unwrap_or_else(|| Some(own_name()))?.to_owned(),
                     media_type: given("type").unwrap_or_else(|| Some(media_type(path)))?.to_owned(),
                 }
@@ -244,7 +237,8 @@ impl StepReader<'_, '_, '_> {
         Some(parts)
     }
 
-    fn read_file(&self, node: &Node, name: &str) -> Option<Bytes> {
+    /// The bytes of a file that the scenario names; `message` is for one that cannot be had.
+    pub fn read_file(&self, node: &Node, name: &str, message: &str) -> Option<Vec<u8>> {
         let path = self.folder.join(name);
         let read = std::fs::metadata(&path)
             .and_then(|about| {
@@ -257,7 +251,7 @@ impl StepReader<'_, '_, '_> {
                 std::fs::read(&path)
             })
             .map_err(|e| format!("cannot read {}: {e}", path.display()));
-        self.reader.take(node, "this file cannot be sent", read).map(Bytes::from)
+        self.reader.take(node, message, read)
     }
 }
 

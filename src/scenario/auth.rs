@@ -10,6 +10,7 @@ use super::parse::required;
 use super::request::{Auth, TokenRequest};
 use super::step::StepDefaults;
 use super::template::Template;
+use crate::checks::plain_text;
 
 pub const AUTH_KEYS: [&str; 3] = ["bearer", "basic", "oauth2"];
 pub const BASIC_KEYS: [&str; 2] = ["user", "password"];
@@ -44,7 +45,7 @@ fn read(step: &StepReader<'_, '_, '_>, node: &Node, shared: bool) -> Option<Auth
         }
     };
     let fields = reader.fields(node, "`bearer`, `basic` or `oauth2`; or `none`", &AUTH_KEYS)?;
-    let kind = step.exactly_one(node, &fields, "`auth`", &AUTH_KEYS)?;
+    let kind = reader.exactly_one(node, &fields, "`auth`", &AUTH_KEYS)?;
     let value = fields.get(kind)?;
     match kind {
         "bearer" => Some(Auth::Bearer(template(value, "a token, such as `${secret.TOKEN}`")?)),
@@ -56,8 +57,7 @@ fn read(step: &StepReader<'_, '_, '_>, node: &Node, shared: bool) -> Option<Auth
             let (user, password) = (user?, password?);
             if let (Some(u), Some(p)) = (user.constant(), password.constant()) {
                 // What goes over the wire is as secret as what it is made from.
-                let plain =
-                    [u, p].map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                let plain = [u, p].map(|value| plain_text(&value).into_owned());
                 let coded = BASE64.encode(plain.join(":"));
                 step.scope.secrets.borrow_mut().push(("BASIC_AUTH".into(), coded));
             }
@@ -74,16 +74,15 @@ fn read(step: &StepReader<'_, '_, '_>, node: &Node, shared: bool) -> Option<Auth
             let mut parameters = Vec::new();
             for name in ["scope", "audience"] {
                 if let Some(n) = inner.get(name) {
-                    parameters.push((name.to_owned(), template(n, "text")?));
+                    parameters.push((name, template(n, "text")?));
                 }
             }
             let places = [("header", false), ("body", true)];
             let in_body =
                 inner.get("client_auth").map_or(Some(false), |n| reader.word(n, "client_auth", &places))?;
             let (url, client_id, client_secret) = (url?, client_id?, client_secret?);
-            for (name, part) in
-                [("token_url", &url), ("client_id", &client_id), ("client_secret", &client_secret)]
-            {
+            let own = [("token_url", &url), ("client_id", &client_id), ("client_secret", &client_secret)];
+            for (name, part) in own.into_iter().chain(parameters.iter().map(|(name, part)| (*name, part))) {
                 if part.constant().is_none() {
                     let span = inner.get(name).map_or(&node.span, |n| &n.span);
                     let label = "one token serves all iterations, so this cannot change from one to the next";

@@ -9,6 +9,8 @@ use crate::checks::Query;
 
 pub const CAPTURE_KEYS: [&str; 5] = ["jsonpath", "header", "cookie", "body", "regex"];
 
+const SOURCES: [&str; 4] = ["jsonpath", "header", "cookie", "body"];
+
 pub fn read_captures(
     reader: &Reader,
     node: &Node,
@@ -19,17 +21,7 @@ pub fn read_captures(
     for (key, value) in reader.map(node, "names and where their values are found").unwrap_or_default() {
         let what = "where the value is found, such as `{ jsonpath: $.id }`";
         let Some(fields) = reader.fields(value, what, &CAPTURE_KEYS) else { continue };
-        let found: Vec<&str> = ["jsonpath", "header", "cookie", "body"]
-            .into_iter()
-            .filter(|k| fields.get(k).is_some())
-            .collect();
-        let [from] = found.as_slice() else {
-            if !fields.mistyped {
-                let message = "expected exactly one of `jsonpath`, `header`, `cookie` and `body`";
-                reader.fail(&value.span, message, "in this capture", None);
-            }
-            continue;
-        };
+        let Some(from) = reader.exactly_one(value, &fields, "a capture", &SOURCES) else { continue };
         let Some(at) = fields.get(from) else { continue };
         let mut regex = match fields.get("regex") {
             None => None,
@@ -38,7 +30,7 @@ pub fn read_captures(
                 None => continue,
             },
         };
-        let query = match *from {
+        let query = match from {
             "jsonpath" => read_jsonpath(reader, at),
             "cookie" => reader.text(at, "a cookie's name").map(|name| Query::Cookie(name.to_owned())),
             "header" => {

@@ -103,7 +103,7 @@ impl StepReader<'_, '_, '_> {
             return None;
         }
         let fields = self.reader.fields(node, "a check such as `status: 200`", &check_keys())?;
-        let query = self.exactly_one(node, &fields, "a check", &QUERIES)?;
+        let query = self.reader.exactly_one(node, &fields, "a check", &QUERIES)?;
         let (key, value) = fields.entry(query)?;
         let check = self.named_check(node, &fields, query, value)?;
         // From the query to the end of the check, which is what a failure points at.
@@ -184,49 +184,14 @@ impl StepReader<'_, '_, '_> {
         })
     }
 
-    /// Which one of `names` stands in a mapping.
-    pub fn exactly_one(
-        &self,
-        node: &Node,
-        fields: &Fields<'_>,
-        what: &str,
-        names: &[&'static str],
-    ) -> Option<&'static str> {
-        let found: Vec<&'static str> = names.iter().copied().filter(|k| fields.get(k).is_some()).collect();
-        match found.as_slice() {
-            [one] => Some(one),
-            [] if fields.mistyped => None,
-            _ => {
-                let label = if found.is_empty() {
-                    "none here".into()
-                } else {
-                    format!("here are {}", found.join(" and "))
-                };
-                let span = match found.get(1).and_then(|name| fields.entry(name)) {
-                    Some((second, _)) => second.span.clone(),
-                    None => node.span.clone(),
-                };
-                let message = match what {
-                    "" => format!("expected exactly one of {}", names.join(", ")),
-                    _ => format!("{what} has exactly one of {}", names.join(", ")),
-                };
-                self.reader.fail(&span, message, label, None);
-                None
-            }
-        }
-    }
-
     /// Inline, or the name of a file.
     fn schema(&self, node: &Node) -> Option<ResponseSchema> {
         let value = match &node.value {
             NodeValue::Text(name) => {
-                let path = self.folder.join(name);
-                let read = std::fs::read(&path)
-                    .map_err(|e| format!("cannot read {}: {e}", path.display()))
-                    .and_then(|bytes| {
-                        serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))
-                    });
-                self.reader.take(node, "expected a JSON Schema, or a file with one", read)?
+                let message = "this schema cannot be used";
+                let bytes = self.read_file(node, name, message)?;
+                let parsed = serde_json::from_slice(&bytes).map_err(|e| format!("{name}: {e}"));
+                self.reader.take(node, message, parsed)?
             }
             NodeValue::Map(_) => plain_json(node),
             _ => {
@@ -293,12 +258,8 @@ impl StepReader<'_, '_, '_> {
 
     fn statuses(&self, node: &Node) -> Option<StatusSet> {
         let reader = self.reader;
-        let items = match &node.value {
-            NodeValue::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
         let mut ranges = Vec::new();
-        for item in items {
+        for item in node.items() {
             let text = reader.scalar(item, "a status such as 200 or 2xx")?;
             let range =
                 match (text.parse::<u16>(), text.strip_suffix("xx").and_then(|d| d.parse::<u16>().ok())) {

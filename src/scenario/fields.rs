@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::model::Place;
@@ -148,11 +148,14 @@ impl Reader {
 
     /// Notes a name that is none of `known`, with the nearest one.
     pub fn unknown(&self, span: &Range<usize>, what: &str, name: &str, known: &[&str]) {
-        let help = match synonym(name, known).or_else(|| nearest(name, known.iter().copied())) {
-            _ if advice(name, known).is_some() => advice(name, known).unwrap_or_default().to_owned(),
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => "there are none here".into(),
-            None => format!("known here: {}", known.join(", ")),
+        let near = || synonym(name, known).or_else(|| nearest(name, known.iter().copied()));
+        let help = match advice(name, known) {
+            Some(advice) => advice.to_owned(),
+            None => match near() {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if known.is_empty() => "there are none here".into(),
+                None => format!("known here: {}", known.join(", ")),
+            },
         };
         self.fail(span, format!("unknown {what} `{name}`"), format!("no such {what}"), Some(help));
     }
@@ -232,6 +235,49 @@ impl Reader {
             self.expected(node, what);
         }
         whole
+    }
+
+    /// A whole number within bounds.
+    pub fn whole_in(&self, node: &Node, what: &str, bounds: &RangeInclusive<u64>) -> Option<u64> {
+        let number = self.whole(node, what)?;
+        if !bounds.contains(&number) {
+            let message = format!("expected {what} from {} to {}", bounds.start(), bounds.end());
+            self.fail(&node.span, message, "out of range", None);
+            return None;
+        }
+        Some(number)
+    }
+
+    /// Which one of `names` stands in the mapping `node`.
+    pub fn exactly_one(
+        &self,
+        node: &Node,
+        fields: &Fields<'_>,
+        what: &str,
+        names: &[&'static str],
+    ) -> Option<&'static str> {
+        let found: Vec<&'static str> = names.iter().copied().filter(|k| fields.get(k).is_some()).collect();
+        match found.as_slice() {
+            [one] => Some(one),
+            [] if fields.mistyped => None,
+            _ => {
+                let label = if found.is_empty() {
+                    "none here".into()
+                } else {
+                    format!("here are {}", found.join(" and "))
+                };
+                let span = match found.get(1).and_then(|name| fields.entry(name)) {
+                    Some((second, _)) => second.span.clone(),
+                    None => node.span.clone(),
+                };
+                let message = match what {
+                    "" => format!("expected exactly one of {}", names.join(", ")),
+                    _ => format!("{what} has exactly one of {}", names.join(", ")),
+                };
+                self.fail(&span, message, label, None);
+                None
+            }
+        }
     }
 
     pub fn flag(&self, node: &Node, what: &str) -> Option<bool> {

@@ -112,8 +112,10 @@ impl Generator {
                 }
             }
             Self::RandInt { low, high } => {
-                let count = (high - low) as f64 + 1.0;
-                (low + (chance.next() * count) as i64).min(*high).into()
+                // Wider than the numbers themselves: the two ends may lie further apart than an i64 reaches.
+                let count = (i128::from(*high) - i128::from(*low) + 1) as f64;
+                let drawn = i128::from(*low) + (chance.next() * count) as i128;
+                (drawn.min(i128::from(*high)) as i64).into()
             }
             Self::Pick(words) => {
                 let at = (chance.next() * words.len() as f64) as usize;
@@ -149,6 +151,9 @@ mod tests {
             assert!((60..=140).contains(&count), "{side}: {count}");
         }
         assert!(drawn.iter().all(|n| (1..=6).contains(n)));
+        let wide = read("rand_int(-9223372036854775808, 9223372036854775807)").unwrap();
+        let signs: Vec<bool> = (0..50).map(|_| wide.value(&one).as_i64().unwrap() < 0).collect();
+        assert!(signs.contains(&true) && signs.contains(&false), "the whole range once overflowed");
         let words = read("pick(red, dark green)").unwrap();
         assert!((0..50).any(|_| words.value(&one) == "dark green"));
         let now = |text| read(text).unwrap().value(&one);

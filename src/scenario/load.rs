@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::data::Pick;
 use super::model::Scenario;
+use super::node::{Node, NodeValue};
 use super::parse::{Parsed, parse};
 use super::stage::Stage;
 use crate::error::{Diagnostic, Error, Result, SourceText, nearest};
@@ -59,9 +60,7 @@ fn shared_out(scenarios: &[Scenario], rate: Rate) -> Result<Vec<(PathBuf, f64)>>
         .map(|(scenario, load)| {
             if !load.is_open() {
                 let message = "--rate shares out arrivals, but this file has virtual users";
-                return Err(
-                    Error::input(&scenario.path, "use scenario", message).with_hint("leave it out by --only")
-                );
+                return Err(mistake(scenario, &["load"], message.into(), "leave it out by --only"));
             }
             let highest =
                 load.stages.iter().map(|s| s.level.rates().0.max(s.level.rates().1)).fold(0.0, f64::max);
@@ -83,9 +82,7 @@ fn read(paths: &[PathBuf], options: &LoadOptions, scale: &dyn Fn(&Path) -> f64) 
                 if let Some(other) = scenarios.iter().find(|s| s.feature == scenario.feature) {
                     let message =
                         format!("feature `{}` stands in {} too", scenario.feature, other.path.display());
-                    return Err(
-                        Error::input(&path, "use scenario", message).with_hint("one feature, one file")
-                    );
+                    return Err(mistake(&scenario, &["feature"], message, "one feature, one file"));
                 }
                 scenarios.push(scenario);
                 secrets.extend(found);
@@ -132,8 +129,8 @@ fn enough_unique_rows(scenarios: &[Scenario]) -> Result<()> {
                     "`unique` rows of `{}` cannot be promised: how often virtual users iterate is not known beforehand",
                     source.name
                 );
-                return Err(Error::input(&scenario.path, "use scenario", message)
-                    .with_hint("use `pick: sequential` or `random`, or a `rate` instead of `vus`"));
+                let help = "use `pick: sequential` or `random`, or a `rate` instead of `vus`";
+                return Err(mistake(scenario, &["data", &source.name], message, help));
             }
             continue;
         }
@@ -147,11 +144,30 @@ fn enough_unique_rows(scenarios: &[Scenario]) -> Result<()> {
                 "the `unique` rows of `{}` cannot last: {rows} of {needed} that a run may take",
                 source.name
             );
-            return Err(Error::input(&scenario.path, "use scenario", message)
-                .with_hint("use `pick: sequential` or `random`, add rows, or give `warmup` a fixed length"));
+            let help = "use `pick: sequential` or `random`, add rows, or give `warmup` a fixed length";
+            return Err(mistake(scenario, &["data", &source.name], message, help));
         }
     }
     Ok(())
+}
+
+/// What is wrong with a file only beside others, or beside flags; `keys` lead to its place.
+fn mistake(scenario: &Scenario, keys: &[&str], message: String, help: &str) -> Error {
+    let mut span = 0..1;
+    let mut node = Node::parse(&scenario.source).ok();
+    for name in keys {
+        let Some(NodeValue::Map(entries)) = node.map(|node| node.value) else { break };
+        let Some((key, value)) = entries.into_iter().find(|(key, _)| key.name == *name) else { break };
+        (span, node) = (key.span, Some(value));
+    }
+    Error::Invalid(vec![Diagnostic {
+        source: scenario.source.clone(),
+        span,
+        message,
+        label: "this cannot be run".into(),
+        help: Some(help.to_owned()),
+        warning: false,
+    }])
 }
 
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {

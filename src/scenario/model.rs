@@ -8,7 +8,7 @@ use super::data::DataSource;
 use super::load_plan::{AbortRule, LoadPlan};
 use super::program::Node;
 use super::request::RequestTemplate;
-use super::template::{JsonTemplate, Template};
+use super::template::{Context, JsonTemplate, Template};
 use crate::checks::{Check, Predicate, Query, Scan};
 use crate::error::SourceText;
 use crate::units::Rules;
@@ -28,12 +28,6 @@ pub struct Scenario {
     pub program: Vec<Node>,
     /// What ends each iteration, however it went.
     pub finally: Vec<Node>,
-    /// Once before the smoke pass, and once before each load.
-    pub setup: Vec<Node>,
-    /// Once for each session, where a session outlives its iteration; else it stands at the program's beginning.
-    pub login: Vec<Node>,
-    /// After what `setup` stands before, however it went.
-    pub teardown: Vec<Node>,
     pub session: SessionScope,
     /// How many captured values an iteration holds.
     pub slots: usize,
@@ -130,11 +124,28 @@ pub enum Only {
 /// Which list of the file a step stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// Once before the smoke pass, and once before each load.
     Setup,
+    /// Once for each session.
     Login,
     Main,
+    /// What ends each iteration, however it went.
     Finally,
+    /// After what `setup` stands before, however it went.
     Teardown,
+}
+
+impl Part {
+    /// The list's name, where it is a plain pass around what iterations do.
+    #[must_use]
+    pub fn around(self) -> Option<&'static str> {
+        match self {
+            Self::Setup => Some("setup"),
+            Self::Login => Some("login"),
+            Self::Teardown => Some("teardown"),
+            Self::Main | Self::Finally => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +163,12 @@ impl Step {
     #[must_use]
     pub fn in_load(&self) -> bool {
         self.measured
+    }
+
+    /// Whether it is sent around a load, if it is of a part that is.
+    #[must_use]
+    pub fn around_load(&self) -> bool {
+        self.only != Some(Only::Smoke)
     }
 }
 
@@ -190,6 +207,16 @@ pub enum Action {
 pub enum Message {
     Text(Template),
     Json(JsonTemplate),
+}
+
+impl Message {
+    #[must_use]
+    pub fn render(&self, context: &Context<'_>) -> String {
+        match self {
+            Self::Text(text) => text.render(context),
+            Self::Json(json) => json.render(context).to_string(),
+        }
+    }
 }
 
 impl Action {
@@ -253,6 +280,12 @@ pub struct Capture {
 }
 
 impl Scenario {
+    /// Whether sessions outlive their iterations and begin with a login, which then is no part of the program.
+    #[must_use]
+    pub fn logs_in(&self) -> bool {
+        self.session != SessionScope::Iteration && self.steps.iter().any(|step| step.part == Part::Login)
+    }
+
     /// The steps that run under load, with their index.
     pub fn load_steps(&self) -> impl Iterator<Item = (usize, &Step)> {
         self.steps.iter().enumerate().filter(|(_, step)| self.load.is_some() && step.in_load())

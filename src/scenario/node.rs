@@ -44,8 +44,12 @@ impl Node {
         serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options).map(located).map_err(
             |error| {
                 let location = error.location();
-                let start =
+                let mut start =
                     location.map_or(0, |l| offset_of(&source.text, l.line() as usize, l.column() as usize));
+                // The parser points behind the tab.
+                if source.text[..start].ends_with('\t') {
+                    start -= 1;
+                }
                 let span = start..start + 1;
                 let text = error.to_string();
                 let message = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ");
@@ -104,6 +108,14 @@ impl Node {
             _ => None,
         };
         inner.unwrap_or(self.span.end).max(self.span.end)
+    }
+
+    /// What stands here by itself, or as a list.
+    pub fn items(&self) -> &[Self] {
+        match &self.value {
+            NodeValue::List(items) => items,
+            _ => std::slice::from_ref(self),
+        }
     }
 
     /// A scalar as it would be written in a template; `None` for lists and mappings.

@@ -10,7 +10,7 @@ use super::profile::{read_abort_rules, read_load};
 use super::rules::read_rules;
 use super::scope::{Hidden, Scope};
 use super::sources::{read_data, read_identity, read_vars};
-use super::step::{Position, StepDefaults, StepList};
+use super::step::{Position, StepDefaults, StepList, read_weight};
 use crate::digest::sha256_hex;
 use crate::error::{Diagnostic, SourceText};
 use crate::units::{Metric, parse_share};
@@ -112,38 +112,37 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
     if list.is_empty() {
         reader.fail(&fields.entry("steps")?.0.span, "a scenario needs at least one step", "empty", None);
     }
-    let mut reading = StepList::default();
+    let mut reading = StepList::new(reader, &defaults);
     let each_time = session == SessionScope::Iteration;
     let mut part = |scope: &mut Scope<'_>, key: &str, part: Part, measured: bool| {
         let list = fields.get(key).and_then(|n| reader.list(n, "a list of steps")).unwrap_or_default();
-        reading.nodes(reader, list, scope, &defaults, Position { part, measured, share: "" })
+        reading.nodes(list, scope, Position { part, measured, share: "" })
     };
-    let setup = part(scope, "setup", Part::Setup, false);
+    part(scope, "setup", Part::Setup, false);
     let of_setup = scope.captures.len();
-    let mut login = part(scope, "login", Part::Login, each_time);
+    let login = part(scope, "login", Part::Login, each_time);
     let mut program = part(scope, "steps", Part::Main, true);
+    if each_time {
+        program.splice(0..0, login);
+    }
     scope.lenient = true;
     let finally = part(scope, "finally", Part::Finally, true);
     scope.lenient = false;
     scope.hide_from(of_setup, Hidden::Iteration);
-    let teardown = part(scope, "teardown", Part::Teardown, false);
-    if each_time {
-        program = std::mem::take(&mut login).into_iter().chain(program).collect();
-    }
-    let StepList { names, steps } = reading;
+    part(scope, "teardown", Part::Teardown, false);
+    let StepList { names, steps, .. } = reading;
     for own in step_limits.iter().filter(|own| !names.iter().any(|name| name == own.name)) {
         let known: Vec<&str> = Metric::NAMES.into_iter().chain(names.iter().map(String::as_str)).collect();
         reader.unknown(&own.span, "step", own.name, &known);
     }
-    let weight =
-        fields.get("weight").map_or(Some(1), |n| reader.whole(n, "a whole number from 1")).unwrap_or(1);
-    if let Some((_, node)) = fields.entry("weight").filter(|_| !(1..=1_000_000).contains(&weight)) {
-        reader.fail(&node.span, "a weight is a whole number from 1", "out of range", None);
-    }
+    let weight = read_weight(reader, &fields);
     let abort_when = fields.get("abort_when").map(|n| read_abort_rules(reader, n)).unwrap_or_default();
     let check_sample = fields.get("check_sample").and_then(|n| read_sample(reader, n)).unwrap_or_default();
     let hosts = fields.get("allow_hosts").and_then(|n| reader.list(n, "a list of hosts")).unwrap_or_default();
-    let allow_hosts = hosts.iter().filter_map(|n| reader.text(n, "a host")).map(str::to_owned).collect();
+    let allow_hosts = hosts.iter().filter_map(|n| read_host(reader, n)).collect();
+    if let Some((key, _)) = fields.entry("allow_hosts").filter(|_| steps.iter().all(|s| s.redirects == 0)) {
+        reader.warn(&key.span, "`allow_hosts` has no effect", "no step follows `redirects`");
+    }
     if reader.found_any() {
         return None;
     }
@@ -161,15 +160,12 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
         steps,
         program,
         finally,
-        setup,
-        login,
-        teardown,
         session,
         load,
         abort_when,
         check_sample,
         allow_hosts,
-        weight: weight as u32,
+        weight: weight?,
         digest: sha256_hex(reader.source().text.as_bytes()),
     })
 }
@@ -209,6 +205,17 @@ fn unused(reader: &Reader, fields: &Fields<'_>, scope: &Scope<'_>) {
         let message = format!("captured value `{name}` is not used");
         reader.warn(span, message, format!("no `${{{name}}}` anywhere"));
     }
+}
+
+/// As it stands in addresses: in lower case, and without a port.
+fn read_host(reader: &Reader, node: &Node) -> Option<String> {
+    let text = reader.text(node, "a host")?;
+    let host = url::Host::parse(text).map(|host| host.to_string());
+    reader.take(
+        node,
+        "expected a host such as cdn.example",
+        host.map_err(|_| "no scheme, port or path".into()),
+    )
 }
 
 fn read_sample(reader: &Reader, node: &Node) -> Option<CheckSample> {

@@ -12,7 +12,7 @@ pub const SUM_KEYS: [&str; 3] = ["equals", "jsonpath", "within"];
 
 impl StepReader<'_, '_, '_> {
     pub fn predicate(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Predicate> {
-        let name = self.exactly_one(node, fields, "", &PREDICATES)?;
+        let name = self.reader.exactly_one(node, fields, "", &PREDICATES)?;
         self.named_predicate(name, fields.get(name)?)
     }
 
@@ -34,7 +34,7 @@ impl StepReader<'_, '_, '_> {
             "not" => {
                 let inner =
                     reader.fields(value, "a predicate to deny, such as `{ equals: 0 }`", &PREDICATES)?;
-                let name = self.exactly_one(value, &inner, "`not`", &PREDICATES)?;
+                let name = reader.exactly_one(value, &inner, "`not`", &PREDICATES)?;
                 if !DENIABLE.contains(&name) {
                     let help = match name {
                         "exists" => "write `exists: false`",
@@ -43,7 +43,7 @@ impl StepReader<'_, '_, '_> {
                     };
                     let message = format!("`not` denies one of {}", DENIABLE.join(", "));
                     let label = format!("`{name}` cannot be denied");
-                    reader.fail(&value.span, message, label, Some(help.to_owned()));
+                    reader.fail(&inner.entry(name)?.0.span, message, label, Some(help.to_owned()));
                     return None;
                 }
                 Predicate::Not(Box::new(self.named_predicate(name, inner.get(name)?)?))
@@ -117,7 +117,7 @@ impl StepReader<'_, '_, '_> {
         };
         let what = "a number, or `{ jsonpath: $.total, within: 0.01 }`";
         let fields = reader.fields(node, what, &SUM_KEYS)?;
-        let total = match self.exactly_one(node, &fields, "`sum`", &["equals", "jsonpath"])? {
+        let total = match reader.exactly_one(node, &fields, "`sum`", &["equals", "jsonpath"])? {
             "equals" => self.operand(fields.get("equals")?)?,
             _ => Operand::Query(read_jsonpath(reader, fields.get("jsonpath")?)?),
         };

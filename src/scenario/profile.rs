@@ -10,6 +10,7 @@ const DEFAULT_ABORT_WINDOW_NS: u64 = 10_000_000_000;
 /// How long a stage that is given by its iterations may take.
 const DEFAULT_ITERATIONS_WITHIN_NS: u64 = 600_000_000_000;
 pub const LOAD_KEYS: [&str; 4] = ["warmup", "warmup_max", "stages", "arrivals"];
+pub const ABORT_KEYS: [&str; 2] = ["when", "for"];
 pub const STAGE_KEYS: [&str; 5] = ["rate", "vus", "ramp", "for", "iterations"];
 
 /// Rates are multiplied by `scale`.
@@ -164,8 +165,7 @@ pub fn read_abort_rules(reader: &Reader, node: &Node) -> Vec<AbortRule> {
 }
 
 fn read_abort_rule(reader: &Reader, node: &Node) -> Option<AbortRule> {
-    let fields =
-        reader.fields(node, "a rule such as `{ when: error_rate > 50%, for: 10s }`", &["when", "for"])?;
+    let fields = reader.fields(node, "a rule such as `{ when: error_rate > 50%, for: 10s }`", &ABORT_KEYS)?;
     let when = required(reader, &fields, "when", "a condition such as `error_rate > 50%`")?;
     let text = reader.text(when, "a condition such as `error_rate > 50%`")?;
     let window_ns = fields

@@ -35,7 +35,7 @@ pub struct TokenRequest {
     pub client_id: Template,
     pub client_secret: Template,
     /// `scope`, `audience` and the like.
-    pub parameters: Vec<(String, Template)>,
+    pub parameters: Vec<(&'static str, Template)>,
     /// Whether id and secret stand in the body instead of a header.
     pub in_body: bool,
 }

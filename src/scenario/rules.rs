@@ -4,6 +4,8 @@ use crate::units::{Limit, LimitsOn, Metric, RegressionRule, Rules, parse_limit, 
 
 const DEFAULT_ERROR_LIMIT: Limit = Limit { metric: Metric::ErrorRate, below: 0.01 };
 
+pub const REGRESSION_KEYS: [&str; 5] = ["p50", "p95", "p99", "error_rate", "ignore"];
+
 /// The file's rules, and the limits that it gives to single steps by their name.
 pub fn read_rules<'a>(reader: &Reader, fields: &Fields<'a>) -> (Rules, Vec<StepLimits<'a>>) {
     let (mut limits, of_steps) =
@@ -26,9 +28,8 @@ pub fn read_rules<'a>(reader: &Reader, fields: &Fields<'a>) -> (Rules, Vec<StepL
             rules.ignore = reader.take(value, "expected a tolerance", parse_tolerance(Metric::P50, text));
             continue;
         }
-        let judged = ["p50", "p95", "p99", "error_rate", "ignore"];
-        if !judged.contains(&key.name.as_str()) {
-            reader.unknown(&key.span, "regression metric", &key.name, &judged);
+        if !REGRESSION_KEYS.contains(&key.name.as_str()) {
+            reader.unknown(&key.span, "regression metric", &key.name, &REGRESSION_KEYS);
             continue;
         }
         let Ok(metric) = key.name.parse::<Metric>() else { continue };

@@ -8,7 +8,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::{action, auth, capture, check, parse, predicate, profile, sources, step};
+    use super::super::{action, auth, capture, check, parse, predicate, profile, rules, sources, step};
     use super::SCHEMA;
     use crate::checks::{Magic, PersonalData, ValueType};
     use crate::units::Metric;
@@ -21,53 +21,86 @@ mod tests {
         }
     }
 
+    /// Every place in the schema that names keys.
+    fn places(value: &Value, pointer: &str, found: &mut Vec<String>) {
+        let entries: Vec<(String, &Value)> = match value {
+            Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), value)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect(),
+            _ => return,
+        };
+        for (key, value) in entries {
+            let pointer = format!("{pointer}/{key}");
+            if key == "properties" && value.is_object() {
+                found.push(pointer.clone());
+            }
+            places(value, &pointer, found);
+        }
+    }
+
     #[test]
     fn the_schema_is_current() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let words =
-            |words: &[&'static str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
         let check_keys = check::check_keys();
         let value_and: Vec<&str> = std::iter::once("value").chain(predicate::PREDICATES).collect();
-        let step = "/definitions/step/properties";
-        for (pointer, keys) in [
-            ("/properties".to_owned(), &parse::KEYS[..]),
-            (step.to_owned(), &step::STEP_KEYS[..]),
-            ("/definitions/check/anyOf/1/properties".to_owned(), &check_keys),
-            ("/definitions/predicate/properties".to_owned(), &predicate::PREDICATES),
-            ("/definitions/predicate/properties/not/properties".to_owned(), &predicate::DENIABLE),
-            ("/definitions/predicate/properties/sum/anyOf/1/properties".to_owned(), &predicate::SUM_KEYS),
-            (format!("{step}/poll/properties"), &action::POLL_KEYS),
-            (format!("{step}/sse/properties"), &action::SSE_KEYS),
-            (format!("{step}/websocket/properties"), &action::WEBSOCKET_KEYS),
-            (format!("{step}/one_of/items/properties"), &step::BRANCH_KEYS),
-            (format!("{step}/repeat/properties"), &step::REPEAT_KEYS),
-            (format!("{step}/capture/additionalProperties/properties"), &capture::CAPTURE_KEYS),
-            (format!("{step}/when/anyOf/0/properties"), &value_and),
-            (format!("{step}/multipart/additionalProperties/anyOf/1/properties"), &action::PART_KEYS),
-            ("/definitions/range/anyOf/1/properties".to_owned(), &check::RANGE_KEYS),
-            ("/definitions/auth/anyOf/1/properties".to_owned(), &auth::AUTH_KEYS),
-            ("/definitions/auth/anyOf/1/properties/basic/properties".to_owned(), &auth::BASIC_KEYS),
-            ("/definitions/auth/anyOf/1/properties/oauth2/properties".to_owned(), &auth::OAUTH2_KEYS),
-            ("/definitions/limits/properties".to_owned(), &Metric::NAMES),
-            ("/properties/data/additionalProperties/properties".to_owned(), &sources::DATA_KEYS),
-            ("/properties/identity/properties".to_owned(), &sources::IDENTITY_KEYS),
-            ("/properties/load/properties".to_owned(), &profile::LOAD_KEYS),
-            ("/properties/load/properties/stages/items/properties".to_owned(), &profile::STAGE_KEYS),
-            (
-                "/definitions/predicate/properties/type/enum".to_owned(),
-                &ValueType::WORDS.map(|(word, _)| word),
-            ),
-            (
-                "/definitions/check/anyOf/1/properties/magic/enum".to_owned(),
-                &Magic::WORDS.map(|(word, _)| word),
-            ),
-            (
-                "/definitions/check/anyOf/1/properties/no_personal_data/anyOf/0/items/enum".to_owned(),
-                &PersonalData::WORDS.map(|(word, _)| word),
-            ),
-        ] {
-            let found = schema.pointer(&pointer).unwrap_or_else(|| panic!("{pointer} is not there"));
-            assert_eq!(names(found), words(keys), "{pointer}");
+        // By how a pointer ends: what may be said in several places is held to the same list in each.
+        let lists: [(&str, &[&'static str]); 31] = [
+            ("", &parse::KEYS),
+            ("/definitions/step", &step::STEP_KEYS),
+            ("/definitions/check/anyOf/1", &check_keys),
+            ("/definitions/predicate", &predicate::PREDICATES),
+            ("/not", &predicate::DENIABLE),
+            ("/sum/anyOf/1", &predicate::SUM_KEYS),
+            ("/no_personal_data/anyOf/2", &check::SCAN_KEYS),
+            ("/definitions/range/anyOf/1", &check::RANGE_KEYS),
+            ("/poll", &action::POLL_KEYS),
+            ("/sse", &action::SSE_KEYS),
+            ("/websocket", &action::WEBSOCKET_KEYS),
+            ("/one_of/items", &step::BRANCH_KEYS),
+            ("/repeat", &step::REPEAT_KEYS),
+            ("/capture/additionalProperties", &capture::CAPTURE_KEYS),
+            ("/when/anyOf/0", &value_and),
+            ("/when/anyOf/1/items", &value_and),
+            ("/multipart/additionalProperties/anyOf/1", &action::PART_KEYS),
+            ("/definitions/auth/anyOf/1", &auth::AUTH_KEYS),
+            ("/basic", &auth::BASIC_KEYS),
+            ("/oauth2", &auth::OAUTH2_KEYS),
+            ("/limits", &Metric::NAMES),
+            ("/regression/anyOf/1", &rules::REGRESSION_KEYS),
+            ("/abort_when/items", &profile::ABORT_KEYS),
+            ("/data/additionalProperties", &sources::DATA_KEYS),
+            ("/identity", &sources::IDENTITY_KEYS),
+            ("/load", &profile::LOAD_KEYS),
+            ("/stages/items", &profile::STAGE_KEYS),
+            ("/type/enum", &ValueType::WORDS.map(|(word, _)| word)),
+            ("/magic/enum", &Magic::WORDS.map(|(word, _)| word)),
+            ("/no_personal_data/anyOf/0/items/enum", &PersonalData::WORDS.map(|(word, _)| word)),
+            ("/pick/enum", &["random", "sequential", "unique"]),
+        ];
+        let mut found = Vec::new();
+        places(&schema, "", &mut found);
+        let words = [
+            "/definitions/predicate/properties/type/enum",
+            "/definitions/check/anyOf/1/properties/magic/enum",
+            "/definitions/check/anyOf/1/properties/no_personal_data/anyOf/0/items/enum",
+            "/properties/data/additionalProperties/properties/pick/enum",
+        ];
+        found.extend(words.map(str::to_owned));
+        let mut used = BTreeSet::new();
+        for pointer in found {
+            let place = pointer.trim_end_matches("/properties");
+            let fits = lists
+                .iter()
+                .filter(|(end, _)| if end.is_empty() { place.is_empty() } else { place.ends_with(end) });
+            let (end, keys) = fits
+                .max_by_key(|(end, _)| end.len())
+                .unwrap_or_else(|| panic!("{pointer} is held to nothing"));
+            used.insert(*end);
+            let expected: BTreeSet<String> = keys.iter().map(|word| (*word).to_owned()).collect();
+            let named = schema.pointer(&pointer).unwrap_or_else(|| panic!("{pointer} is not there"));
+            assert_eq!(names(named), expected, "{pointer}");
+        }
+        for (end, _) in lists {
+            assert!(used.contains(end), "{end} is nowhere in the schema");
         }
     }
 }

@@ -170,7 +170,7 @@ impl Scope<'_> {
         }
         if let Some(capture) = self.captures.iter().rev().find(|c| c.name == name && self.is_visible(c)) {
             let available = (!in_smoke || capture.in_smoke) && (!in_load || capture.in_load);
-            return available.then_some(Meaning::Capture { slot: capture.slot });
+            return (available || self.lenient).then_some(Meaning::Capture { slot: capture.slot });
         }
         if let Some((source, column)) = name.split_once('.')
             && let Some(index) = self.data.iter().position(|d| d.name == source)

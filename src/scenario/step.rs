@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use http::HeaderName;
@@ -53,8 +54,9 @@ pub const REPEAT_KEYS: [&str; 2] = ["times", "steps"];
 /// Stand alone, without a name.
 pub const CONTROLS: [&str; 3] = ["think", "one_of", "repeat"];
 const DEFAULT_TIMEOUT_NS: u64 = 10_000_000_000;
-const MOST_REDIRECTS: u64 = 20;
-const MOST_REPEATS: u64 = 10_000;
+const REDIRECTS: RangeInclusive<u64> = 0..=20;
+const REPEATS: RangeInclusive<u64> = 1..=10_000;
+const WEIGHTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// What the file says for all steps.
 pub struct StepDefaults<'a> {
@@ -83,21 +85,25 @@ pub struct Position<'a> {
 }
 
 /// Reads lists of steps, one part of the file after the other.
-#[derive(Default)]
-pub struct StepList {
+pub struct StepList<'a> {
+    reader: &'a Reader,
+    defaults: &'a StepDefaults<'a>,
     pub names: Vec<String>,
     pub steps: Vec<Step>,
 }
 
-impl StepList {
+impl<'a> StepList<'a> {
+    pub fn new(reader: &'a Reader, defaults: &'a StepDefaults<'a>) -> Self {
+        Self { reader, defaults, names: Vec::new(), steps: Vec::new() }
+    }
+
     pub fn nodes(
         &mut self,
-        reader: &Reader,
         list: &[Node],
         scope: &mut Scope<'_>,
-        defaults: &StepDefaults<'_>,
         position: Position<'_>,
     ) -> Vec<ProgramNode> {
+        let reader = self.reader;
         let mut nodes = Vec::new();
         for node in list {
             let what = "a step such as `{ name: list items, get: /items }`";
@@ -110,10 +116,17 @@ impl StepList {
                     reader.fail(&key.span, format!("`{}` stands alone", key.name), label, None);
                     continue;
                 }
+                if let Some(part) = position.part.around() {
+                    let label = format!("`{part}` is one pass over its steps");
+                    let help =
+                        Some("`poll` waits for something; everything else stands under `steps`".to_owned());
+                    reader.fail(&key.span, format!("`{}` has no place in `{part}`", key.name), label, help);
+                    continue;
+                }
                 nodes.extend(match key.name.as_str() {
                     "think" => read_think(reader, value),
-                    "repeat" => self.repeat(reader, value, scope, defaults, position),
-                    _ => self.one_of(reader, value, scope, defaults, position),
+                    "repeat" => self.repeat(value, scope, position),
+                    _ => self.one_of(value, scope, position),
                 });
                 continue;
             }
@@ -126,7 +139,7 @@ impl StepList {
                 }
                 self.names.push(name);
             }
-            if let Some(step) = self.step(reader, node, &fields, scope, defaults, position) {
+            if let Some(step) = self.step(node, &fields, scope, position) {
                 nodes.push(ProgramNode::Step(self.steps.len()));
                 self.steps.push(step);
             }
@@ -134,14 +147,8 @@ impl StepList {
         nodes
     }
 
-    fn one_of(
-        &mut self,
-        reader: &Reader,
-        node: &Node,
-        scope: &mut Scope<'_>,
-        defaults: &StepDefaults<'_>,
-        position: Position<'_>,
-    ) -> Option<ProgramNode> {
+    fn one_of(&mut self, node: &Node, scope: &mut Scope<'_>, position: Position<'_>) -> Option<ProgramNode> {
+        let reader = self.reader;
         let what = "branches such as `[ { weight: 3, steps: [ … ] }, { weight: 1, steps: [ … ] } ]`";
         let list = reader.list(node, what)?;
         if list.len() < 2 {
@@ -151,12 +158,8 @@ impl StepList {
         let mut branches = Vec::new();
         for item in list {
             let fields = reader.fields(item, "a branch with `steps` and `weight`", &BRANCH_KEYS)?;
-            let weight = fields.get("weight").map_or(Some(1), |n| reader.whole(n, "a whole number"))?;
-            if !(1..=1_000_000).contains(&weight) {
-                let span = fields.get("weight").map_or(&item.span, |n| &n.span);
-                reader.fail(span, "a weight is a whole number from 1", "out of range", None);
-            }
-            branches.push((weight as u32, required(reader, &fields, "steps", "a list of steps")?));
+            let weight = read_weight(reader, &fields).unwrap_or(1);
+            branches.push((weight, required(reader, &fields, "steps", "a list of steps")?));
         }
         let total: u64 = branches.iter().map(|(weight, _)| u64::from(*weight)).sum();
         let mut read = Vec::new();
@@ -164,44 +167,33 @@ impl StepList {
             let visible = scope.captures.len();
             let share = format!("{} × {weight}/{total}", position.share);
             let list = reader.list(steps, "a list of steps")?;
-            let nodes = self.nodes(reader, list, scope, defaults, Position { share: &share, ..position });
+            let nodes = self.nodes(list, scope, Position { share: &share, ..position });
             scope.hide_from(visible, Hidden::Branch);
             read.push(Branch { weight, nodes });
         }
         Some(ProgramNode::OneOf(read))
     }
 
-    fn repeat(
-        &mut self,
-        reader: &Reader,
-        node: &Node,
-        scope: &mut Scope<'_>,
-        defaults: &StepDefaults<'_>,
-        position: Position<'_>,
-    ) -> Option<ProgramNode> {
+    fn repeat(&mut self, node: &Node, scope: &mut Scope<'_>, position: Position<'_>) -> Option<ProgramNode> {
+        let reader = self.reader;
         let fields = reader.fields(node, "`{ times: 3, steps: [ … ] }`", &REPEAT_KEYS)?;
         let times = required(reader, &fields, "times", "how often")?;
-        let count = reader.whole(times, "a whole number")?;
-        if !(1..=MOST_REPEATS).contains(&count) {
-            reader.fail(&times.span, format!("expected 1 to {MOST_REPEATS} times"), "out of range", None);
-            return None;
-        }
+        let count = reader.whole_in(times, "a whole number", &REPEATS).unwrap_or(1);
         let steps = required(reader, &fields, "steps", "a list of steps")?;
         let share = format!("{} × {count}", position.share);
         let list = reader.list(steps, "a list of steps")?;
-        let nodes = self.nodes(reader, list, scope, defaults, Position { share: &share, ..position });
+        let nodes = self.nodes(list, scope, Position { share: &share, ..position });
         Some(ProgramNode::Repeat { times: count as u32, nodes })
     }
 
     fn step(
         &self,
-        reader: &Reader,
         node: &Node,
         fields: &Fields<'_>,
         scope: &mut Scope<'_>,
-        defaults: &StepDefaults<'_>,
         position: Position<'_>,
     ) -> Option<Step> {
+        let Self { reader, defaults, .. } = *self;
         let name_node = required(reader, fields, "name", "a name for the endpoint");
         let name = name_node.and_then(|n| reader.scalar(n, "a name"));
         let only = fields
@@ -233,10 +225,9 @@ impl StepList {
             checks.insert(0, PlacedCheck { check, place: reader.place(place) });
         }
         let operands = builder.operands;
-        let redirects = fields.get("redirects").map_or(Some(0), |n| reader.whole(n, "a number of redirects"));
-        if let Some(n) = fields.get("redirects").filter(|_| redirects.is_some_and(|r| r > MOST_REDIRECTS)) {
-            reader.fail(&n.span, format!("expected 0 to {MOST_REDIRECTS} redirects"), "out of range", None);
-        }
+        let redirects = fields
+            .get("redirects")
+            .map_or(Some(0), |n| reader.whole_in(n, "a number of redirects", &REDIRECTS));
         let measured = position.measured && phase.1;
         let rules = own_rules(reader, fields, name.as_deref(), defaults, measured);
         let visible = scope.captures.len();
@@ -283,22 +274,21 @@ impl StepList {
 impl StepReader<'_, '_, '_> {
     /// One condition, or a list of which all must hold.
     fn conditions(&mut self, node: &Node) -> Vec<Condition> {
-        let items = match &node.value {
-            NodeValue::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
-        items.iter().filter_map(|item| self.condition(item)).collect()
+        if node.items().is_empty() {
+            self.reader.fail(&node.span, "this `when` always holds", "no condition is in it", None);
+        }
+        node.items().iter().filter_map(|item| self.condition(item)).collect()
     }
 
     fn condition(&mut self, node: &Node) -> Option<Condition> {
         let keys: Vec<&str> = std::iter::once("value").chain(PREDICATES).collect();
         let what = "a condition such as `{ value: \"${state}\", equals: open }`";
         let fields = self.reader.fields(node, what, &keys)?;
-        let value = required(self.reader, &fields, "value", "what to look at, such as `\"${state}\"`")?;
-        let value = self.scalar_template(value, "what to look at")?;
+        let at = required(self.reader, &fields, "value", "what to look at, such as `\"${state}\"`")?;
+        let value = self.scalar_template(at, "what to look at")?;
         if value.constant().is_some() {
             let label = "this is the same in every iteration";
-            self.reader.fail(&node.span, "`when` looks at a captured value", label, None);
+            self.reader.fail(&at.span, "`when` looks at a captured value", label, None);
         }
         Some(Condition { value, predicate: self.predicate(node, &fields)? })
     }
@@ -329,6 +319,12 @@ fn own_rules(
         }
     }
     rules
+}
+
+/// Of a branch, or of a scenario; 1 where none is given.
+pub fn read_weight(reader: &Reader, fields: &Fields<'_>) -> Option<u32> {
+    let weight = fields.get("weight").map_or(Some(1), |n| reader.whole_in(n, "a weight", &WEIGHTS))?;
+    Some(weight as u32)
 }
 
 /// A length, or a pair of lengths between which each pause is drawn.

@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::generate::{Chance, Generator};
+use crate::checks::plain_text;
 use crate::units::percent_encoded;
 
 /// Text with `${name}` in it, compiled to segments: names are looked up once, before anything is sent.
@@ -148,7 +149,7 @@ impl Template {
 
     #[must_use]
     pub fn render(&self, context: &Context<'_>) -> String {
-        self.render_with(context, |out, value, _| push_plain(out, value))
+        self.render_with(context, |out, value, _| out.push_str(&plain_text(value)))
     }
 
     /// As a URL: values from data and captures are percent-encoded, except where one is the whole template's start,
@@ -156,11 +157,10 @@ impl Template {
     #[must_use]
     pub fn render_url(&self, context: &Context<'_>) -> String {
         self.render_with(context, |out, value, first| {
+            let plain = plain_text(value);
             if first {
-                push_plain(out, value);
+                out.push_str(&plain);
             } else {
-                let mut plain = String::new();
-                push_plain(&mut plain, value);
                 out.push_str(&percent_encoded(&plain));
             }
         })
@@ -171,7 +171,7 @@ impl Template {
         for (i, segment) in self.segments.iter().enumerate() {
             match segment {
                 Segment::Literal(text) | Segment::Secret { value: text, .. } => out.push_str(text),
-                Segment::Typed(value) => push_plain(&mut out, value),
+                Segment::Typed(value) => out.push_str(&plain_text(value)),
                 Segment::Data { source, column, .. } => {
                     push(&mut out, &context.rows[*source][*column], i == 0);
                 }
@@ -214,13 +214,6 @@ impl Template {
                 }
             })
             .collect()
-    }
-}
-
-fn push_plain(out: &mut String, value: &Value) {
-    match value {
-        Value::String(text) => out.push_str(text),
-        other => out.push_str(&other.to_string()),
     }
 }
 

@@ -1,5 +1,6 @@
 use super::{
-    Exchange, ExchangeError, HttpTransport, Lane, Live, Request, Transport, TransportOptions, WireTransport,
+    Exchange, ExchangeError, HttpTransport, Lane, Request, Streams, Transport, TransportOptions,
+    WireTransport,
 };
 use crate::error::Result;
 
@@ -48,10 +49,10 @@ impl Transport for AnyTransport {
         }
     }
 
-    fn live(&self) -> &Live {
+    fn streams(&self) -> &Streams {
         match self {
-            Self::Http(http) => http.live(),
-            Self::Wire(wire) => wire.live(),
+            Self::Http(http) => http.streams(),
+            Self::Wire(wire) => wire.streams(),
         }
     }
 }

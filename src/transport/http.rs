@@ -5,7 +5,7 @@ use bytes::BytesMut;
 
 use super::failure::classify;
 use super::{
-    BODY_CAP, Exchange, ExchangeError, Headers, Lane, Live, Phases, Request, Transport, TransportOptions,
+    BODY_CAP, Exchange, ExchangeError, Headers, Lane, Phases, Request, Streams, Transport, TransportOptions,
     over_cap, tls,
 };
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::error_class::ErrorClass;
 /// reqwest, told to do nothing that was not asked for: no retries, no redirects, no proxy.
 pub struct HttpTransport {
     client: reqwest::Client,
-    live: Live,
+    streams: Streams,
 }
 
 impl HttpTransport {
@@ -37,7 +37,7 @@ impl HttpTransport {
         let client = builder
             .build()
             .map_err(|e| Error::harness(format!("cannot set up the HTTP client: {}", failed(&e).message)))?;
-        Ok(Self { client, live: Live::new(options)? })
+        Ok(Self { client, streams: Streams::new(options)? })
     }
 }
 
@@ -82,8 +82,8 @@ impl Transport for HttpTransport {
         Ok(Exchange { status: response.status().as_u16(), headers, body: body.freeze(), done, phases })
     }
 
-    fn live(&self) -> &Live {
-        &self.live
+    fn streams(&self) -> &Streams {
+        &self.streams
     }
 }
 

@@ -5,8 +5,8 @@ mod any;
 mod exchange;
 mod failure;
 mod http;
-mod live;
 mod request;
+mod streams;
 mod tls;
 mod wire;
 
@@ -19,7 +19,7 @@ pub use request::{Request, Wants};
 
 pub use self::http::HttpTransport;
 pub use crate::phases::Phases;
-pub use live::{EventStream, Live, Opening, SWITCHED, ServerEvent, Socket};
+pub use streams::{EventStream, Opening, SWITCHED, ServerEvent, Socket, Streams};
 pub use wire::{Lane, WireTransport};
 
 /// What all requests of a worker share.
@@ -53,5 +53,5 @@ pub trait Transport {
     ) -> impl Future<Output = Result<Exchange, ExchangeError>>;
 
     /// For what is more than a response.
-    fn live(&self) -> &Live;
+    fn streams(&self) -> &Streams;
 }

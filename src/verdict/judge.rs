@@ -13,7 +13,7 @@ use super::stored::MOST_LOOKS;
 use super::{provenance, summary, validity};
 use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
-use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SETUP_FAILED, SmokeStatus};
+use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus};
 use crate::units::Metric;
 
 /// What the caller accepts.
@@ -38,19 +38,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     let mut findings = smoke_findings(record);
     let (generator, ailments) = validity::generator(record, &plans);
     let mut regression = Regression::default();
-    if let Some(reason) = &record.not_ready {
-        let (text, remedy) = match reason.strip_prefix(SETUP_FAILED) {
-            Some(what) => (
-                format!("Nothing was measured: the setup before the load failed. {what}"),
-                "look at what is left from earlier runs, or what `setup` finds otherwise than in the smoke pass",
-            ),
-            None => (
-                format!("The target never became ready: {reason}."),
-                "start it, or give it longer with --wait",
-            ),
-        };
-        findings.push(Finding::new(FindingKind::Validity, Severity::Hold, None, text).remedy(remedy));
-    }
+    findings.extend(not_begun(record));
     if !record.runs.is_empty() {
         let evidence = Evidence::of(record);
         let mut unsound = validity::judge(record, &plans, &evidence);
@@ -88,7 +76,8 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         }
     }
     let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
-    if record.runs.is_empty() && !checked && record.not_ready.is_none() {
+    let begun = record.not_ready.is_none() && record.setup_failed.is_none();
+    if record.runs.is_empty() && !checked && begun {
         let text = "Nothing was checked and nothing was measured.";
         findings.push(Finding::new(FindingKind::Validity, Severity::Hold, None, text));
     }
@@ -98,6 +87,24 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     }
     findings.sort_by_key(|f| f.severity);
     settle(record, &plans, findings, regression, generator, allow)
+}
+
+/// Why a load was not sent that should have been.
+fn not_begun(record: &RunRecord) -> impl Iterator<Item = Finding> {
+    let absent = record.not_ready.as_ref().map(|reason| {
+        let text = format!("The target never became ready: {reason}.");
+        (text, "start it, or give it longer with --wait")
+    });
+    let unmade = record.setup_failed.as_ref().map(|reason| {
+        let text = format!("Nothing was measured: the setup before the load failed. {reason}");
+        let remedy =
+            "look at what is left from earlier runs, or what `setup` finds otherwise than in the smoke pass";
+        (text, remedy)
+    });
+    absent
+        .into_iter()
+        .chain(unmade)
+        .map(|(text, remedy)| Finding::new(FindingKind::Validity, Severity::Hold, None, text).remedy(remedy))
 }
 
 /// What got out once got out: no budget of errors covers personal data.

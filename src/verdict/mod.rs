@@ -4,6 +4,7 @@ mod contrast;
 mod creep;
 mod endpoint;
 mod errors;
+mod feasibility;
 mod judge;
 #[cfg(test)]
 mod known_answers;
@@ -21,6 +22,7 @@ mod stored;
 mod summary;
 mod validity;
 
+pub use feasibility::never_judged;
 pub use judge::{Allow, Judgement, judge};
 pub use model::{
     Action, Cause, Comparison, Contrast, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome,

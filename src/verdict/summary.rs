@@ -221,7 +221,8 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
             ),
         };
     }
-    let judged = record.scenarios.iter().flat_map(|s| &s.endpoints).filter(|plan| !plan.shown_only);
+    let plans = record.scenarios.iter().flat_map(|s| &s.endpoints);
+    let judged = plans.zip(&verdict.endpoints).filter(|(plan, own)| !plan.shown_only && own.requests > 0);
     let endpoints = counted(judged.count(), "endpoint");
     let latencies = || verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate);
     let widest = verdict

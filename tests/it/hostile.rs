@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::conformance_servers::Act::Hold;
 use crate::conformance_servers::{Act, Server, scripts, send};
-use crate::servers::folder;
-use crate::support::{json as read_json, run};
+use crate::servers::{folder, rewrite};
+use crate::support::{json as read_json, loadgate_within, run};
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -77,68 +77,54 @@ fn bad_bytes_become_one_clear_error_class_each_and_memory_stays_bounded() {
             "less than its length",
             vec![Act::Request, send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{}")],
             "reset",
-            "",
+            "before",
         ),
         (
             "two lengths",
             always(&send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}")),
             "protocol",
-            "",
+            "content-length",
         ),
-        ("no HTTP", always(&send("SSH-2.0-OpenSSH_9.2\r\n")), "protocol", ""),
+        ("no HTTP", always(&send("SSH-2.0-OpenSSH_9.2\r\n")), "protocol", "invalid HTTP version"),
     ];
-    let (temp, _) = folder(
-        "feature: hostile\nsteps:\n  - name: ask\n    get: /\n    timeout: 20s\n    check: [ CHECK ]\n\
-         load: { warmup: 0s, stages: [ { rate: 10/s, for: 1s } ] }\n",
-    );
-    let text = std::fs::read_to_string(temp.path().join("scenario.yaml")).unwrap();
+    let temp = folder("");
     for (name, script, class, says) in cases {
-        let check = if name == "text that is none" {
-            "body: { contains: ok }"
-        } else {
-            "{ jsonpath: $.a, exists: true }"
+        let check = match name {
+            "text that is none" => "body: { contains: ok }",
+            "nested" => "{ jsonpath: '$[0]', exists: true }",
+            _ => "{ jsonpath: $.a, exists: true }",
         };
-        let own = if name == "nested" { "{ jsonpath: '$[0]', exists: true }" } else { check };
-        // By both transports, in a smoke pass and under load.
-        for transport in ["http", "wire"] {
-            for only in if transport == "wire" { &["", ", only: load"][..] } else { &[""] } {
-                let scenario = text.replace("CHECK", own).replace(
-                    "name: ask",
-                    &format!("name: ask{}", if only.is_empty() { "" } else { "\n    only: load" }),
-                );
-                std::fs::write(temp.path().join("scenario.yaml"), scenario).unwrap();
-                let _ = std::fs::remove_dir_all(temp.path().join("out"));
-                let server = Server::start(&scripts([script.clone()]));
-                let url = format!("http://{}", server.address);
-                let mut command = std::process::Command::new("sh");
-                // Four gigabytes come out of the bomb and more than one of the flood: kept, they would end the process.
-                let limited = "ulimit -v 1200000; exec \"$0\" \"$@\"";
-                command.current_dir(temp.path()).env("NO_COLOR", "1").args(["-c", limited]);
-                command.arg(env!("CARGO_BIN_EXE_loadgate"));
-                let ran = run(command.args([
-                    "run",
-                    "scenario.yaml",
-                    "--target",
-                    &url,
-                    "--transport",
-                    transport,
-                    "--out",
-                    "out",
-                ]));
-                let label = format!("{name} by {transport}{only}\n{}\n{}", ran.out, ran.err);
-                assert_eq!(ran.code, 1, "{label}");
-                let record = read_json(&temp.path().join("out/run.json"));
-                if only.is_empty() {
-                    let message = record["smoke"]["steps"][0]["message"].as_str().unwrap();
-                    assert!(message.contains(says), "{label}");
-                    assert!(class == "check" || message.starts_with(class), "{label}");
-                } else {
-                    let errors = &record["runs"][0]["endpoints"][0]["errors"];
-                    assert_eq!(*errors, json!({class: 10}), "{label}");
-                    let example = record["error_examples"][0]["message"].as_str().unwrap();
-                    assert!(example.contains(says), "{label}");
-                }
-            }
+        for (transport, under_load) in [("http", false), ("wire", false), ("http", true), ("wire", true)] {
+            let only = if under_load { "only: load" } else { "only: smoke" };
+            let load = "load: { warmup: 0s, stages: [ { rate: 10/s, for: 1s } ] }";
+            rewrite(
+                temp.path(),
+                &format!(
+                    "feature: hostile\nsteps:\n  - {{ name: ask, get: /, timeout: 20s, {only}, check: [ {check} ] }}\n{}",
+                    if under_load { load } else { "" }
+                ),
+            );
+            let server = Server::start(&scripts([script.clone()]));
+            let url = format!("http://{}", server.address);
+            // Four gigabytes come out of the bomb and more than one of the flood: kept, they would end the process.
+            let mut command = loadgate_within(temp.path(), 1_200_000);
+            let kind = if under_load { "run" } else { "smoke" };
+            let ran = run(command
+                .args([kind, "scenario.yaml", "--target", &url, "--transport", transport])
+                .args(["--out", "out"]));
+            let label = format!("{name} by {transport}, {only}\n{}\n{}", ran.out, ran.err);
+            assert_eq!(ran.code, 1, "{label}");
+            let record = read_json(&temp.path().join("out/run.json"));
+            let message = if under_load {
+                let errors = &record["runs"][0]["endpoints"][0]["errors"];
+                assert_eq!(*errors, json!({class: 10}), "{label}");
+                &record["error_examples"][0]["message"]
+            } else {
+                let step = &record["smoke"]["steps"][0];
+                assert_eq!(step["class"], class, "{label}");
+                &step["message"]
+            };
+            assert!(message.as_str().unwrap().contains(says), "{label}");
         }
     }
 }

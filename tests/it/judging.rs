@@ -145,6 +145,7 @@ pub fn record(made: &Made) -> RunRecord {
         error_examples: Vec::new(),
         interrupted: made.interrupted.map(str::to_owned),
         not_ready: None,
+        setup_failed: None,
         shard: None,
     }
 }

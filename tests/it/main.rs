@@ -5,7 +5,8 @@
 //! - `demo`         the embedded target keeps its promises
 //! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
 //! - `features`     scenarios written from scratch against small real services: login, upload, search
-//! - `steps`        all else that a step can say: who asks, redirects, streams, what stands around, bodies, samples
+//! - `steps`        all else that a step can say: who asks, redirects, what stands around, bodies, samples
+//! - `streams`      server-sent events and `WebSocket`s, TLS and client certificates included
 //! - `hostile`      bad bytes from the target: one clear error class each, memory bounded
 //! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
@@ -40,5 +41,6 @@ mod quick;
 mod rows;
 mod servers;
 mod steps;
+mod streams;
 mod support;
 mod verdicts;

@@ -1,6 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::support::{Ran, loadgate, run};
+use crate::support::{Ran, json, loadgate, results, run};
 
 static BACKGROUND: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
@@ -102,12 +102,20 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-/// A folder with a scenario in it.
-pub fn folder(scenario: &str) -> (tempfile::TempDir, PathBuf) {
+/// A folder with a `scenario.yaml` in it.
+pub fn folder(scenario: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("scenario.yaml");
-    std::fs::write(&path, scenario).expect("writes");
-    (folder, path)
+    rewrite(folder.path(), scenario);
+    folder
+}
+
+/// Another `scenario.yaml`; the results of the one before are gone.
+pub fn rewrite(folder: &Path, scenario: &str) {
+    std::fs::write(folder.join("scenario.yaml"), scenario).expect("writes");
+    let out = results(folder);
+    if out.exists() {
+        std::fs::remove_dir_all(out).expect("removes");
+    }
 }
 
 /// A functional pass of `scenario.yaml` in a folder.
@@ -118,6 +126,19 @@ pub fn smoke(folder: &Path, service: &Service) -> Command {
 }
 
 /// A whole run of it.
+pub fn whole(folder: &Path, service: &Service) -> Command {
+    let mut command = loadgate(folder);
+    command.args(["run", "scenario.yaml", "--target", &service.url, "--out", "out"]);
+    command
+}
+
 pub fn load(folder: &Path, service: &Service) -> Ran {
-    run(loadgate(folder).args(["run", "scenario.yaml", "--target", &service.url, "--out", "out"]))
+    run(&mut whole(folder, service))
+}
+
+/// What the verdict of a run says of a step.
+pub fn endpoint(folder: &Path, step: &str) -> serde_json::Value {
+    let verdict = json(&results(folder).join("verdict.json"));
+    let all = verdict["endpoints"].as_array().expect("endpoints");
+    all.iter().find(|e| e["step"] == step).unwrap_or_else(|| panic!("{step} is not in {verdict}")).clone()
 }

@@ -20,6 +20,23 @@ pub fn loadgate(folder: &Path) -> Command {
     command
 }
 
+/// The same with no more than so much address space.
+pub fn loadgate_within(folder: &Path, kilobytes: u64) -> Command {
+    let own = loadgate(folder);
+    let mut command = Command::new("sh");
+    let limited = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
+    command.args(["-c", &limited]).arg(own.get_program()).current_dir(folder).stdin(Stdio::null());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    // An arena for each thread would take up address space by the number of cores, not by what is kept.
+    command.env("MALLOC_ARENA_MAX", "1");
+    command
+}
+
 pub struct Ran {
     pub code: i32,
     pub out: String,
@@ -27,7 +44,7 @@ pub struct Ran {
 }
 
 pub fn run(command: &mut Command) -> Ran {
-    let output = command.output().expect("loadgate starts");
+    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}", command.get_program().display()));
     Ran {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -129,6 +129,7 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
         error_examples: Vec::new(),
         interrupted: None,
         not_ready: None,
+        setup_failed: None,
         shard: None,
     }
 }

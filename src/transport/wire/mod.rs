@@ -18,7 +18,7 @@ pub use connection::{Io, dial};
 pub use pool::Lane;
 use pool::Pool;
 
-use super::{Exchange, ExchangeError, Live, Request, Transport, TransportOptions, tls};
+use super::{Exchange, ExchangeError, Request, Streams, Transport, TransportOptions, tls};
 use crate::error::Result;
 use crate::error_class::ErrorClass;
 
@@ -31,7 +31,7 @@ pub struct WireTransport {
     /// What is read from any connection passes through here, so that a waiting one needs no memory of its own.
     scratch: RefCell<Box<[u8]>>,
     dialing: Semaphore,
-    live: Live,
+    streams: Streams,
 }
 
 /// Connections that one worker opens at once. Many more would flood the target's queue of them, and be answered late for
@@ -49,7 +49,7 @@ impl WireTransport {
             pool: RefCell::default(),
             scratch: RefCell::new(vec![0; 64 << 10].into_boxed_slice()),
             dialing: Semaphore::new(MOST_DIALS),
-            live: Live::new(options)?,
+            streams: Streams::new(options)?,
         })
     }
 
@@ -164,7 +164,7 @@ impl Transport for WireTransport {
         }
     }
 
-    fn live(&self) -> &Live {
-        &self.live
+    fn streams(&self) -> &Streams {
+        &self.streams
     }
 }

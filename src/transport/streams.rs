@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Instant;
 
 use ::http::StatusCode;
@@ -7,7 +8,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use std::sync::Arc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::error_class::ErrorClass;
 
 /// Streams that outlast a response: server-sent events and `WebSocket`s, each on a connection of its own over HTTP/1.1.
-pub struct Live {
+pub struct Streams {
     tls: Arc<rustls::ClientConfig>,
     user_agent: String,
 }
@@ -32,7 +32,7 @@ pub struct Opening {
     pub phases: Phases,
 }
 
-impl Live {
+impl Streams {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new(options: &TransportOptions) -> Result<Self> {

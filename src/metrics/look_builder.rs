@@ -1,0 +1,89 @@
+use std::collections::BTreeMap;
+
+use super::block::Block;
+use super::histogram::Histogram;
+use super::run_record::{EndpointPlan, EndpointRecord, LookRecord, TimelineBlock, WarmupRecord};
+
+/// Puts a look together from its blocks, one at a time, so that only what is kept is held in memory.
+pub struct LookBuilder {
+    plans: Vec<EndpointPlan>,
+    endpoints: Vec<EndpointRecord>,
+    timeline: BTreeMap<(usize, u64), TimelineBlock>,
+    warmup: WarmupRecord,
+    warm: Histogram,
+}
+
+impl LookBuilder {
+    #[must_use]
+    pub fn new(plans: Vec<EndpointPlan>) -> Self {
+        let endpoints = plans
+            .iter()
+            .map(|plan| EndpointRecord {
+                endpoint: plan.endpoint.clone(),
+                rate_offered: plan.rate_per_s,
+                ..EndpointRecord::default()
+            })
+            .collect();
+        let (timeline, warmup, warm) = (BTreeMap::new(), WarmupRecord::default(), Histogram::default());
+        Self { plans, endpoints, timeline, warmup, warm }
+    }
+
+    /// A closed block, or a piece of one. `None` where it is of no endpoint.
+    pub fn add(&mut self, block: Block) -> Option<()> {
+        if block.warmup {
+            self.warmup.requests += block.planned;
+            self.warmup.errors += block.error_count();
+            self.warm.merge(&block.response);
+            return Some(());
+        }
+        let total = self.endpoints.get_mut(block.endpoint)?;
+        total.requests += block.planned;
+        total.cut += block.cut;
+        total.censored += block.censored;
+        total.skipped += block.skipped;
+        for (class, count) in &block.errors {
+            *total.errors.entry(*class).or_default() += count;
+        }
+        total.response.merge(&block.response);
+        total.service.merge(&block.service);
+        total.error.merge(&block.error);
+        let errors = block.error_count();
+        let piece = self.timeline.entry((block.endpoint, block.index)).or_insert_with(|| TimelineBlock {
+            start_ms: block.start_ms,
+            len_ms: block.len_ms,
+            endpoint: block.endpoint,
+            planned: 0,
+            done: 0,
+            errors: 0,
+            histogram: Histogram::default(),
+        });
+        piece.planned += block.planned;
+        piece.done += block.done;
+        piece.errors += errors;
+        if piece.histogram.is_empty() {
+            piece.histogram = block.response;
+        } else {
+            piece.histogram.merge(&block.response);
+        }
+        Some(())
+    }
+
+    /// The endpoints' totals and the timeline into `look`.
+    pub fn finish(self, look: &mut LookRecord) {
+        look.warmup.requests = self.warmup.requests;
+        look.warmup.errors = self.warmup.errors;
+        look.warmup.p50_ms = self.warm.quantile_ms(0.5);
+        look.endpoints = self.endpoints;
+        look.blocks = self.timeline.into_values().collect();
+        let window_ms = look.window_ms;
+        for (total, plan) in look.endpoints.iter_mut().zip(&self.plans) {
+            total.rate_achieved = if plan.users.is_some() || plan.planned == 0 {
+                // A stage that is given by its iterations ends the window when they are done.
+                let length_ms = plan.length_ms.min(window_ms).max(1);
+                total.requests as f64 * 1e3 / length_ms as f64
+            } else {
+                plan.rate_per_s * total.requests as f64 / plan.planned.max(1) as f64
+            };
+        }
+    }
+}

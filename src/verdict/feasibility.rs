@@ -1,0 +1,50 @@
+use super::quantiles::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, missing_requests, seconds_for};
+use crate::metrics::{BlockGrid, EndpointPlan};
+use crate::units::Metric;
+
+/// The rules that a run by these plans could never settle, each with what would be enough.
+#[must_use]
+pub fn never_judged(plans: &[EndpointPlan]) -> Vec<String> {
+    let of = |plan: &EndpointPlan| {
+        let limits = plan.rules.limits.iter().map(|limit| (limit.metric, LEAST_TAIL_LIMIT));
+        let explicit = plan.rules.regression.iter().filter(|rule| rule.explicit);
+        let compared = explicit.map(|rule| (rule.metric, LEAST_TAIL_COMPARED));
+        short_of_samples(plan, &limits.chain(compared).collect::<Vec<_>>())
+    };
+    plans.iter().flat_map(of).collect()
+}
+
+/// The rules that this many requests, or blocks, cannot settle.
+fn short_of_samples(plan: &EndpointPlan, rules: &[(Metric, f64)]) -> Vec<String> {
+    // Without rules there may be no plan either, as for the attempts of a poll.
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let window_ns = plan.length_ms * 1_000_000;
+    if plan.users.is_some() {
+        // How many requests there will be is not known; only the time is.
+        let blocks = BlockGrid::of_users(window_ns).count;
+        let short = |(metric, _): &(Metric, f64)| metric.quantile().is_some() && blocks < LEAST_BLOCKS;
+        let told = |(metric, _): &(Metric, f64)| {
+            format!("{metric} of {}: {blocks} of {LEAST_BLOCKS} blocks; use `for: 3s` or more", plan.endpoint)
+        };
+        return rules.iter().filter(|rule| short(rule)).map(told).collect();
+    }
+    let blocks = BlockGrid::new(plan.rate_per_s, window_ns).count;
+    rules
+        .iter()
+        .filter_map(|(metric, least)| {
+            let missing = missing_requests(plan.planned, metric.quantile()?, *least);
+            let needed = plan.planned + missing;
+            let seconds = seconds_for(needed, plan.rate_per_s);
+            let short = if missing > 0 {
+                format!("{} of {needed} requests", plan.planned)
+            } else if blocks < LEAST_BLOCKS {
+                format!("{blocks} of {LEAST_BLOCKS} blocks (a block takes ¼ s or 50 requests, whichever is longer)")
+            } else {
+                return None;
+            };
+            Some(format!("{metric} of {}: {short}; use `for: {seconds:.0}s`", plan.endpoint))
+        })
+        .collect()
+}
