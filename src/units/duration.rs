@@ -39,6 +39,17 @@ pub fn parse_share(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(expected()) }
 }
 
+/// A share as a percentage with two or three digits that count.
+#[must_use]
+pub fn format_share(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "0%".into(),
+        p if p.abs() < 0.1 => format!("{p:.3}%"),
+        p if p.abs() < 10.0 => format!("{p:.2}%"),
+        p => format!("{p:.1}%"),
+    }
+}
+
 /// An arrival rate kept as a ratio of integers, so that a schedule computed from it never drifts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {

@@ -5,7 +5,7 @@ mod duration;
 mod metric;
 mod rule;
 
-pub use duration::{Rate, format_ms, format_ns, parse_duration_ns, parse_rate, parse_share};
+pub use duration::{Rate, format_ms, format_ns, format_share, parse_duration_ns, parse_rate, parse_share};
 pub use metric::Metric;
 pub use rule::{
     Limit, LimitsOn, RegressionRule, Rules, Tolerance, parse_above, parse_limit, parse_tolerance,

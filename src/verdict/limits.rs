@@ -1,7 +1,7 @@
 use super::model::{Finding, FindingKind, Severity};
 use super::quantiles::{LEAST_TAIL_LIMIT, QuantileEstimate, missing_requests, seconds_for};
 use super::statistics::{mean, proportion_lower, t_quantile};
-use crate::units::{Limit, LimitsOn, Metric, format_ms};
+use crate::units::{Limit, LimitsOn, Metric, format_ms, format_share};
 
 /// Confidence of each one-sided bound.
 const LEVEL: f64 = 0.99;
@@ -35,7 +35,7 @@ pub fn judge_quantile(
             "Too few requests to judge {metric} of {endpoint} against its limit: {} of {needed}, {missing} missing.",
             evidence.samples
         );
-        let finding = Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason);
+        let finding = Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason).about(metric);
         return Some(
             finding.remedy(format!("use `for: {:.0}s` or a higher rate", seconds_for(needed, rate_per_s))),
         );
@@ -94,19 +94,20 @@ pub fn judge_errors(
 ) -> Option<Finding> {
     if requests == 0 {
         let reason = format!("Nothing was measured of {endpoint}: zero requests.");
-        return Some(Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason));
+        let finding = Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason);
+        return Some(finding.about(limit.metric));
     }
     let rate = errors as f64 / requests as f64;
     if rate < limit.below || errors == 0 {
         return None;
     }
     let lower = proportion_lower(errors as f64, requests as f64, LEVEL);
-    let text = format!("{errors} of {requests} requests failed ({}; {classes})", percent(rate));
+    let text = format!("{errors} of {requests} requests failed ({}; {classes})", format_share(rate));
     Some(if limits_on == LimitsOn::Observed {
         let reason = format!(
             "Too many errors: {text}, allowed {}. LIMIT {endpoint} error_rate observed beyond it, not proven \
              (`limits_on: observed`)",
-            percent(limit.below)
+            format_share(limit.below)
         );
         Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason).measured(
             Metric::ErrorRate,
@@ -116,8 +117,8 @@ pub fn judge_errors(
     } else if lower > limit.below {
         let reason = format!(
             "Too many errors: {text}, allowed {}. LIMIT {endpoint} error_rate at least {} with 99% confidence",
-            percent(limit.below),
-            percent(lower)
+            format_share(limit.below),
+            format_share(lower)
         );
         Finding::new(FindingKind::Limit, Severity::Fail, Some(endpoint), reason).measured(
             Metric::ErrorRate,
@@ -127,22 +128,12 @@ pub fn judge_errors(
     } else {
         let reason = format!(
             "At the limit: of {endpoint}, {text}, allowed {}; too few to tell from chance.",
-            percent(limit.below)
+            format_share(limit.below)
         );
         Finding::new(FindingKind::Limit, Severity::Hold, Some(endpoint), reason)
             .measured(Metric::ErrorRate, rate, limit.below)
             .remedy("measure longer, or look at `error_examples` in run.json")
     })
-}
-
-/// A share as a percentage with two or three digits that count.
-pub fn percent(share: f64) -> String {
-    match share * 100.0 {
-        0.0 => "0%".into(),
-        p if p.abs() < 0.1 => format!("{p:.3}%"),
-        p if p.abs() < 10.0 => format!("{p:.2}%"),
-        p => format!("{p:.1}%"),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod creep;
 mod endpoint;
 mod errors;
 mod feasibility;
+mod impact;
 mod judge;
 #[cfg(test)]
 mod known_answers;
@@ -17,12 +18,15 @@ mod provenance;
 mod quantiles;
 mod reference;
 mod regression;
+mod rules;
 mod statistics;
 mod stored;
 mod summary;
+mod transients;
 mod validity;
 
 pub use feasibility::never_judged;
+pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, impact};
 pub use judge::{Allow, Judgement, judge};
 pub use model::{
     Action, Cause, Comparison, Contrast, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome,
@@ -34,4 +38,6 @@ pub use quantiles::{
     seconds_for,
 };
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
+pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, rule_results, standing, trusted};
 pub use stored::MOST_LOOKS;
+pub use transients::{Disturbed, Transient, transients};

@@ -128,6 +128,13 @@ impl Finding {
         self
     }
 
+    /// For one metric that has no value to tell.
+    #[must_use]
+    pub fn about(mut self, metric: Metric) -> Self {
+        self.metric = Some(metric);
+        self
+    }
+
     #[must_use]
     pub fn measured(mut self, metric: Metric, observed: f64, reference: f64) -> Self {
         (self.metric, self.observed, self.reference) = (Some(metric), Some(observed), Some(reference));

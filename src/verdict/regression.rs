@@ -244,6 +244,7 @@ fn quantile_series(
         let remedy =
             format!("use `for: {:.0}s` or a higher rate", seconds_for(needed, rate_of(record, i, plan)));
         let finding = Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
+            .about(metric)
             .remedy(remedy);
         return Err(rule.explicit.then(|| Box::new(finding)));
     }
@@ -252,6 +253,7 @@ fn quantile_series(
         let reason =
             format!("The baseline of {} has too few requests to compare {metric} with.", plan.endpoint);
         let finding = Finding::new(FindingKind::Baseline, Severity::Hold, Some(&plan.endpoint), reason)
+            .about(metric)
             .remedy("record it anew with a longer stage");
         return Err(rule.explicit.then(|| Box::new(finding)));
     }

@@ -1,9 +1,8 @@
 //! Plain words first, then the statistics.
 
-use super::limits::percent;
 use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
 use crate::metrics::{RunRecord, SmokeStatus};
-use crate::units::{Metric, counted, format_ms, visible_change};
+use crate::units::{Metric, counted, format_ms, format_share, visible_change};
 
 /// `+11.2%`, or points for an error rate.
 fn change(comparison: &Comparison, value: f64) -> String {
@@ -18,10 +17,11 @@ fn with_interval(comparison: &Comparison) -> String {
     let unit = if comparison.metric == Metric::ErrorRate { " points" } else { "%" };
     let [low, high] = comparison.interval;
     format!(
-        "{}{unit} [{}, {}]",
+        "{}{unit} [{}, {}] ({})",
         change(comparison, comparison.change),
         change(comparison, low),
-        change(comparison, high)
+        change(comparison, high),
+        format_args!("{:.0}%", comparison.level * 100.0)
     )
 }
 
@@ -56,8 +56,8 @@ pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
         None => {
             let words = format!(
                 "More errors: {} of all requests fail, were {}. REGRESSION {} error_rate {}, {against}",
-                percent(observed),
-                percent(reference),
+                format_share(observed),
+                format_share(reference),
                 comparison.endpoint,
                 with_interval(comparison)
             );

@@ -1,11 +1,10 @@
-use super::limits::percent;
 use super::model::{Finding, FindingKind, GeneratorSummary, Severity};
 use super::quantiles::{
     Evidence, LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, missing_requests,
 };
 use super::statistics::proportion_lower;
 use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, RunRecord};
-use crate::units::{Metric, format_ms, format_ns};
+use crate::units::{Metric, format_ms, format_ns, format_share};
 
 const BUSY: f64 = 0.90;
 const LEAST_ACHIEVED: f64 = 0.95;
@@ -54,7 +53,7 @@ fn judge_endpoint(
     if cut > MOST_CUT && look.stop != "interrupt" {
         let reason = format!(
             "{} of the requests to {} were cut before they were answered.",
-            percent(cut),
+            format_share(cut),
             plan.endpoint
         );
         findings.push(invalid(
@@ -94,7 +93,7 @@ fn judge_endpoint(
             let reason = format!(
                 "{metric} of {} moved by {} between the halves of the measurement: it was not steady.",
                 plan.endpoint,
-                percent(drift.exp_m1())
+                format_share(drift.exp_m1())
             );
             findings.push(invalid(
                 name,
@@ -167,7 +166,7 @@ fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
             1 => "its one core was".to_owned(),
             n => format!("the busiest of its {n} cores was"),
         };
-        let busy = percent(busy.min(1.0));
+        let busy = format_share(busy.min(1.0));
         let sent = if short || lost > 0 {
             format!("it sent {} of {}/s: ", whole_number(achieved), whole_number(offered))
         } else {
@@ -225,7 +224,7 @@ pub fn aborted(record: &RunRecord) -> Vec<Finding> {
                 format!("Ended by `abort_when` after {at_s:.0} s: {} of {}", abort.metric, abort.endpoint);
             let (text, proven) = if abort.metric == Metric::ErrorRate {
                 let (x, n) = (abort.errors, abort.requests);
-                let (seen, above) = (percent(abort.observed), percent(abort.above));
+                let (seen, above) = (format_share(abort.observed), format_share(abort.above));
                 let proven = proportion_lower(x as f64, n as f64, 0.99) > abort.above;
                 (
                     format!("{head} was {seen} ({x} of {n} requests) over {over_s:.0} s, allowed {above}."),
