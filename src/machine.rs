@@ -30,6 +30,13 @@ pub fn memory_share() -> Option<f64> {
     Some(pages * rustix::param::page_size() as f64 / 1024.0 / total_kib)
 }
 
+/// Columns of the terminal that standard output goes to, if it is one.
+#[must_use]
+pub fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
 /// Lets large pieces of memory go back to the system when they are let go. By its default glibc keeps them once it has seen
 /// one, and what is short-lived here (a histogram's array, 192 KiB) would leave holes that grow over a long run.
 pub fn return_large_memory() {

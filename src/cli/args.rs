@@ -108,12 +108,15 @@ pub struct TransportArgs {
 
 #[derive(ClapArgs, Debug)]
 pub struct OutputArgs {
-    /// Folder for run.json and verdict.json [default: results/<UTC time>-<id>]
+    /// Folder for the record, the verdict and the reports [default: results/<UTC time>-<id>]
     #[arg(long, value_name = "DIR", env = "LOADGATE_OUT")]
     pub out: Option<PathBuf>,
     /// Wait this long for the target to become ready; give up with exit code 3
     #[arg(long, value_name = "DURATION", env = "LOADGATE_WAIT")]
     pub wait: Option<String>,
+    /// What to call this run in its reports, such as `25%` or `pull request 41`
+    #[arg(long, value_name = "TEXT", env = "LOADGATE_LABEL")]
+    pub label: Option<String>,
     /// No progress, only the verdict
     #[arg(long, short)]
     pub quiet: bool,
@@ -279,7 +282,7 @@ pub struct CompareArgs {
     #[arg(long)]
     pub explain: bool,
     #[arg(long, value_enum, default_value = "table")]
-    pub format: FormatArg,
+    pub format: ReportFormatArg,
     /// No colours
     #[arg(long)]
     pub no_color: bool,
@@ -296,14 +299,41 @@ pub enum FormatArg {
     Json,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ReportFormatArg {
+    Table,
+    Json,
+    /// XML for a CI system's test tab
+    Junit,
+    /// A pull request's comment
+    Markdown,
+    /// One page with plots, complete in itself
+    Html,
+}
+
 #[derive(ClapArgs, Debug)]
 pub struct ReportArgs {
-    /// Runs: folders or run.json files; a folder with a journal is a run that was cut off
+    /// Runs: folders or run.json files; a folder with a journal is a run that was cut off. Several are put side by side
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     #[arg(long, value_enum, default_value = "table")]
-    pub format: FormatArg,
-    /// Folder of the stored baselines, for a run that has no verdict yet
+    pub format: ReportFormatArg,
+    /// The document that people sign, a phase a run (`--format markdown` or `html`)
+    #[arg(long)]
+    pub deployment: bool,
+    /// What to call the runs, once for each in their order [default: as recorded]
+    #[arg(long = "label", value_name = "TEXT")]
+    pub labels: Vec<String>,
+    /// Runs before the deployment, which the last load is compared with instead of the baselines
+    #[arg(long, value_name = "RUN", num_args = 1.., requires = "deployment")]
+    pub before: Vec<PathBuf>,
+    /// What the release may cost all endpoints together, as a share of response times
+    #[arg(long, value_name = "SHARE", default_value = "2%", requires = "deployment")]
+    pub impact: String,
+    /// Write into this file, whole or not at all, instead of to standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Folder of the stored baselines: their runs are shown beside this one's; a run without a verdict is judged by them
     #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
     pub baselines: PathBuf,
     /// No colours

@@ -2,13 +2,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
-    SchemaArg, TargetArgs, TransportArg, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs,
+    ReportFormatArg, ScenarioArgs, SchemaArg, TargetArgs, TransportArg, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use crate::commands::{
     self, CompareRequest, DemoRequest, Gate, InitRequest, PruneRequest, QuickRequest, RecordRequest,
-    RefreshRequest, ReportFormat, ReportRequest, RunKind, Session, SetRequest, ValidateRequest,
+    RefreshRequest, ReportFormat, ReportRequest, RunKind, Session, SetRequest, Stdout, ValidateRequest,
     VerifyRequest, WatchRequest,
 };
 use crate::demo::{DemoOptions, Fault};
@@ -17,7 +17,7 @@ use crate::gate::TargetSpec;
 use crate::metrics::{DEFAULT_INSTANCES, Repeat, ShardRecord};
 use crate::scenario::{QuickLoad, QuickOptions};
 use crate::transport::{Kind, TransportOptions};
-use crate::units::{Rate, parse_duration_ns, parse_rate};
+use crate::units::{Rate, parse_duration_ns, parse_rate, parse_share};
 use crate::verdict::Allow;
 
 pub fn dispatch(args: Args) -> Result<u8> {
@@ -60,14 +60,20 @@ pub fn dispatch(args: Args) -> Result<u8> {
             allow: allow(&args.allow),
             as_looks: args.repeat.is_some(),
             explain: args.explain,
-            format: format(args.format),
-            no_color: args.no_color,
+            format: report_format(args.format),
+            stdout: Stdout { no_color: args.no_color },
         }),
         Command::Report(args) => commands::report(&ReportRequest {
             runs: args.runs,
+            labels: args.labels,
             baselines: args.baselines,
-            format: format(args.format),
-            no_color: args.no_color,
+            format: report_format(args.format),
+            deployment: args.deployment,
+            before: args.before,
+            impact: parse_share(&args.impact)
+                .map_err(|reason| Error::usage(format!("--impact: {reason}")))?,
+            output: args.output,
+            stdout: Stdout { no_color: args.no_color },
         }),
         Command::Validate(args) => {
             let ScenarioArgs { paths, vars, only, total_rate } = args.scenarios;
@@ -165,6 +171,7 @@ fn session(
         transport: transport_options(transport)?,
         shard: None,
         rate: total_rate.as_deref().map(rate).transpose()?,
+        label: output.label,
         quiet: output.quiet,
         no_color: output.no_color,
     };
@@ -329,6 +336,16 @@ fn allow(args: &[AllowArg]) -> Allow {
     Allow {
         no_baseline: args.contains(&AllowArg::NoBaseline),
         unresolved: args.contains(&AllowArg::Unresolved),
+    }
+}
+
+fn report_format(arg: ReportFormatArg) -> ReportFormat {
+    match arg {
+        ReportFormatArg::Table => ReportFormat::Table,
+        ReportFormatArg::Json => ReportFormat::Json,
+        ReportFormatArg::Junit => ReportFormat::Junit,
+        ReportFormatArg::Markdown => ReportFormat::Markdown,
+        ReportFormatArg::Html => ReportFormat::Html,
     }
 }
 

@@ -9,10 +9,10 @@ use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{run_id, scenario_records};
 use crate::metrics::{DEFAULT_INSTANCES, Repeat, RunRecord, ScenarioRecord};
-use crate::report::{Shown, render_baselines, render_verdict};
+use crate::report::{ReportModel, Shown, render_baselines, render_terminal};
 use crate::scenario::{LoadOptions, load};
 use crate::units::{Rate, Rules, counted};
-use crate::verdict::{FindingKind, Outcome, Reference, Severity, Verdict, outlook};
+use crate::verdict::{DEFAULT_IMPACT, FindingKind, Outcome, Reference, Severity, Verdict, outlook};
 
 pub struct RecordRequest {
     pub session: Session,
@@ -30,7 +30,8 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
     let mut refused = None;
     let records = measure(session, request.times, &library, |time, record, verdict| {
         if !matches!(verdict.outcome, Outcome::Pass | Outcome::NoBaseline) {
-            print(&render_verdict(verdict, record, session.stdout_paint()))?;
+            let model = ReportModel::new(record, verdict, &[], DEFAULT_IMPACT);
+            print(&render_terminal(&model, session.stdout().screen()))?;
             print("nothing was recorded: a baseline is made of runs that pass")?;
             let mut fails = verdict.findings.iter().filter(|f| f.severity == Severity::Fail).peekable();
             let slower = fails.peek().is_some()

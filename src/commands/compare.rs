@@ -1,19 +1,13 @@
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use super::session::{Gate, paint, print};
+use super::report::{ReportFormat, rendered};
+use super::session::{Gate, Stdout, print};
 use crate::baseline::{Library, joined, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::gate::read_record;
 use crate::metrics::{LookRecord, Repeat, RunRecord};
-use crate::report::{render_explanation, render_verdict};
-use crate::verdict::{Allow, Cause, Outcome, Reference, Verdict, judge};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReportFormat {
-    Table,
-    Json,
-}
+use crate::report::{ReportModel, render_explanation};
+use crate::verdict::{Allow, Cause, DEFAULT_IMPACT, Outcome, Reference, Verdict, judge};
 
 pub struct CompareRequest {
     pub runs: Vec<PathBuf>,
@@ -28,7 +22,7 @@ pub struct CompareRequest {
     /// Say of each comparison what it rests on.
     pub explain: bool,
     pub format: ReportFormat,
-    pub no_color: bool,
+    pub stdout: Stdout,
 }
 
 /// Judges stored runs again.
@@ -50,7 +44,8 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
         references_of_runs(&record, &other_side(&record, request)?)
     };
     let verdict = judged(&mut record, &references, request);
-    show(&verdict, &record, request.format, request.no_color)?;
+    let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
+    print(&rendered(&[model], request.format, request.stdout)?)?;
     if request.explain && request.format == ReportFormat::Table {
         print(&render_explanation(&verdict, &record))?;
     }
@@ -109,58 +104,10 @@ fn look_by_look(record: &mut RunRecord, references: &[Reference], allow: Allow) 
     }
 }
 
-pub struct ReportRequest {
-    pub runs: Vec<PathBuf>,
-    pub baselines: PathBuf,
-    pub format: ReportFormat,
-    pub no_color: bool,
-}
-
-/// Shows stored runs with the verdict that they had; one that crashed is judged from what its journal holds.
-///
-/// # Errors
-/// If a run cannot be read.
-pub fn report(request: &ReportRequest) -> Result<u8> {
-    for path in &request.runs {
-        let record = read_record(path)?;
-        let verdict = match stored_verdict(path)? {
-            Some(verdict) => verdict,
-            None => {
-                judge(&record, &stored_references(&record, &request.baselines)?, Allow::default()).verdict
-            }
-        };
-        show(&verdict, &record, request.format, request.no_color)?;
-    }
-    Ok(0)
-}
-
-fn show(verdict: &Verdict, record: &RunRecord, format: ReportFormat, no_color: bool) -> Result<()> {
-    match format {
-        ReportFormat::Table => {
-            print(&render_verdict(verdict, record, paint(no_color, std::io::stdout().is_terminal())))
-        }
-        ReportFormat::Json => {
-            let text = serde_json::to_string_pretty(verdict).map_err(|e| Error::harness(e.to_string()))?;
-            print(&format!("{text}\n"))
-        }
-    }
-}
-
-fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
-    let folder = if run.is_dir() { run } else { run.parent().unwrap_or(Path::new("")) };
-    let path = folder.join("verdict.json");
-    match std::fs::read(&path) {
-        Ok(bytes) => {
-            serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(&path, "read verdict", e))
-        }
-        Err(_) => Ok(None),
-    }
-}
-
 pub fn read_records(paths: &[PathBuf]) -> Result<Vec<(PathBuf, RunRecord)>> {
     paths.iter().map(|path| Ok((path.clone(), read_record(path)?))).collect()
 }
 
-fn stored_references(record: &RunRecord, baselines: &Path) -> Result<Vec<Reference>> {
+pub fn stored_references(record: &RunRecord, baselines: &Path) -> Result<Vec<Reference>> {
     Library::new(baselines, &record.env).references_of(&record.scenarios, record.plan.instances)
 }

@@ -9,11 +9,12 @@ use crate::engine::Slice;
 use crate::error::{Error, Result, nearest};
 use crate::gate::scenario_records;
 use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, Repeat, RunRecord, ScenarioRecord};
-use crate::report::{render_refresh, render_verdict};
+use crate::report::{ReportModel, render_refresh, render_terminal};
 use crate::scenario::matches;
 use crate::units::{Metric, counted};
 use crate::verdict::{
-    Allow, FindingKind, Reference, ReferenceRun, Settled, Severity, Verdict, judge, reference_level,
+    Allow, DEFAULT_IMPACT, FindingKind, Reference, ReferenceRun, Settled, Severity, Verdict, judge,
+    reference_level,
 };
 
 pub struct RefreshRequest {
@@ -73,7 +74,8 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
     known_patterns(request, &new)?;
     let verdict = judge(&record, &references, Allow { no_baseline: true, unresolved: true }).verdict;
     if let Some(code) = unfit(&verdict) {
-        print(&render_verdict(&verdict, &record, session.stdout_paint()))?;
+        let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
+        print(&render_terminal(&model, session.stdout().screen()))?;
         print("nothing was stored: a baseline is made of runs whose checks, limits and validity pass\n")?;
         return Ok(code);
     }

@@ -1,14 +1,18 @@
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
-use super::session::{Session, print};
+use super::report::{stored_verdict, write_reports};
+use super::session::{Session, paint, print};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
-use crate::gate::{GateRequest, GateResult, run_gate, run_id, scenario_records};
-use crate::report::{Live, render_latencies, render_verdict};
+use crate::gate::{GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
+use crate::report::{
+    Live, ReportModel, json, render_annotations, render_closing, render_latencies, render_markdown,
+    render_terminal,
+};
 use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
-use crate::verdict::never_judged;
+use crate::verdict::{DEFAULT_IMPACT, never_judged};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunKind {
@@ -44,23 +48,52 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
     conclude(session, &result, &out)
 }
 
-/// The verdict, and where the files are: returns the exit code.
+/// Reports into the run's folder, then the verdict, what it rests on, and where everything is: returns the exit code.
 pub fn conclude(session: &Session, result: &GateResult, out: &Path) -> Result<u8> {
-    print(&render_verdict(&result.verdict, &result.record, session.stdout_paint()))?;
-    print(&format!("results in {}\n", out.display()))?;
+    let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
+    let written = write_reports(out, &model).and_then(|()| tell_github(&model));
+    let screen = session.stdout().screen();
+    print(&render_terminal(&model, screen))?;
+    // The verdict is told even where its files cannot be written.
+    written?;
+    let there: Vec<&str> = FILES.into_iter().filter(|name| out.join(name).exists()).collect();
+    print(&format!("\n{}", render_closing(&model, &out.display().to_string(), &there, screen)))?;
     Ok(result.verdict.exit_code)
+}
+
+/// What a run leaves behind, the most readable first.
+const FILES: [&str; 6] =
+    ["report.html", "report.md", "junit.xml", "verdict.json", "run.json", "latency.hlog"];
+
+/// In GitHub Actions: annotations on the scenarios' lines, and the job's summary.
+fn tell_github(model: &ReportModel) -> Result<()> {
+    if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
+        let root = std::env::var("GITHUB_WORKSPACE").ok();
+        eprint!("{}", render_annotations(model, root.as_deref()));
+    }
+    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
+        let path = Path::new(&path);
+        let fail = |e| Error::output(path, "append the job's summary to", e);
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(fail)?;
+        file.write_all(render_markdown(model).as_bytes()).map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// Runs with the live view on standard error, and with signals heard.
 pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
     let out = request.out.clone();
-    let mut live = Live::new(session.quiet, session.paint(std::io::stderr().is_terminal()));
+    let mut live = Live::new(session.quiet, paint(session.no_color, std::io::stderr().is_terminal()));
     let result = block_on(async {
         let interrupt = listen()?;
         run_gate(request, interrupt, &mut |event| live.show(&event)).await
     });
     live.finish();
     if result.as_ref().is_err_and(|e| !e.is_input()) && out.join("verdict.json").exists() {
+        if let (Ok(record), Ok(Some(verdict))) = (read_record(&out), stored_verdict(&out)) {
+            // The fault itself is what is to be told; that its reports could not be written either is not.
+            let _ = write_reports(&out, &ReportModel::new(&record, &verdict, &[], DEFAULT_IMPACT));
+        }
         eprintln!("what was measured until then is in {}", out.display());
     }
     result
@@ -100,9 +133,9 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let gate = session.request(vec![scenario], secrets, Vec::new(), &id, &out)?;
     let result = watched(session, gate)?;
     if request.json {
-        let text =
-            serde_json::to_string_pretty(&result.verdict).map_err(|e| Error::harness(e.to_string()))?;
-        print(&format!("{text}\n"))?;
+        let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
+        write_reports(&out, &model)?;
+        print(&json(&result.verdict).map_err(|e| Error::harness(e.to_string()))?)?;
         return Ok(result.verdict.exit_code);
     }
     print(&render_latencies(&result.verdict))?;

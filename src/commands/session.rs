@@ -7,7 +7,7 @@ use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
-use crate::report::Paint;
+use crate::report::{Paint, Screen};
 use crate::scenario::{LoadOptions, Scenario, load};
 use crate::secrets::Secrets;
 use crate::transport::{Kind, TransportOptions};
@@ -58,6 +58,8 @@ pub struct Session {
     pub transport: TransportOptions,
     pub shard: Option<ShardRecord>,
     pub rate: Option<Rate>,
+    /// What people call this run.
+    pub label: Option<String>,
     pub quiet: bool,
     pub no_color: bool,
 }
@@ -136,6 +138,7 @@ impl Session {
             out: out.to_owned(),
             env: self.env(),
             id: id.to_owned(),
+            label: self.label.clone(),
             invocation: id.to_owned(),
             references,
             plan: self.plan(),
@@ -157,12 +160,26 @@ impl Session {
         self.out.clone().unwrap_or_else(|| Path::new("results").join(id))
     }
 
-    pub fn paint(&self, terminal: bool) -> Paint {
-        paint(self.no_color, terminal)
+    pub fn stdout(&self) -> Stdout {
+        Stdout { no_color: self.no_color }
     }
+}
 
-    pub fn stdout_paint(&self) -> Paint {
-        self.paint(std::io::stdout().is_terminal())
+/// What is known of standard output.
+#[derive(Clone, Copy, Debug)]
+pub struct Stdout {
+    pub no_color: bool,
+}
+
+impl Stdout {
+    /// Colours in a terminal, where nobody forbids them; its width, which `COLUMNS` overrides.
+    pub fn screen(self) -> Screen {
+        let terminal = std::io::stdout().is_terminal();
+        let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        Screen {
+            paint: paint(self.no_color, terminal),
+            width: given.or_else(crate::machine::terminal_columns),
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::compare::ReportFormat;
+use super::report::ReportFormat;
 use super::session::print;
 use crate::baseline::Library;
 use crate::engine::Slice;

@@ -2,12 +2,13 @@ use http::HeaderName;
 use jiff::Timestamp;
 
 use super::journal::{EndpointEnd, Entry};
-use super::pipeline::{GateEvent, Progress, Run};
-use super::record::seed;
+use super::pipeline::{GateEvent, Run};
+use super::progress::Seen;
+use super::record::{scenario_records, seed};
 use super::target::Target;
 use crate::engine::{Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, run_load, run_part};
 use crate::error::Result;
-use crate::metrics::{Histogram, LookRecord, WarmupRecord};
+use crate::metrics::{LookRecord, WarmupRecord};
 use crate::scenario::{Identity, Part, Scenario};
 use crate::transport::Kind;
 
@@ -95,13 +96,12 @@ impl Run {
             in_flight_cap: in_flight_cap(),
             drain: DRAIN,
         };
-        let mut seen = Seen::default();
+        let plans = scenario_records(scenarios, self.request.slice()).into_iter().flat_map(|s| s.endpoints);
+        let mut seen = Seen::new(plans.collect());
         let journal = &mut self.journal;
         let outcome = run_load(load, self.interrupt.clone(), &mut |event| match event {
             Event::Closed(blocks) => {
-                for block in &blocks {
-                    seen.add(block);
-                }
+                seen.add(&blocks);
                 journal.append(blocks.into_iter().map(|b| Entry::Block(Box::new(b))).collect())
             }
             Event::Progress { elapsed_ms, window_ms, in_flight } => {
@@ -187,34 +187,4 @@ fn in_flight_cap() -> usize {
     let own = OWN_FILES + OWN_FILES_A_WORKER * crate::machine::cores() as u64;
     let spare = crate::machine::raise_open_files().saturating_sub(own).max(8);
     IN_FLIGHT_CAP.min(usize::try_from(spare).unwrap_or(IN_FLIGHT_CAP))
-}
-
-/// Running totals for the progress line.
-#[derive(Default)]
-struct Seen {
-    requests: u64,
-    errors: u64,
-    response: Histogram,
-}
-
-impl Seen {
-    fn add(&mut self, block: &crate::metrics::Block) {
-        if !block.warmup {
-            self.requests += block.planned;
-            self.errors += block.error_count();
-            self.response.merge(&block.response);
-        }
-    }
-
-    fn progress(&self, elapsed_ms: u64, window_ms: Option<(u64, u64)>, in_flight: usize) -> Progress {
-        Progress {
-            warming_up: window_ms.is_none_or(|(from, _)| elapsed_ms < from),
-            elapsed_ms,
-            remaining_ms: window_ms.map(|(_, to)| to.saturating_sub(elapsed_ms)),
-            requests: self.requests,
-            errors: self.errors,
-            p95_ms: self.response.quantile_ms(0.95),
-            in_flight,
-        }
-    }
 }

@@ -3,12 +3,14 @@
 mod journal;
 mod look;
 mod pipeline;
+mod progress;
 mod record;
 mod target;
 mod watch;
 
 pub use journal::{read_record, write_results};
-pub use pipeline::{GateEvent, GateRequest, GateResult, Progress, run_gate};
+pub use pipeline::{GateEvent, GateRequest, GateResult, run_gate};
+pub use progress::{NearLimit, Progress};
 pub use record::{run_id, scenario_records};
 pub use target::TargetSpec;
 pub use watch::{Watch, WatchedStep};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::journal::{Entry, assemble, journal_path, write_results};
+use super::progress::Progress;
 use super::record::{environment, scenario_records};
 use super::target::{Target, TargetSpec, wait_ready};
 use super::watch::{Watch, WatchedStep};
@@ -29,6 +30,8 @@ pub struct GateRequest {
     pub env: String,
     /// Of this run; sorts by time.
     pub id: String,
+    /// What people call it.
+    pub label: Option<String>,
     /// Stands for the target's instance where nothing else tells it.
     pub invocation: String,
     pub references: Vec<Reference>,
@@ -76,7 +79,7 @@ pub enum GateEvent<'a> {
     LookStarted {
         look: u32,
     },
-    Progress(Progress),
+    Progress(&'a Progress),
     LookDone {
         look: u32,
         verdict: &'a Verdict,
@@ -84,22 +87,11 @@ pub enum GateEvent<'a> {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    pub warming_up: bool,
-    pub elapsed_ms: u64,
-    /// To the end of the measured window, once that is known.
-    pub remaining_ms: Option<u64>,
-    /// Measured so far.
-    pub requests: u64,
-    pub errors: u64,
-    pub p95_ms: Option<f64>,
-    pub in_flight: usize,
-}
-
 pub struct GateResult {
     pub record: RunRecord,
     pub verdict: Verdict,
+    /// What it was compared with.
+    pub references: Vec<Reference>,
 }
 
 /// Smoke, then looks until the question is settled, then the verdict. Whatever happens, what was measured is written.
@@ -142,6 +134,7 @@ impl Run {
             format: RECORD_FORMAT,
             id: id.clone(),
             loadgate_version: env!("CARGO_PKG_VERSION").to_owned(),
+            label: request.label.as_ref().map(|label| request.secrets.scrub(label)),
             started: Timestamp::now().to_string(),
             target: without_userinfo(&request.secrets.scrub(request.target.name())),
             env: request.env.clone(),
@@ -300,6 +293,6 @@ impl Run {
         let verdict = judge(&record, &self.request.references, self.request.allow).verdict;
         write_results(&self.request.out, &record, &verdict)?;
         self.journal.remove()?;
-        Ok(GateResult { record, verdict })
+        Ok(GateResult { record, verdict, references: self.request.references })
     }
 }

@@ -16,6 +16,9 @@ pub struct RunRecord {
     pub format: u32,
     pub id: String,
     pub loadgate_version: String,
+    /// What people call it, such as the phase of a rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// UTC, RFC 3339.
     pub started: String,
     /// The base URL, or `demo`.

@@ -1,42 +1,79 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::inert::line;
 use super::paint::Paint;
+use super::progress::{told_errors, told_latencies, told_near, told_phase, told_plain, told_rate};
 use super::smoke::{render_smoke, render_step};
 use super::watch::{clock, render_watch};
 use crate::gate::{GateEvent, Progress};
-use crate::units::format_ms;
 
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// What is shown on standard error while a run goes on: one moving line in a terminal, a line now and then elsewhere.
+/// What is shown on standard error while a run goes on: moving lines in a terminal, a line now and then elsewhere.
 pub struct Live {
     quiet: bool,
     paint: Paint,
-    bar: Option<ProgressBar>,
+    moving: Option<Moving>,
     next_plain: Instant,
     look: u32,
     /// Failures of a watch that were shown.
     told: std::collections::HashSet<String>,
 }
 
+/// The phase with its bar, and below it rate, response times, errors, limits.
+struct Moving {
+    all: MultiProgress,
+    bar: ProgressBar,
+    lines: [ProgressBar; 4],
+}
+
+impl Moving {
+    fn new() -> Self {
+        let all = MultiProgress::new();
+        let line = |template: &str| {
+            let style = ProgressStyle::with_template(template);
+            let bar = ProgressBar::new(1000);
+            all.add(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+        };
+        let bar = line("{spinner} [{bar:24}] {wide_msg}");
+        let lines = ["rate    ", "response", "errors  ", "limits  "]
+            .map(|name| line(&format!("  {name} {{wide_msg}}")));
+        Self { all, bar, lines }
+    }
+
+    fn show(&self, look: u32, progress: &Progress) {
+        let whole_ms = progress.remaining_ms.map_or(0, |left| left + progress.elapsed_ms);
+        self.bar.set_length(whole_ms.max(1));
+        self.bar.set_position(if whole_ms == 0 { 0 } else { progress.elapsed_ms });
+        self.bar.set_message(told_phase(look, progress));
+        let near = told_near(&progress.near).unwrap_or_else(|| "none near".to_owned());
+        let texts = [told_rate(progress), told_latencies(progress), told_errors(progress), near];
+        for (line, text) in self.lines.iter().zip(texts) {
+            line.set_message(text);
+            line.tick();
+        }
+        self.bar.tick();
+    }
+
+    fn rest(&self) {
+        self.bar.set_position(0);
+        for line in self.lines.iter().chain([&self.bar]) {
+            line.set_message("");
+        }
+    }
+}
+
 impl Live {
     #[must_use]
     pub fn new(quiet: bool, paint: Paint) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new_spinner();
-            bar.set_style(
-                ProgressStyle::with_template("{spinner} {wide_msg}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-            );
-            bar
-        });
+        let moving = (!quiet && std::io::stderr().is_terminal()).then(Moving::new);
         Self {
             quiet,
             paint,
-            bar,
+            moving,
             next_plain: Instant::now(),
             look: 0,
             told: std::collections::HashSet::default(),
@@ -76,37 +113,38 @@ impl Live {
             }
             GateEvent::Progress(progress) => self.progress(progress),
             GateEvent::LookDone { look, verdict, again } => {
-                let next = if *again { "; looking again" } else { "" };
-                self.line(&format!("look {look} done: {}{next}", verdict.summary.trim_end_matches('.')));
-                if let Some(bar) = &self.bar {
-                    bar.set_message("");
+                // The last look's verdict is the run's own, which follows.
+                let summary = line(verdict.summary.trim_end_matches('.'));
+                let told = if *again { format!(": {summary}; looking again") } else { String::new() };
+                self.line(&format!("look {look} done{told}"));
+                if let Some(moving) = &self.moving {
+                    moving.rest();
                 }
             }
         }
     }
 
-    /// Takes the moving line away.
+    /// Takes the moving lines away.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if let Some(moving) = &self.moving {
+            // A terminal that has gone away is no reason to fail.
+            let _ = moving.all.clear();
         }
     }
 
     fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(text),
+        match &self.moving {
+            Some(moving) => drop(moving.all.println(text)),
             None => plain(text),
         }
     }
 
     fn progress(&mut self, progress: &Progress) {
-        let text = progress_text(self.look, progress);
-        if let Some(bar) = &self.bar {
-            bar.set_message(text);
-            bar.tick();
+        if let Some(moving) = &self.moving {
+            moving.show(self.look, progress);
         } else if Instant::now() >= self.next_plain {
             self.next_plain = Instant::now() + PLAIN_EVERY;
-            plain(&text);
+            plain(&told_plain(self.look, progress));
         }
     }
 }
@@ -114,17 +152,4 @@ impl Live {
 /// A reader of standard error that has gone away is no reason to stop measuring.
 fn plain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-fn progress_text(look: u32, progress: &Progress) -> String {
-    let phase = if progress.warming_up { "warming up" } else { "measuring" };
-    let left = progress.remaining_ms.map(|ms| format!(", {:.0} s left", ms as f64 / 1e3)).unwrap_or_default();
-    let p95 = progress.p95_ms.map(|ms| format!(", p95 {}", format_ms(ms))).unwrap_or_default();
-    format!(
-        "look {look}: {phase}, {:.0} s{left}, {} requests, {} errors{p95}, {} in flight",
-        progress.elapsed_ms as f64 / 1e3,
-        progress.requests,
-        progress.errors,
-        progress.in_flight
-    )
 }

@@ -1,23 +1,45 @@
-//! Rendering only: what was decided becomes text. Nothing here judges.
+//! Rendering only: what was decided becomes text. Nothing here judges. Of a run, [`ReportModel`] holds all that any
+//! format shows, inert; `document` and `content` are what Markdown and HTML share.
 
 mod baselines;
+mod beside;
+mod content;
+mod deployment;
+mod document;
 mod explain;
+mod github;
+mod html;
+mod inert;
+mod junit;
 mod latencies;
 mod live;
+mod markdown;
+mod model;
 mod paint;
 mod plan;
+mod progress;
 mod smoke;
 mod starter;
 mod table;
+mod terminal;
 mod watch;
+mod words;
 
 pub use baselines::{Shown, render_baselines, render_refresh};
+pub use deployment::{render_deployment_html, render_deployment_markdown};
 pub use explain::render_explanation;
+pub use github::render_annotations;
+pub use html::{render_html, render_html_beside};
+pub use inert::json;
+pub use junit::render_junit;
 pub use latencies::render_latencies;
 pub use live::Live;
+pub use markdown::{render_markdown, render_markdown_beside};
+pub use model::ReportModel;
 pub use paint::Paint;
 pub use plan::render_plan;
 pub use smoke::render_smoke;
 pub use starter::{Met, starter_job, starter_scenario};
-pub use table::{grid, render_verdict};
+pub use table::grid;
+pub use terminal::{Screen, render_closing, render_side_by_side, render_terminal};
 pub use watch::render_watch;

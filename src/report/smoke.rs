@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use super::inert::{inert, line, shortened};
 use super::paint::Paint;
 use crate::metrics::{Evidence, SmokeRecord, SmokeStatus, SmokeStep};
 use crate::units::format_ms;
@@ -11,6 +12,8 @@ pub fn render_smoke(smoke: &SmokeRecord, paint: Paint) -> String {
     smoke.steps.iter().map(|step| render_step(step, paint)).collect()
 }
 
+const MOST_NAME: usize = 200;
+
 #[must_use]
 pub fn render_step(step: &SmokeStep, paint: Paint) -> String {
     let mut out = String::new();
@@ -21,10 +24,12 @@ pub fn render_step(step: &SmokeStep, paint: Paint) -> String {
         SmokeStatus::Skipped => paint.faint("skip"),
     };
     let took = if step.status == SmokeStatus::Skipped { String::new() } else { format_ms(step.elapsed_ms) };
-    let _ = writeln!(out, "{}", format!("{word}  {:<60} {took:>8}", step.endpoint).trim_end());
-    let message = step.message.as_deref().unwrap_or_default();
+    let name = shortened(&line(&step.endpoint), MOST_NAME);
+    let _ = writeln!(out, "{}", format!("{word}  {name:<60} {took:>8}").trim_end());
+    let message = line(step.message.as_deref().unwrap_or_default());
+    let place = line(&step.place);
     match &step.evidence {
-        Some(evidence) => draw(&mut out, &step.place, evidence, message, paint),
+        Some(evidence) => draw(&mut out, &place, evidence, &message, paint),
         None if message.is_empty() => {}
         None if step.status == SmokeStatus::Skipped => {
             let _ = writeln!(out, "      {message}");
@@ -32,9 +37,9 @@ pub fn render_step(step: &SmokeStep, paint: Paint) -> String {
         None => {
             // Records of earlier versions have no more than this.
             if let Some(request) = &step.request {
-                let _ = writeln!(out, "      {request}");
+                let _ = writeln!(out, "      {}", line(request));
             }
-            let _ = writeln!(out, "      {message}\n      at {}", step.place);
+            let _ = writeln!(out, "      {message}\n      at {place}");
         }
     }
     out
@@ -42,31 +47,31 @@ pub fn render_step(step: &SmokeStep, paint: Paint) -> String {
 
 /// The check in its file, what was expected and what came, the response, and a command to see it again.
 pub fn draw(out: &mut String, place: &str, evidence: &Evidence, message: &str, paint: Paint) {
-    let Evidence { line, column, width, source, request, response, reproduce, others } = evidence;
-    let margin = " ".repeat(line.to_string().len());
+    let Evidence { line: number, column, width, source, request, response, reproduce, others } = evidence;
+    let margin = " ".repeat(number.to_string().len());
     let under = " ".repeat(column.saturating_sub(1)) + &"^".repeat(*width);
-    let _ = writeln!(out, "      {}", paint.bad(message));
+    let _ = writeln!(out, "      {}", paint.bad(&line(message)));
     let _ = writeln!(out, "      {margin}--> {place}");
     let _ = writeln!(out, "      {margin} |");
-    let _ = writeln!(out, "      {line} | {source}");
+    let _ = writeln!(out, "      {number} | {}", inert(source));
     let _ = writeln!(out, "      {margin} | {}", paint.bad(&under));
     for other in others {
-        let _ = writeln!(out, "      also {other}");
+        let _ = writeln!(out, "      also {}", line(other));
     }
     if let Some(request) = request {
-        let _ = writeln!(out, "      {request}");
+        let _ = writeln!(out, "      {}", line(request));
     }
     if let Some(response) = response {
         let _ = writeln!(out, "      {}, {} bytes", response.status, response.size);
         for header in &response.headers {
-            let _ = writeln!(out, "      | {}", paint.faint(header));
+            let _ = writeln!(out, "      | {}", paint.faint(&line(header)));
         }
         let _ = writeln!(out, "      |");
-        for line in response.body.lines() {
-            let _ = writeln!(out, "      | {line}");
+        for body in inert(&response.body).lines() {
+            let _ = writeln!(out, "      | {body}");
         }
     }
     if let Some(command) = reproduce {
-        let _ = writeln!(out, "      see it again:\n        {command}");
+        let _ = writeln!(out, "      see it again:\n        {}", line(command));
     }
 }

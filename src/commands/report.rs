@@ -1,0 +1,167 @@
+use std::path::{Path, PathBuf};
+
+use super::compare::{read_records, stored_references};
+use super::session::{Stdout, print};
+use crate::baseline::{references_of_runs, with_default_rules};
+use crate::error::{Error, Result};
+use crate::metrics::RunRecord;
+use crate::report::{
+    ReportModel, json, render_deployment_html, render_deployment_markdown, render_html, render_html_beside,
+    render_junit, render_markdown, render_markdown_beside, render_side_by_side, render_terminal,
+};
+use crate::store::write_atomic;
+use crate::verdict::{Allow, Reference, Verdict, judge};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    Table,
+    Json,
+    Junit,
+    Markdown,
+    Html,
+}
+
+pub struct ReportRequest {
+    pub runs: Vec<PathBuf>,
+    /// One for each run, in their order, or none.
+    pub labels: Vec<String>,
+    pub baselines: PathBuf,
+    pub format: ReportFormat,
+    /// The document that people sign, a phase a run.
+    pub deployment: bool,
+    /// Runs before the deployment, instead of the baselines.
+    pub before: Vec<PathBuf>,
+    /// What the release may cost all endpoints together.
+    pub impact: f64,
+    /// A file instead of standard output.
+    pub output: Option<PathBuf>,
+    pub stdout: Stdout,
+}
+
+/// Shows stored runs with the verdict that they had; one that crashed is judged from what its journal holds. Several are
+/// put side by side.
+///
+/// # Errors
+/// If a run cannot be read, or the flags do not go together.
+pub fn report(request: &ReportRequest) -> Result<u8> {
+    if !request.labels.is_empty() && request.labels.len() != request.runs.len() {
+        let (labels, runs) = (request.labels.len(), request.runs.len());
+        let hint = "give --label once for each run, in their order";
+        return Err(Error::usage_hint(format!("{labels} labels for {runs} runs"), hint));
+    }
+    if request.deployment && !matches!(request.format, ReportFormat::Markdown | ReportFormat::Html) {
+        let hint = "add --format markdown or --format html";
+        return Err(Error::usage_hint("the deployment report is a document", hint));
+    }
+    let mut records = read_records(&request.runs)?;
+    for ((_, record), label) in records.iter_mut().zip(&request.labels) {
+        record.label = Some(label.clone());
+    }
+    let last_load = records.iter().rposition(|(_, record)| !record.runs.is_empty());
+    let mut models = Vec::new();
+    for (number, (path, record)) in records.iter().enumerate() {
+        let before = if Some(number) == last_load { request.before.as_slice() } else { &[] };
+        models.push(model_of(path, record, before, request)?);
+    }
+    let text = if request.deployment {
+        match request.format {
+            ReportFormat::Html => render_deployment_html(&models),
+            _ => render_deployment_markdown(&models),
+        }
+    } else {
+        rendered(&models, request.format, request.stdout)?
+    };
+    match &request.output {
+        Some(path) => write_atomic(path, text.as_bytes())?,
+        None => print(&text)?,
+    }
+    Ok(0)
+}
+
+fn model_of(
+    path: &Path,
+    record: &RunRecord,
+    before: &[PathBuf],
+    request: &ReportRequest,
+) -> Result<ReportModel> {
+    let stored = stored_verdict(path)?;
+    if !before.is_empty() {
+        let mut record = record.clone();
+        with_default_rules(&mut record);
+        let others: Vec<RunRecord> = read_records(before)?.into_iter().map(|(_, other)| other).collect();
+        let references = references_of_runs(&record, &others);
+        let mut verdict = judge(&record, &references, Allow::default()).verdict;
+        // What the run came to is not said anew, only what it is compared with.
+        if let Some(stored) = stored {
+            verdict = Verdict { comparisons: verdict.comparisons, ..stored };
+        }
+        return Ok(ReportModel::new(&record, &verdict, &references, request.impact));
+    }
+    let references = match (stored_references(record, &request.baselines), &stored) {
+        (Ok(references), _) => references,
+        (Err(error), None) => return Err(error),
+        (Err(error), Some(_)) => {
+            eprintln!("warning: the report is without its baseline's runs: {error}");
+            Vec::new()
+        }
+    };
+    Ok(match stored {
+        Some(verdict) => ReportModel::new(record, &verdict, &as_of(references, record), request.impact),
+        None => {
+            let verdict = judge(record, &references, Allow::default()).verdict;
+            ReportModel::new(record, &verdict, &references, request.impact)
+        }
+    })
+}
+
+/// The references as they were when the run began: what was accepted since is not what it was compared with.
+fn as_of(mut references: Vec<Reference>, record: &RunRecord) -> Vec<Reference> {
+    let moment = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let begun = moment(&record.started);
+    for reference in &mut references {
+        reference.runs.retain(|run| {
+            let accepted = run.accepted_at.as_deref().unwrap_or(&run.recorded);
+            begun.is_none() || moment(accepted).is_none_or(|at| Some(at) <= begun)
+        });
+    }
+    references.retain(|reference| !reference.runs.is_empty());
+    references
+}
+
+/// One run, or several side by side.
+pub fn rendered(models: &[ReportModel], format: ReportFormat, stdout: Stdout) -> Result<String> {
+    let fault = |e: &dyn std::fmt::Display| Error::harness(e.to_string());
+    Ok(match (format, models) {
+        (ReportFormat::Table, [one]) => render_terminal(one, stdout.screen()),
+        (ReportFormat::Table, many) => render_side_by_side(many, stdout.screen()),
+        (ReportFormat::Json, [one]) => json(&one.raw).map_err(|e| fault(&e))?,
+        (ReportFormat::Json, many) => {
+            json(&many.iter().map(|model| &model.raw).collect::<Vec<_>>()).map_err(|e| fault(&e))?
+        }
+        (ReportFormat::Junit, many) => render_junit(many).map_err(|e| fault(&e))?,
+        (ReportFormat::Markdown, [one]) => render_markdown(one),
+        (ReportFormat::Markdown, many) => render_markdown_beside(many),
+        (ReportFormat::Html, [one]) => render_html(one),
+        (ReportFormat::Html, many) => render_html_beside(many),
+    })
+}
+
+/// `report.html`, `report.md` and `junit.xml` beside the record, each whole or not at all.
+pub fn write_reports(folder: &Path, model: &ReportModel) -> Result<()> {
+    let junit = render_junit(std::slice::from_ref(model)).map_err(|e| Error::harness(e.to_string()))?;
+    let texts =
+        [("report.html", render_html(model)), ("report.md", render_markdown(model)), ("junit.xml", junit)];
+    texts.iter().try_for_each(|(name, text)| write_atomic(&folder.join(name), text.as_bytes()))
+}
+
+/// The verdict that stands beside a record.
+pub fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
+    let folder = if run.is_dir() { run } else { run.parent().unwrap_or(Path::new("")) };
+    let path = folder.join("verdict.json");
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(&path, "read verdict", e))
+        }
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,212 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::error_class::ErrorClass;
+use crate::metrics::{Block, EndpointPlan, Histogram};
+use crate::units::Metric;
+
+/// What "now" means.
+const RECENT_MS: u64 = 10_000;
+/// A limit is near from this share of it on.
+const NEAR: f64 = 0.9;
+/// Fewer requests beyond a percentile say nothing of it yet.
+const LEAST_BEYOND: f64 = 5.0;
+
+/// How a look goes, for whoever watches.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    pub warming_up: bool,
+    pub elapsed_ms: u64,
+    /// To the end of the measured window, once that is known.
+    pub remaining_ms: Option<u64>,
+    /// Measured so far.
+    pub requests: u64,
+    pub errors: BTreeMap<ErrorClass, u64>,
+    pub in_flight: usize,
+    /// Requests a second over the last ten seconds: planned, and answered.
+    pub rate_offered: f64,
+    pub rate_achieved: f64,
+    /// p50, p95 and p99 of the response time over the last ten seconds.
+    pub recent_ms: [Option<f64>; 3],
+    /// The nearest first.
+    pub near: Vec<NearLimit>,
+}
+
+/// A limit that is nearly reached, or beyond.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NearLimit {
+    pub endpoint: String,
+    pub metric: Metric,
+    /// Milliseconds or a fraction.
+    pub observed: f64,
+    pub below: f64,
+}
+
+/// What came back so far, kept small: the load goes on meanwhile.
+pub struct Seen {
+    plans: Vec<EndpointPlan>,
+    totals: Vec<Total>,
+    recent: VecDeque<Recent>,
+    now: Progress,
+}
+
+#[derive(Clone, Default)]
+struct Total {
+    requests: u64,
+    errors: u64,
+    response: Histogram,
+}
+
+/// One block, or a worker's piece of one.
+struct Recent {
+    at_ms: u64,
+    /// Endpoint, whether it is of the warm-up, and number: pieces of one block share it.
+    block: (usize, bool, u64),
+    len_ms: u64,
+    planned: u64,
+    done: u64,
+    response: Histogram,
+}
+
+/// One endpoint over the last seconds.
+#[derive(Default)]
+struct Lately {
+    blocks: BTreeSet<(bool, u64)>,
+    len_ms: u64,
+    planned: u64,
+    done: u64,
+}
+
+impl Seen {
+    pub fn new(plans: Vec<EndpointPlan>) -> Self {
+        let totals = vec![Total::default(); plans.len()];
+        Self { plans, totals, recent: VecDeque::new(), now: Progress::default() }
+    }
+
+    pub fn add(&mut self, blocks: &[Block]) {
+        for block in blocks {
+            self.recent.push_back(Recent {
+                at_ms: self.now.elapsed_ms,
+                block: (block.endpoint, block.warmup, block.index),
+                len_ms: block.len_ms,
+                planned: block.planned,
+                done: block.done,
+                response: block.response.clone(),
+            });
+            if block.warmup {
+                continue;
+            }
+            self.now.requests += block.planned;
+            for (class, count) in &block.errors {
+                *self.now.errors.entry(*class).or_default() += count;
+            }
+            if let Some(total) = self.totals.get_mut(block.endpoint) {
+                total.requests += block.planned;
+                total.errors += block.error_count();
+                total.response.merge(&block.response);
+            }
+        }
+        let oldest_ms = self.now.elapsed_ms.saturating_sub(RECENT_MS);
+        while self.recent.front().is_some_and(|piece| piece.at_ms < oldest_ms) {
+            self.recent.pop_front();
+        }
+        if !blocks.is_empty() {
+            self.look_at_recent();
+            self.now.near = self.near();
+        }
+    }
+
+    pub fn progress(
+        &mut self,
+        elapsed_ms: u64,
+        window_ms: Option<(u64, u64)>,
+        in_flight: usize,
+    ) -> &Progress {
+        self.now.warming_up = window_ms.is_none_or(|(from, _)| elapsed_ms < from);
+        self.now.elapsed_ms = elapsed_ms;
+        self.now.remaining_ms = window_ms.map(|(_, to)| to.saturating_sub(elapsed_ms));
+        self.now.in_flight = in_flight;
+        &self.now
+    }
+
+    fn look_at_recent(&mut self) {
+        let mut response = Histogram::default();
+        let mut lately: BTreeMap<usize, Lately> = BTreeMap::new();
+        for piece in &self.recent {
+            response.merge(&piece.response);
+            let (endpoint, warmup, index) = piece.block;
+            let own = lately.entry(endpoint).or_default();
+            if own.blocks.insert((warmup, index)) {
+                own.len_ms += piece.len_ms;
+            }
+            own.planned += piece.planned;
+            own.done += piece.done;
+        }
+        let rate = |of: fn(&Lately) -> u64| {
+            lately.values().filter(|l| l.len_ms > 0).map(|l| of(l) as f64 * 1e3 / l.len_ms as f64).sum()
+        };
+        self.now.rate_offered = rate(|l| l.planned);
+        self.now.rate_achieved = rate(|l| l.done);
+        self.now.recent_ms = [0.5, 0.95, 0.99].map(|q| response.quantile_ms(q));
+    }
+
+    fn near(&self) -> Vec<NearLimit> {
+        let mut near: Vec<NearLimit> = Vec::new();
+        for (plan, total) in self.plans.iter().zip(&self.totals) {
+            for limit in &plan.rules.limits {
+                let observed = match limit.metric.quantile() {
+                    Some(q) if (total.response.count() as f64) * (1.0 - q) >= LEAST_BEYOND => {
+                        total.response.quantile_ms(q)
+                    }
+                    Some(_) => None,
+                    None => (total.errors > 0).then(|| total.errors as f64 / total.requests.max(1) as f64),
+                };
+                near.extend(observed.filter(|value| *value >= NEAR * limit.below).map(|observed| {
+                    NearLimit {
+                        endpoint: plan.endpoint.clone(),
+                        metric: limit.metric,
+                        observed,
+                        below: limit.below,
+                    }
+                }));
+            }
+        }
+        near.sort_by(|a, b| (b.observed / b.below).total_cmp(&(a.observed / a.below)));
+        near
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Limit, Rules};
+
+    #[test]
+    fn pieces_of_one_block_count_its_time_once_and_what_is_old_is_forgotten() {
+        let limits = vec![
+            Limit { metric: Metric::P95, below: 100.0 },
+            Limit { metric: Metric::ErrorRate, below: 0.5 },
+        ];
+        let plan: EndpointPlan = serde_json::from_value(serde_json::json!({
+            "endpoint": "f/s", "digest": "", "request": "", "line": 1, "rate_per_s": 100.0, "planned": 1000,
+            "rules": Rules { limits, ..Rules::default() },
+        }))
+        .unwrap();
+        let mut seen = Seen::new(vec![plan]);
+        let piece = |index: u64, ms: u64| {
+            let mut block = Block { index, start_ms: index * 1000, len_ms: 1000, ..Block::default() };
+            (block.planned, block.done) = (50, 50);
+            (0..50).for_each(|_| block.response.record(ms * 1_000_000));
+            block
+        };
+        seen.progress(1_000, Some((0, 60_000)), 3);
+        seen.add(&[piece(0, 20), piece(0, 20), piece(1, 20), piece(1, 20)]);
+        let now = seen.progress(2_000, Some((0, 60_000)), 3).clone();
+        assert_eq!((now.rate_offered, now.rate_achieved, now.requests), (100.0, 100.0, 200));
+        assert!(now.near.is_empty() && now.remaining_ms == Some(58_000) && !now.warming_up);
+        seen.progress(30_000, Some((0, 60_000)), 3);
+        seen.add(&[piece(29, 95), piece(29, 95)]);
+        let now = seen.progress(30_250, Some((0, 60_000)), 3);
+        assert!(now.recent_ms[0].is_some_and(|p50| p50 > 94.0), "only what is recent: {:?}", now.recent_ms);
+        assert_eq!(now.near.len(), 1, "p95 over all is within a tenth of its limit");
+    }
+}

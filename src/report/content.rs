@@ -1,0 +1,300 @@
+//! The tables and sections that Markdown and HTML share.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::document::{Block, Cell, Table, Tone};
+use super::model::{ReportModel, change_of, level_of, severity_word, with_interval};
+use super::words::{acceptance, quantity, told, told_transient};
+use crate::metrics::{EndpointRecord, Evidence, SmokeStatus};
+use crate::units::{Metric, counted, format_ms, format_share};
+use crate::verdict::{Acceptance, Action, Finding, Impact, RuleKind, RuleStatus, Severity, Standing};
+
+#[must_use]
+pub fn tone_of_action(action: Action) -> Tone {
+    match action {
+        Action::Go => Tone::Good,
+        Action::Hold => Tone::Caution,
+        Action::RollBack => Tone::Bad,
+    }
+}
+
+#[must_use]
+pub fn tone_of_severity(severity: Severity) -> Tone {
+    match severity {
+        Severity::Fail => Tone::Bad,
+        Severity::Hold | Severity::Warn => Tone::Caution,
+        Severity::Info => Tone::Plain,
+    }
+}
+
+#[must_use]
+pub fn tone_of_standing(standing: Standing) -> Tone {
+    match standing {
+        Standing::Ok => Tone::Good,
+        Standing::Fail => Tone::Bad,
+        Standing::Hold | Standing::Open | Standing::NoBaseline | Standing::NotSent => Tone::Caution,
+        Standing::Shown | Standing::Recorded => Tone::Plain,
+    }
+}
+
+fn tone_of_rule(status: RuleStatus) -> Tone {
+    match status {
+        RuleStatus::Held => Tone::Good,
+        RuleStatus::Broken => Tone::Bad,
+        RuleStatus::Undecided => Tone::Caution,
+        RuleStatus::Tolerated | RuleStatus::NotJudged => Tone::Plain,
+    }
+}
+
+#[must_use]
+pub fn tone_of_acceptance(acceptance: Acceptance) -> Tone {
+    match acceptance {
+        Acceptance::Accepted => Tone::Good,
+        Acceptance::NotAccepted => Tone::Bad,
+        Acceptance::NotProven => Tone::Caution,
+    }
+}
+
+/// A finding and what helps.
+#[must_use]
+pub fn finding_cell(finding: &Finding) -> Cell {
+    let remedy = finding.remedy.as_ref().map(|remedy| format!(" → {remedy}")).unwrap_or_default();
+    let text = format!("{}: {}{remedy}", severity_word(finding.severity), finding.reason);
+    Cell::toned(text, tone_of_severity(finding.severity))
+}
+
+/// How each endpoint stands.
+#[must_use]
+pub fn endpoints(model: &ReportModel) -> Table {
+    let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
+    let rows = model.endpoints.iter().map(|row| {
+        let limit = row.rules.iter().find(|r| r.kind == RuleKind::Limit && r.metric == Metric::P95);
+        let p95 = row.comparisons.iter().find(|c| c.metric == Metric::P95);
+        vec![
+            row.name.clone().into(),
+            row.summary.requests.to_string().into(),
+            row.summary.error_rate.map_or("–".to_owned(), format_share).into(),
+            ms(row.summary.p50_ms).into(),
+            ms(row.summary.p95_ms).into(),
+            ms(row.summary.p99_ms).into(),
+            limit.map_or("–".to_owned(), |l| format!("< {}", format_ms(l.allowed))).into(),
+            p95.map_or("–".to_owned(), |c| with_interval(c.metric, c.change, c.interval, c.level)).into(),
+            Cell::toned(row.standing.word(), tone_of_standing(row.standing)),
+        ]
+    });
+    Table {
+        header: vec![
+            "endpoint",
+            "requests",
+            "errors",
+            "p50",
+            "p95",
+            "p99",
+            "p95 limit",
+            "p95 change (interval, level)",
+            "status",
+        ],
+        rows: rows.collect(),
+        numbers: 1..8,
+    }
+}
+
+/// Every rule of every endpoint.
+#[must_use]
+pub fn rules(model: &ReportModel) -> Table {
+    let rows = model.endpoints.iter().flat_map(|row| &row.rules).map(|rule| {
+        let told = told(rule);
+        vec![
+            rule.endpoint.clone().into(),
+            told.rule.into(),
+            told.observed.into(),
+            Cell::toned(told.status, tone_of_rule(rule.status)),
+        ]
+    });
+    Table { header: vec!["endpoint", "rule", "observed", "status"], rows: rows.collect(), numbers: 2..3 }
+}
+
+/// Every comparison with a baseline: levels, change with its interval, noise, what could have been proven.
+#[must_use]
+pub fn comparisons(model: &ReportModel) -> Table {
+    let rows = model.verdict.comparisons.iter().map(|c| {
+        let of = Acceptance::of_comparison(c, model.trusted);
+        let noise =
+            if c.metric == Metric::ErrorRate { "–".into() } else { format!("±{:.1}%", c.noise * 100.0) };
+        vec![
+            c.endpoint.clone().into(),
+            c.metric.to_string().into(),
+            level_of(c.metric, c.reference).into(),
+            level_of(c.metric, c.observed).into(),
+            with_interval(c.metric, c.change, c.interval, c.level).into(),
+            change_of(c.metric, c.delta).into(),
+            noise.into(),
+            c.detectable.map_or("–".to_owned(), |d| change_of(c.metric, d)).into(),
+            Cell::toned(acceptance(of), tone_of_acceptance(of)),
+        ]
+    });
+    Table {
+        header: vec![
+            "endpoint",
+            "metric",
+            "before",
+            "after",
+            "change (interval, level)",
+            "allowed",
+            "run noise",
+            "smallest detectable",
+            "status",
+        ],
+        rows: rows.collect(),
+        numbers: 2..8,
+    }
+}
+
+/// All endpoints together, before against after.
+#[must_use]
+pub fn impact_rows(impact: &[Impact]) -> Vec<Vec<Cell>> {
+    let row = |one: &Impact| {
+        let (name, metric) = quantity(one);
+        vec![
+            name.into(),
+            level_of(metric, one.before).into(),
+            level_of(metric, one.after).into(),
+            with_interval(metric, one.change, one.interval, one.level).into(),
+            change_of(metric, one.allowed).into(),
+            Cell::toned(acceptance(one.acceptance), tone_of_acceptance(one.acceptance)),
+        ]
+    };
+    impact.iter().map(row).collect()
+}
+
+pub const IMPACT_HEADER: [&str; 6] =
+    ["metric", "before", "after", "change (interval, level)", "allowed", "accepted"];
+
+/// Steps of the functional pass.
+#[must_use]
+pub fn smoke(model: &ReportModel) -> Table {
+    let rows = model.smoke_steps().iter().map(|step| {
+        let (word, tone) = match step.status {
+            SmokeStatus::Passed => ("passed", Tone::Good),
+            SmokeStatus::NearMiss => ("near-miss", Tone::Caution),
+            SmokeStatus::Failed => ("FAILED", Tone::Bad),
+            SmokeStatus::Skipped => ("skipped", Tone::Plain),
+        };
+        let took =
+            if step.status == SmokeStatus::Skipped { "–".to_owned() } else { format_ms(step.elapsed_ms) };
+        vec![
+            step.endpoint.clone().into(),
+            took.into(),
+            Cell::toned(word, tone),
+            step.message.clone().unwrap_or_default().into(),
+        ]
+    });
+    Table { header: vec!["step", "time", "status", "what happened"], rows: rows.collect(), numbers: 1..2 }
+}
+
+/// One line for what the functional pass came to.
+#[must_use]
+pub fn smoke_summary(model: &ReportModel) -> String {
+    let steps = model.smoke_steps();
+    let of = |status| steps.iter().filter(|step| step.status == status).count();
+    let near = of(SmokeStatus::NearMiss);
+    let mut text =
+        format!("{} of {} passed", of(SmokeStatus::Passed) + near, counted(steps.len(), "functional step"));
+    for (count, word) in
+        [(near, "near-miss"), (of(SmokeStatus::Failed), "failed"), (of(SmokeStatus::Skipped), "skipped")]
+    {
+        if count > 0 {
+            let _ = write!(text, ", {count} {word}");
+        }
+    }
+    text
+}
+
+/// What happened in the timeline and was over again, or was not.
+#[must_use]
+pub fn transients(model: &ReportModel) -> Vec<Cell> {
+    let tone = |recovered| if recovered { Tone::Caution } else { Tone::Bad };
+    model.transients.iter().map(|t| Cell::toned(told_transient(model, t), tone(t.recovered))).collect()
+}
+
+/// What failed, with its evidence: failed steps first, then one of each kind under load.
+#[must_use]
+pub fn evidence(model: &ReportModel, most: usize) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let failed = model.smoke_steps().iter().filter(|step| step.status == SmokeStatus::Failed);
+    for step in failed.take(most) {
+        let message = step.message.clone().unwrap_or_default();
+        blocks.push(Block::Text(format!("{}: {message} ({})", step.endpoint, step.place)));
+        blocks.extend(step.evidence.as_ref().map(|evidence| Block::Code(code(evidence))));
+    }
+    let mut told = BTreeSet::new();
+    for example in &model.record.error_examples {
+        if told.len() == most || !told.insert((&example.endpoint, &example.message)) {
+            continue;
+        }
+        blocks.push(Block::Text(format!(
+            "{} under load ({}): {}",
+            example.endpoint,
+            example.class.name(),
+            example.message
+        )));
+        blocks.extend(example.evidence.as_ref().map(|evidence| Block::Code(code(evidence))));
+    }
+    blocks
+}
+
+fn code(evidence: &Evidence) -> String {
+    let mut lines = vec![format!("{} | {}", evidence.line, evidence.source)];
+    lines.extend(evidence.others.iter().map(|other| format!("also {other}")));
+    lines.extend(evidence.request.clone());
+    if let Some(response) = &evidence.response {
+        lines.push(format!("{}, {} bytes", response.status, response.size));
+        lines.extend(response.headers.iter().cloned());
+        lines.push(String::new());
+        lines.push(response.body.clone());
+    }
+    if let Some(command) = &evidence.reproduce {
+        lines.push(String::new());
+        lines.push(format!("see it again: {command}"));
+    }
+    lines.join("\n")
+}
+
+#[must_use]
+pub fn provenance(model: &ReportModel) -> Table {
+    let rows = model.provenance().into_iter().map(|(name, value)| vec![name.into(), value.into()]);
+    Table { header: vec!["what", "value"], rows: rows.collect(), numbers: 0..0 }
+}
+
+/// Each look: when, whom, how it went.
+#[must_use]
+pub fn looks(model: &ReportModel) -> Table {
+    let rows = model.record.runs.iter().map(|look| {
+        let requests: u64 = look.endpoints.iter().map(|e| e.requests).sum();
+        let errors: u64 = look.endpoints.iter().map(EndpointRecord::error_count).sum();
+        let warmup = &look.warmup;
+        let settled = warmup.unsteady.as_deref().unwrap_or("steady");
+        let ended = look.abort.as_ref().map_or(look.stop.clone(), |abort| {
+            format!("aborted after {}: {} of {}", format_ms(abort.at_ms as f64), abort.metric, abort.endpoint)
+        });
+        vec![
+            look.look.to_string().into(),
+            super::model::moment(&look.started).into(),
+            look.instance_id.clone().into(),
+            look.build_id.clone().unwrap_or_else(|| "–".into()).into(),
+            format!("{}, {settled}", format_ms(warmup.length_ms as f64)).into(),
+            format_ms(look.window_ms as f64).into(),
+            requests.to_string().into(),
+            errors.to_string().into(),
+            ended.into(),
+        ]
+    });
+    Table {
+        header: vec![
+            "look", "started", "instance", "build", "warm-up", "measured", "requests", "errors", "ended",
+        ],
+        rows: rows.collect(),
+        numbers: 4..8,
+    }
+}

@@ -1,0 +1,102 @@
+use maud::{Markup, html};
+
+use crate::report::document::{Block, Cell, Table, Tone};
+
+#[must_use]
+pub fn class(tone: Tone) -> Option<&'static str> {
+    match tone {
+        Tone::Plain => None,
+        Tone::Good => Some("good"),
+        Tone::Caution => Some("caution"),
+        Tone::Bad => Some("bad"),
+    }
+}
+
+#[must_use]
+pub fn blocks(all: &[Block]) -> Markup {
+    html! { @for run in grouped(all) { (run) } }
+}
+
+/// Signatures that follow each other stand side by side, checks in one list.
+fn grouped(all: &[Block]) -> Vec<Markup> {
+    let mut out = Vec::new();
+    let mut rest = all;
+    while let Some(first) = rest.first() {
+        let same = |block: &Block| std::mem::discriminant(block) == std::mem::discriminant(first);
+        let count = rest.iter().take_while(|block| same(block)).count();
+        let (run, after) = match first {
+            Block::Signature(_) | Block::Check { .. } => rest.split_at(count),
+            _ => rest.split_at(1),
+        };
+        out.push(match first {
+            Block::Signature(_) => html! { div.sign { @for one in run { (block(one)) } } },
+            Block::Check { .. } => html! { ul.check { @for one in run { (block(one)) } } },
+            _ => block(first),
+        });
+        rest = after;
+    }
+    out
+}
+
+fn block(block: &Block) -> Markup {
+    match block {
+        Block::Heading(text) => html! { h2 { (text) } },
+        Block::Text(text) => html! { p { (text) } },
+        Block::Strong(text, tone) => html! { p.verdict.(class(*tone).unwrap_or("plain")) { b { (text) } } },
+        Block::List(items) => findings(items),
+        Block::Table(table) => self::table(table, ""),
+        Block::Code(text) => html! { pre tabindex="0" { (text) } },
+        Block::Fold { summary, blocks } => html! { details { summary { (summary) } (self::blocks(blocks)) } },
+        Block::Signature(text) => html! { div { (text) } },
+        Block::Check { done, text } => html! {
+            li { (if *done { "☑ done: " } else { "☐ open: " }) (text) }
+        },
+    }
+}
+
+#[must_use]
+pub fn findings(items: &[Cell]) -> Markup {
+    html! {
+        ul.findings {
+            @for item in items {
+                li class=[class(item.tone)] {
+                    @if let Some((word, rest)) = item.text.split_once(": ").filter(|(w, _)| w.len() == 4) {
+                        b class=[class(item.tone)] { (word) } " " (rest)
+                    } @else { (item.text) }
+                }
+            }
+        }
+    }
+}
+
+/// A table; `link` in front of a row's number is where its first cell leads, if anywhere.
+#[must_use]
+pub fn table(table: &Table, link: &str) -> Markup {
+    let number = |column: usize| table.numbers.contains(&column).then_some("n");
+    let label = table.header.join(", ");
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(format!("Table: {label}")) {
+            table {
+                thead { tr { @for (column, name) in table.header.iter().enumerate() {
+                    th scope="col" class=[number(column)] { (name) }
+                } } }
+                tbody { @for (index, row) in table.rows.iter().enumerate() { tr {
+                    @for (column, cell) in row.iter().enumerate() {
+                        @if column == 0 {
+                            th scope="row" {
+                                @if link.is_empty() { (cell.text) } @else { a href={ "#" (link) (index) } { (cell.text) } }
+                            }
+                        } @else {
+                            td class=[joined(number(column), class(cell.tone))] { (cell.text) }
+                        }
+                    }
+                } } }
+            }
+        }
+    }
+}
+
+fn joined(a: Option<&str>, b: Option<&str>) -> Option<String> {
+    let all: Vec<&str> = a.into_iter().chain(b).collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}

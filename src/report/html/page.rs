@@ -1,0 +1,252 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::bars::{noise, phases, response_and_service};
+use super::blocks::{blocks, class, findings, table};
+use super::forest::forests;
+use super::frame::Figure;
+use super::spectrum::spectrum;
+use super::timeline::timeline;
+use crate::digest::sha256;
+use crate::report::beside::{CAUTION, side_by_side};
+use crate::report::content;
+use crate::report::document::{Block, Cell, Table};
+use crate::report::inert::shortened;
+use crate::report::model::{EndpointRow, ReportModel, moment};
+use crate::units::{Metric, counted};
+use crate::verdict::{Comparison, Standing};
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+/// With so few endpoints all are shown at once; of more only those that are not well, and the one that came closest.
+const FEW: usize = 4;
+const MOST_EXAMPLES: usize = 10;
+const MOST_TITLE: usize = 90;
+
+/// One run: verdict, findings, endpoints, plots, and everything else on demand.
+#[must_use]
+pub fn render_html(model: &ReportModel) -> String {
+    let body = html! {
+        @if !model.verdict.findings.is_empty() {
+            h2 { "Findings" }
+            (findings(&model.verdict.findings.iter().map(content::finding_cell).collect::<Vec<_>>()))
+        }
+        @if !model.record.runs.is_empty() {
+            h2 { "Endpoints" }
+            (table(&content::endpoints(model), "e"))
+        }
+        (incidents(model))
+        (comparison(model))
+        @for (number, row) in model.endpoints.iter().enumerate().filter(|(_, row)| row.summary.requests > 0) {
+            (endpoint(model, number, row))
+        }
+        (rest(model))
+    };
+    page(&model.verdict.summary, &heading(model), &body)
+}
+
+/// Several runs side by side, each with its verdict.
+#[must_use]
+pub fn render_html_beside(models: &[ReportModel]) -> String {
+    let tables: Vec<(String, Table)> = side_by_side(models)
+        .into_iter()
+        .map(|(title, rows)| {
+            let rows = rows.into_iter().map(|row| {
+                std::iter::once(Cell::from(row.name)).chain(row.cells.into_iter().map(Cell::from)).collect()
+            });
+            (title, Table { header: Vec::new(), rows: rows.collect(), numbers: 1..models.len() + 1 })
+        })
+        .collect();
+    let head = html! {
+        h1 { (counted(models.len(), "run")) " side by side" }
+        p.soft { (CAUTION) }
+    };
+    let body = html! {
+        h2 { "Runs" }
+        ol { @for model in models {
+            li { (model.title()) " (" (moment(&model.record.started)) "): "
+                b class=[class(content::tone_of_action(model.verdict.action))] { (model.verdict.summary) } }
+        } }
+        @for (title, one) in &tables {
+            h2 { (title) }
+            div.scroll tabindex="0" role="region" aria-label=(title) { table {
+                thead { tr {
+                    th scope="col" { "endpoint" }
+                    @for (number, model) in (1..).zip(models) { th.n scope="col" { (number) ": " (shortened(model.title(), 24)) } }
+                } }
+                tbody { @for row in &one.rows { tr {
+                    @for (column, cell) in row.iter().enumerate() {
+                        @if column == 0 { th scope="row" { (cell.text) } } @else { td.n { (cell.text) } }
+                    }
+                } } }
+            } }
+        }
+        @for (number, model) in (1..).zip(models) {
+            h2 { (number) ": " (model.title()) }
+            (comparison_with(model, &format!("r{number}")))
+        }
+    };
+    page("Runs side by side", &head, &body)
+}
+
+/// A document, with the plots of one of its runs.
+#[must_use]
+pub fn render_html_document(
+    title: &str,
+    head: &[Block],
+    body: &[Block],
+    model: Option<&ReportModel>,
+) -> String {
+    let plots = html! {
+        @if let Some(model) = model {
+            h2 { "Plots" }
+            (comparison(model))
+            @for (number, row) in model.endpoints.iter().enumerate().filter(|(_, row)| row.summary.requests > 0) {
+                (endpoint(model, number, row))
+            }
+        }
+    };
+    let body = html! { (blocks(body)) (plots) };
+    page(title, &html! { h1 { (title) } (blocks(head)) }, &body)
+}
+
+fn heading(model: &ReportModel) -> Markup {
+    let tone = class(content::tone_of_action(model.verdict.action)).unwrap_or("plain");
+    html! {
+        div.verdict.(tone) {
+            h1 { (model.verdict.summary) }
+            p.soft { (model.evidence()) }
+        }
+        p.soft {
+            @if let Some(label) = &model.record.label { b { (label) } " · " }
+            (model.record.target) " · " (moment(&model.record.started)) " · run " (model.record.id)
+        }
+    }
+}
+
+fn incidents(model: &ReportModel) -> Markup {
+    let seen = content::transients(model);
+    html! { @if !seen.is_empty() { h2 { "Seen in the timeline" } (findings(&seen)) } }
+}
+
+fn comparison(model: &ReportModel) -> Markup {
+    comparison_with(model, "")
+}
+
+/// The forest plots, the noise, and the figures behind them; `prefix` keeps names on the page apart.
+fn comparison_with(model: &ReportModel, prefix: &str) -> Markup {
+    let named = |figure: Figure| Figure { id: format!("{prefix}{}", figure.id), ..figure };
+    let figures: Vec<Figure> = forests(model).into_iter().chain(noise(model)).map(named).collect();
+    html! {
+        @if !figures.is_empty() {
+            h2 { "Before against after" }
+            div.plots { @for figure in &figures { (figure.render()) } }
+            details {
+                summary { "The same in figures" }
+                (table(&content::comparisons(model), ""))
+                @if !model.impact.is_empty() {
+                    p { "All endpoints together:" }
+                    (table(&impact(model), ""))
+                }
+                @if let Some(power) = model.power() { p.soft { (power) } }
+            }
+        }
+    }
+}
+
+fn impact(model: &ReportModel) -> Table {
+    Table {
+        header: content::IMPACT_HEADER.to_vec(),
+        rows: content::impact_rows(&model.impact),
+        numbers: 1..5,
+    }
+}
+
+fn endpoint(model: &ReportModel, number: usize, row: &EndpointRow) -> Markup {
+    let reference = model.references.iter().find(|r| r.endpoint == row.name && r.digest == row.plan.digest);
+    let figures: Vec<Figure> = [
+        spectrum(&format!("s{number}"), row, reference),
+        timeline(&format!("l{number}"), model, number, row),
+        response_and_service(&format!("v{number}"), row),
+        phases(&format!("p{number}"), row),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let open = model.endpoints.len() <= FEW
+        || !matches!(row.standing, Standing::Ok | Standing::Shown)
+        || nearest(model) == Some(row.name.as_str());
+    html! {
+        details id={ "e" (number) } open[open] {
+            summary {
+                (row.name) " " b class=[class(content::tone_of_standing(row.standing))] { (row.standing.word()) }
+            }
+            p.soft { (row.plan.request) " · " (row.file) ":" (row.plan.line) }
+            div.plots { @for figure in &figures { (figure.render()) } }
+        }
+    }
+}
+
+/// The endpoint whose change comes closest to what is allowed.
+fn nearest(model: &ReportModel) -> Option<&str> {
+    let share = |c: &Comparison| c.interval[1] / c.delta;
+    let latencies = model.verdict.comparisons.iter().filter(|c| c.metric != Metric::ErrorRate);
+    latencies.max_by(|a, b| share(a).total_cmp(&share(b))).map(|c| c.endpoint.as_str())
+}
+
+fn rest(model: &ReportModel) -> Markup {
+    let rules = content::rules(model);
+    let evidence = content::evidence(model, MOST_EXAMPLES);
+    html! {
+        @if !evidence.is_empty() { h2 { "What failed" } (blocks(&evidence)) }
+        h2 { "Detail" }
+        @if !rules.rows.is_empty() {
+            details { summary { "All rules (" (rules.rows.len()) ")" } (table(&rules, "")) }
+        }
+        @if !model.smoke_steps().is_empty() {
+            details { summary { (content::smoke_summary(model)) } (table(&content::smoke(model), "")) }
+        }
+        @if !model.record.runs.is_empty() {
+            details { summary { (counted(model.record.runs.len(), "look")) } (table(&content::looks(model), "")) }
+        }
+        details { summary { "Where this comes from" } (table(&content::provenance(model), "")) }
+    }
+}
+
+fn page(title: &str, head: &Markup, body: &Markup) -> String {
+    // Whatever else might get into the page: only this script runs, and nothing is fetched.
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'",
+        BASE64.encode(sha256(SCRIPT.as_bytes()))
+    );
+    let whole = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content=(concat!("loadgate ", env!("CARGO_PKG_VERSION")));
+                title { (shortened(title, MOST_TITLE)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    (head)
+                    fieldset.tools {
+                        legend.soft { "Colours" }
+                        label { input type="radio" name="theme" id="auto" checked; " as the system" }
+                        label { input type="radio" name="theme" id="light"; " light" }
+                        label { input type="radio" name="theme" id="dark"; " dark" }
+                        button #open type="button" aria-pressed="false" hidden { "open all" }
+                    }
+                }
+                main { (body) }
+                footer { "Response times count from when a request should have gone out. loadgate " (env!("CARGO_PKG_VERSION")) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    whole.into_string()
+}

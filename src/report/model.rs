@@ -1,0 +1,299 @@
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::inert::{inert_record, inert_verdict, line};
+use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus, SmokeStep};
+use crate::units::{Metric, counted, format_ms, format_share, visible_change};
+use crate::verdict::{
+    Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleResult, Severity, Standing,
+    Transient, Verdict, impact, rule_results, standing, transients, trusted,
+};
+
+/// Everything that any format shows of one run. Its text is inert already; what it says was decided elsewhere.
+pub struct ReportModel {
+    pub record: RunRecord,
+    pub verdict: Verdict,
+    /// The verdict as it is, for other programs.
+    pub raw: Verdict,
+    /// The runs that it was compared with; empty where they are not at hand.
+    pub references: Vec<Reference>,
+    pub endpoints: Vec<EndpointRow>,
+    pub transients: Vec<Transient>,
+    /// Before against after, all endpoints together.
+    pub impact: Vec<Impact>,
+    /// Whether its latencies prove anything.
+    pub trusted: bool,
+}
+
+/// One endpoint with all that is known of it.
+pub struct EndpointRow {
+    pub name: String,
+    /// Scenario file.
+    pub file: String,
+    pub plan: EndpointPlan,
+    pub summary: EndpointSummary,
+    pub standing: Standing,
+    pub rules: Vec<RuleResult>,
+    pub comparisons: Vec<Comparison>,
+    /// All looks together.
+    pub measured: EndpointRecord,
+}
+
+impl ReportModel {
+    /// `impact_allowed` is the relative change of latencies that is accepted for all endpoints together.
+    #[must_use]
+    pub fn new(record: &RunRecord, verdict: &Verdict, references: &[Reference], impact_allowed: f64) -> Self {
+        let trusted = trusted(verdict);
+        let impact = impact(record, references, impact_allowed, trusted);
+        let raw = verdict.clone();
+        let (record, verdict) = (inert_record(record), inert_verdict(verdict));
+        let references = references
+            .iter()
+            .map(|reference| Reference { endpoint: line(&reference.endpoint), ..reference.clone() })
+            .collect();
+        let rules = rule_results(&verdict, &record);
+        let plans = record.scenarios.iter().flat_map(|s| s.endpoints.iter().map(|plan| (&s.file, plan)));
+        let endpoints = plans
+            .zip(&verdict.endpoints)
+            .enumerate()
+            .map(|(index, ((file, plan), summary))| EndpointRow {
+                name: plan.endpoint.clone(),
+                file: file.clone(),
+                plan: plan.clone(),
+                summary: summary.clone(),
+                standing: standing(&verdict, plan, summary),
+                rules: rules.iter().filter(|rule| rule.endpoint == plan.endpoint).cloned().collect(),
+                comparisons: verdict
+                    .comparisons
+                    .iter()
+                    .filter(|c| c.endpoint == plan.endpoint)
+                    .cloned()
+                    .collect(),
+                measured: measured(&record, index),
+            })
+            .collect();
+        let transients = transients(&record);
+        Self { record, verdict, raw, references, endpoints, transients, impact, trusted }
+    }
+
+    /// `GO`, `HOLD` or `ROLL BACK`.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        match self.verdict.action {
+            Action::Go => "GO",
+            Action::Hold if self.verdict.outcome == Outcome::Partial => "PARTIAL",
+            Action::Hold => "HOLD",
+            Action::RollBack => "ROLL BACK",
+        }
+    }
+
+    /// What the verdict rests on, in one line.
+    #[must_use]
+    pub fn evidence(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(smoke) = &self.record.smoke {
+            let of = |status| smoke.steps.iter().filter(|s| s.status == status).count();
+            let passed = of(SmokeStatus::Passed) + of(SmokeStatus::NearMiss);
+            parts.push(format!("{passed} of {} passed", counted(smoke.steps.len(), "functional step")));
+        }
+        if let Some(look) = self.record.runs.last() {
+            let (requests, errors) = self.totals();
+            let share = if requests == 0 { 0.0 } else { errors as f64 / requests as f64 };
+            parts.push(format!(
+                "{requests} requests to {}, {} ({})",
+                counted(self.endpoints.len(), "endpoint"),
+                counted(errors as usize, "error"),
+                format_share(share)
+            ));
+            parts.push(format!(
+                "{} of {:.0} s",
+                counted(self.verdict.looks, "look"),
+                look.window_ms as f64 / 1e3
+            ));
+            let latencies = self.verdict.comparisons.iter().find(|c| c.metric != Metric::ErrorRate);
+            parts.push(match latencies {
+                Some(c) => format!("against {}", counted(c.baseline_instances, "baseline instance")),
+                None => "compared with no baseline".to_owned(),
+            });
+        }
+        parts.push(format!("gate {}", self.verdict.gate));
+        parts.join(" · ")
+    }
+
+    /// Requests and errors of all endpoints.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        self.endpoints
+            .iter()
+            .fold((0, 0), |(requests, errors), e| (requests + e.summary.requests, errors + e.summary.errors))
+    }
+
+    /// The label, else the run's name.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        self.record.label.as_deref().unwrap_or(&self.record.id)
+    }
+
+    /// The findings that a reader must know, the gravest first.
+    #[must_use]
+    pub fn important(&self) -> Vec<&Finding> {
+        self.verdict.findings.iter().filter(|f| f.severity != Severity::Info).collect()
+    }
+
+    #[must_use]
+    pub fn smoke_steps(&self) -> &[SmokeStep] {
+        self.record.smoke.as_ref().map_or(&[], |smoke| &smoke.steps)
+    }
+
+    /// Where everything came from, by name.
+    #[must_use]
+    pub fn provenance(&self) -> Vec<(&'static str, String)> {
+        let (record, verdict) = (&self.record, &self.verdict);
+        let mut rows = vec![("run", record.id.clone())];
+        rows.extend(record.label.iter().map(|label| ("label", label.clone())));
+        rows.push(("started", moment(&record.started)));
+        rows.push(("target", record.target.clone()));
+        rows.push(("environment", record.env.clone()));
+        let mut builds: Vec<&String> = record.runs.iter().filter_map(|look| look.build_id.as_ref()).collect();
+        builds.dedup();
+        if !builds.is_empty() {
+            rows.push(("build", builds.into_iter().cloned().collect::<Vec<_>>().join(", ")));
+        }
+        rows.extend(record.environment.git_commit.iter().map(|commit| ("git commit", commit.clone())));
+        rows.extend(record.environment.ci_run.iter().map(|run| ("CI run", run.clone())));
+        for scenario in &record.scenarios {
+            let digest: String = scenario.digest.chars().take(12).collect();
+            let owner = scenario.owner.as_ref().map(|o| format!(", owner {o}")).unwrap_or_default();
+            rows.push(("scenario", format!("{} ({digest}{owner})", scenario.file)));
+        }
+        if let Some(look) = record.runs.last() {
+            rows.push(("load", look.stages.join("; ")));
+            let warm = &look.warmup;
+            rows.push((
+                "warm-up",
+                format!("{}, {} requests, left out", format_ms(warm.length_ms as f64), warm.requests),
+            ));
+        }
+        if let Some(c) = verdict.comparisons.iter().find(|c| c.metric != Metric::ErrorRate) {
+            let of = c.reference_of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
+            rows.push(("baseline", format!("{}{of}", counted(c.baseline_instances, "instance"))));
+        }
+        let host = &record.environment;
+        if host.cores > 0 {
+            rows.push(("load generator", format!("{}, {}", host.host_class(), host.kernel)));
+        }
+        if let Some(lag) = verdict.generator.send_lag_p99_us {
+            rows.push(("sent late", format!("at most {} (p99)", format_ms(lag / 1e3))));
+        }
+        rows.push(("loadgate", format!("{}, gate {}", record.loadgate_version, verdict.gate)));
+        rows
+    }
+
+    /// What this verdict could have proven, by its least sharp comparison of each metric; and, where nothing is
+    /// restarted, which Δ one look could have passed.
+    #[must_use]
+    pub fn power(&self) -> Option<String> {
+        let (verdict, record) = (&self.verdict, &self.record);
+        let worst = |metric: Metric, of: fn(&Comparison) -> Option<f64>| {
+            let values = verdict.comparisons.iter().filter(|c| c.metric == metric);
+            values.filter_map(|c| Some((of(c)?, &c.endpoint))).max_by(|a, b| a.0.total_cmp(&b.0))
+        };
+        let told: Vec<String> = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate]
+            .into_iter()
+            .filter_map(|metric| {
+                let (least, endpoint) = worst(metric, |c| c.detectable)?;
+                let least = match metric {
+                    Metric::ErrorRate => format!("+{:.2} points", least * 100.0),
+                    Metric::Quantile(_) => visible_change(least, 1),
+                };
+                Some(format!("{metric} {least} ({endpoint})"))
+            })
+            .collect();
+        if told.is_empty() {
+            return None;
+        }
+        let mut text = format!(
+            "smallest change that is proven 19 times in 20, at the noisiest endpoint: {}",
+            told.join(", ")
+        );
+        if record.plan.restarts && record.plan.repeat == Repeat::Auto && record.runs.len() < 5 {
+            text.push_str(" · further looks, which are taken only where they are needed, prove smaller ones");
+        }
+        if let Some((least, _)) = worst(Metric::P95, |c| c.passable).filter(|_| !record.plan.restarts) {
+            let _ = write!(
+                text,
+                " · without a restart between looks, a same-build run passes p95 only where Δ ≥ {:.0}%",
+                least * 100.0
+            );
+        }
+        Some(text)
+    }
+}
+
+/// One endpoint over all looks.
+fn measured(record: &RunRecord, index: usize) -> EndpointRecord {
+    let mut all = EndpointRecord::default();
+    for look in record.runs.iter().filter_map(|look| look.endpoints.get(index)) {
+        all.requests += look.requests;
+        for (class, count) in &look.errors {
+            *all.errors.entry(*class).or_default() += count;
+        }
+        all.response.merge(&look.response);
+        all.service.merge(&look.service);
+        all.phases.merge(&look.phases);
+    }
+    all
+}
+
+/// A UTC timestamp for people; what is none stays as it is.
+#[must_use]
+pub fn moment(text: &str) -> String {
+    text.parse::<Timestamp>()
+        .map_or_else(|_| text.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+/// So many milliseconds after a UTC timestamp: `13:46:02`.
+#[must_use]
+pub fn clock_after(text: &str, ms: u64) -> Option<String> {
+    let at = text.parse::<Timestamp>().ok()?;
+    let later = at.checked_add(jiff::SignedDuration::from_millis(ms as i64)).ok()?;
+    Some(later.strftime("%H:%M:%S").to_string())
+}
+
+/// `+3.2%`, or percentage points for an error rate.
+#[must_use]
+pub fn change_of(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::ErrorRate => format!("{:+.2} points", value * 100.0),
+        Metric::Quantile(_) => format!("{:+.1}%", value * 100.0),
+    }
+}
+
+/// `131 ms`, or a percentage for an error rate.
+#[must_use]
+pub fn level_of(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::ErrorRate => format_share(value),
+        Metric::Quantile(_) => format_ms(value),
+    }
+}
+
+/// `+3.2% [-2.0, +8.1] (98%)`: a change with its interval and the interval's level.
+#[must_use]
+pub fn with_interval(metric: Metric, change: f64, interval: [f64; 2], level: f64) -> String {
+    let bare = |value| change_of(metric, value).replace(" points", "").replace('%', "");
+    let [low, high] = interval.map(bare);
+    format!("{} [{low}, {high}] ({:.0}%)", change_of(metric, change), level * 100.0)
+}
+
+/// The word for people, and one for style sheets.
+#[must_use]
+pub fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Fail => "FAIL",
+        Severity::Hold => "HOLD",
+        Severity::Warn => "WARN",
+        Severity::Info => "INFO",
+    }
+}

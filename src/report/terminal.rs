@@ -1,0 +1,218 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::model::{ReportModel, change_of, severity_word, with_interval};
+use super::paint::Paint;
+use super::smoke::draw;
+use super::table::{fitted, grid};
+use super::words::told_transient;
+use crate::units::{Metric, format_ms};
+use crate::verdict::{Action, Finding, RuleKind, Severity};
+
+/// What text is written on.
+#[derive(Clone, Copy, Debug)]
+pub struct Screen {
+    pub paint: Paint,
+    /// Columns, where they are known: long lines are then broken between words.
+    pub width: Option<usize>,
+}
+
+/// What tables fit into where the width is not known.
+const USUAL_WIDTH: usize = 100;
+const MOST_FINDINGS: usize = 12;
+const MOST_EXAMPLES: usize = 3;
+const MOST_IN_CLOSING: usize = 3;
+
+impl Screen {
+    /// Broken between words, where the first one stands at column `at` and further lines are indented.
+    fn wrapped(self, text: &str, at: usize, indent: usize) -> String {
+        let Some(width) = self.width else { return text.to_owned() };
+        let mut out = String::new();
+        let mut column = at;
+        for (number, word) in text.split(' ').enumerate() {
+            let len = word.chars().count();
+            if number > 0 && column + 1 + len > width.max(indent + 20) {
+                let _ = write!(out, "\n{}", " ".repeat(indent));
+                column = indent;
+            } else if number > 0 {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += len;
+        }
+        out
+    }
+}
+
+/// The verdict for a terminal: first line, what it rests on, findings, endpoints, where it all came from.
+#[must_use]
+pub fn render_terminal(model: &ReportModel, screen: Screen) -> String {
+    let paint = screen.paint;
+    let mut out = String::new();
+    let _ = writeln!(out, "{}", headline(model, screen));
+    let _ = writeln!(out, "{}\n", paint.faint(&screen.wrapped(&model.evidence(), 0, 0)));
+    if !model.verdict.findings.is_empty() {
+        render_findings(&mut out, model, screen);
+    }
+    if !model.endpoints.is_empty() && !model.record.runs.is_empty() {
+        let _ = writeln!(out, "{}\n", endpoints(model, screen.width.unwrap_or(USUAL_WIDTH)));
+        render_examples(&mut out, model, paint);
+    }
+    for transient in &model.transients {
+        let _ = writeln!(out, "{}", screen.wrapped(&told_transient(model, transient), 0, 6));
+    }
+    if !model.transients.is_empty() {
+        out.push('\n');
+    }
+    let provenance: Vec<String> = model
+        .provenance()
+        .into_iter()
+        .filter(|(name, _)| !matches!(*name, "scenario" | "load" | "started" | "load generator"))
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    let _ = writeln!(out, "{}", paint.faint(&screen.wrapped(&provenance.join(" · "), 0, 0)));
+    if let Some(text) = model.power() {
+        let _ = writeln!(out, "{}", paint.faint(&screen.wrapped(&text, 0, 0)));
+    }
+    out
+}
+
+/// What stands last, where the eye is at the end of a run: the verdict, the findings that matter most, the files.
+#[must_use]
+pub fn render_closing(model: &ReportModel, folder: &str, files: &[&str], screen: Screen) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}", headline(model, screen));
+    let important = model.important();
+    let untold = |f: &&&Finding| !model.verdict.summary.contains(&f.reason);
+    for finding in important.iter().take(MOST_IN_CLOSING).filter(untold) {
+        let word = word(finding, screen.paint);
+        let _ = writeln!(out, "{word}  {}", screen.wrapped(&finding.reason, 6, 6));
+    }
+    if important.len() > MOST_IN_CLOSING {
+        let _ = writeln!(out, "      … and {} more above", important.len() - MOST_IN_CLOSING);
+    }
+    let _ = writeln!(out, "{}", screen.wrapped(&format!("results in {folder}: {}", files.join(", ")), 0, 2));
+    out
+}
+
+fn headline(model: &ReportModel, screen: Screen) -> String {
+    let text = screen.wrapped(&model.verdict.summary, 0, 2);
+    match model.verdict.action {
+        Action::Go => screen.paint.good(&text),
+        Action::Hold => screen.paint.caution(&text),
+        Action::RollBack => screen.paint.bad(&text),
+    }
+}
+
+fn word(finding: &Finding, paint: Paint) -> String {
+    let word = severity_word(finding.severity);
+    match finding.severity {
+        Severity::Fail => paint.bad(word),
+        Severity::Hold | Severity::Warn => paint.caution(word),
+        Severity::Info => paint.faint(word),
+    }
+}
+
+/// Whether the first line tells this finding, the only one, in full.
+fn alone(model: &ReportModel, finding: &Finding) -> bool {
+    model.verdict.findings.len() == 1 && model.verdict.summary.contains(&finding.reason)
+}
+
+/// A remedy that several findings share stands below the last.
+fn render_findings(out: &mut String, model: &ReportModel, screen: Screen) {
+    let findings = &model.verdict.findings;
+    for (i, finding) in findings.iter().take(MOST_FINDINGS).enumerate() {
+        if !alone(model, finding) {
+            let word = word(finding, screen.paint);
+            let _ = writeln!(out, "{word}  {}", screen.wrapped(&finding.reason, 6, 6));
+        }
+        let next = findings.get(i + 1).filter(|_| i + 1 < MOST_FINDINGS);
+        let shared = next.is_some_and(|next| next.remedy == finding.remedy);
+        if let Some(remedy) = finding.remedy.as_ref().filter(|_| !shared) {
+            let _ = writeln!(out, "      → {}", screen.wrapped(remedy, 8, 8));
+        }
+    }
+    if findings.len() > MOST_FINDINGS {
+        let _ = writeln!(out, "      … and {} more in verdict.json", findings.len() - MOST_FINDINGS);
+    }
+    out.push('\n');
+}
+
+fn endpoints(model: &ReportModel, width: usize) -> String {
+    let level = model.verdict.comparisons.iter().find(|c| c.metric == Metric::P95).map(|c| c.level);
+    let change = level.map_or("p95 change".to_owned(), |l| format!("p95 change ({:.0}%)", l * 100.0));
+    let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", &change, "status"];
+    let rows = |with_intervals: bool| -> Vec<Vec<String>> {
+        model
+            .endpoints
+            .iter()
+            .map(|row| {
+                let p95 = row.comparisons.iter().find(|c| c.metric == Metric::P95);
+                let limit = row.rules.iter().find(|r| r.kind == RuleKind::Limit && r.metric == Metric::P95);
+                let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
+                vec![
+                    row.name.clone(),
+                    row.summary.requests.to_string(),
+                    row.summary.errors.to_string(),
+                    ms(row.summary.p50_ms),
+                    ms(row.summary.p95_ms),
+                    ms(row.summary.p99_ms),
+                    limit.map_or("–".to_owned(), |l| format!("< {}", format_ms(l.allowed))),
+                    p95.map_or("–".to_owned(), |c| {
+                        let whole = with_interval(c.metric, c.change, c.interval, c.level);
+                        let (interval, _) = whole.rsplit_once(" (").unwrap_or((&whole, ""));
+                        if with_intervals { interval.to_owned() } else { change_of(c.metric, c.change) }
+                    }),
+                    row.standing.word().to_owned(),
+                ]
+            })
+            .collect()
+    };
+    // Names and intervals are worth more than what stands in the files anyway.
+    let droppable = ["p99", "requests", "p50", "p95 limit"];
+    if width >= 80 {
+        return fitted(&header, &rows(true), width, &droppable);
+    }
+    let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "change", "status"];
+    fitted(&header, &rows(false), width, &droppable)
+}
+
+/// What failed under load, as a failed check of the smoke pass is shown: one of each endpoint and message.
+fn render_examples(out: &mut String, model: &ReportModel, paint: Paint) {
+    let mut told = BTreeSet::new();
+    for example in &model.record.error_examples {
+        let Some(evidence) = &example.evidence else { continue };
+        if told.len() == MOST_EXAMPLES || !told.insert((&example.endpoint, &example.message)) {
+            continue;
+        }
+        let file = model.endpoints.iter().find(|row| row.name == example.endpoint);
+        let file = file.map_or("", |row| row.file.as_str());
+        let place = format!("{file}:{}:{}", evidence.line, evidence.column);
+        let _ = writeln!(out, "one of the errors of {} ({})", example.endpoint, example.class.name());
+        draw(out, &place, evidence, &example.message, paint);
+        out.push('\n');
+    }
+}
+
+/// Several runs side by side, the first as what the others are held against.
+#[must_use]
+pub fn render_side_by_side(models: &[ReportModel], screen: Screen) -> String {
+    let mut out = String::new();
+    for (number, model) in (1..).zip(models) {
+        let _ = writeln!(out, "{number}  {}  {}", model.title(), headline(model, screen));
+    }
+    out.push('\n');
+    for (metric, rows) in super::beside::side_by_side(models) {
+        let names: Vec<String> = (1..=models.len()).map(|n| n.to_string()).collect();
+        let mut header = vec![metric.as_str()];
+        header.extend(names.iter().map(String::as_str));
+        let cells: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| std::iter::once(row.name.clone()).chain(row.cells.iter().cloned()).collect())
+            .collect();
+        let _ = writeln!(out, "{}\n", grid(&header, &cells));
+    }
+    let _ = writeln!(out, "{}", screen.paint.faint(&screen.wrapped(super::beside::CAUTION, 0, 0)));
+    out
+}
