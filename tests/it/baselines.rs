@@ -218,7 +218,7 @@ fn earlier_formats_are_read() {
     baseline(folder, "show", &["--env", "demo"]).expect(0).says("churn-prediction/score tenant");
     let run_json = formats.join("run-1.json").to_str().unwrap().to_owned();
     // Its stage is shorter than the baselines'.
-    compare(folder, &[run_json], &[]).expect(0).says("baseline of 1 instance");
+    compare(folder, &[run_json], &[]).expect(0).says("against 1 baseline instance");
     // A later format is refused, not guessed at.
     let later = std::fs::read_to_string(formats.join("baseline-1.json")).unwrap();
     std::fs::write(target.join("later.json"), later.replacen("\"format\": 1", "\"format\": 99", 1)).unwrap();

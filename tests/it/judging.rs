@@ -121,6 +121,7 @@ pub fn record(made: &Made) -> RunRecord {
     RunRecord {
         format: RECORD_FORMAT,
         id: "run".into(),
+        label: None,
         loadgate_version: "0".into(),
         started: "2026-11-23T00:00:00Z".into(),
         target: "demo".into(),

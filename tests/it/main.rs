@@ -17,6 +17,7 @@
 //! - `baselines`    the life of stored references, on made runs: refresh, accept, creep, prune, earlier formats
 //! - `operating`    made runs by a generative model through the judge: false alarms, power
 //! - `corners`      the corners that VERDICT.md lists
+//! - `reports`      every format of the same stored runs, read by those who will: schema, parser, browser; hostile text
 //! - `layers`       the import direction of the source
 
 #[path = "../simulator/mod.rs"]
@@ -38,6 +39,7 @@ mod load;
 mod nginx;
 mod operating;
 mod quick;
+mod reports;
 mod rows;
 mod servers;
 mod steps;

@@ -103,6 +103,7 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
     RunRecord {
         format: RECORD_FORMAT,
         id: id.into(),
+        label: None,
         loadgate_version: String::new(),
         started: "2026-11-24T00:00:00Z".into(),
         target: "simulated".into(),
