@@ -6,8 +6,8 @@ use crate::baseline::{references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::metrics::RunRecord;
 use crate::report::{
-    ReportModel, json, render_deployment_html, render_deployment_markdown, render_html, render_html_beside,
-    render_junit, render_markdown, render_markdown_beside, render_side_by_side, render_terminal,
+    ReportModel, render_deployment_html, render_deployment_markdown, render_html, render_html_beside,
+    render_json, render_junit, render_markdown, render_markdown_beside, render_side_by_side, render_terminal,
 };
 use crate::store::write_atomic;
 use crate::verdict::{Allow, Reference, Verdict, judge};
@@ -134,10 +134,7 @@ pub fn rendered(models: &[ReportModel], format: ReportFormat, stdout: Stdout) ->
     Ok(match (format, models) {
         (ReportFormat::Table, [one]) => render_terminal(one, stdout.screen()),
         (ReportFormat::Table, many) => render_side_by_side(many, stdout.screen()),
-        (ReportFormat::Json, [one]) => json(&one.raw).map_err(|e| fault(&e))?,
-        (ReportFormat::Json, many) => {
-            json(&many.iter().map(|model| &model.raw).collect::<Vec<_>>()).map_err(|e| fault(&e))?
-        }
+        (ReportFormat::Json, many) => render_json(many).map_err(|e| fault(&e))?,
         (ReportFormat::Junit, many) => render_junit(many).map_err(|e| fault(&e))?,
         (ReportFormat::Markdown, [one]) => render_markdown(one),
         (ReportFormat::Markdown, many) => render_markdown_beside(many),

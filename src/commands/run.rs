@@ -51,11 +51,15 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
 /// Reports into the run's folder, then the verdict, what it rests on, and where everything is: returns the exit code.
 pub fn conclude(session: &Session, result: &GateResult, out: &Path) -> Result<u8> {
     let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
-    let written = write_reports(out, &model).and_then(|()| tell_github(&model));
+    let written = write_reports(out, &model).and_then(|()| append_job_summary(&model));
     let screen = session.stdout().screen();
     print(&render_terminal(&model, screen))?;
     // The verdict is told even where its files cannot be written.
     written?;
+    if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
+        let root = std::env::var("GITHUB_WORKSPACE").ok();
+        print(&render_annotations(&model, root.as_deref()))?;
+    }
     let there: Vec<&str> = FILES.into_iter().filter(|name| out.join(name).exists()).collect();
     print(&format!("\n{}", render_closing(&model, &out.display().to_string(), &there, screen)))?;
     Ok(result.verdict.exit_code)
@@ -65,12 +69,8 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path) -> Result<u8
 const FILES: [&str; 6] =
     ["report.html", "report.md", "junit.xml", "verdict.json", "run.json", "latency.hlog"];
 
-/// In GitHub Actions: annotations on the scenarios' lines, and the job's summary.
-fn tell_github(model: &ReportModel) -> Result<()> {
-    if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
-        let root = std::env::var("GITHUB_WORKSPACE").ok();
-        eprint!("{}", render_annotations(model, root.as_deref()));
-    }
+/// Where GitHub Actions asks for one.
+fn append_job_summary(model: &ReportModel) -> Result<()> {
     if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
         let path = Path::new(&path);
         let fail = |e| Error::output(path, "append the job's summary to", e);

@@ -18,9 +18,15 @@ fn acts(c: char) -> bool {
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// What GitHub Actions takes for a command wherever it stands in a line of a log.
+const COMMAND: &str = "##[";
+
 /// Text in which what would act is shown instead; lines and tabs stay.
 #[must_use]
 pub fn inert(text: &str) -> Cow<'_, str> {
+    if text.contains(COMMAND) {
+        return Cow::Owned(inert(&text.replace(COMMAND, "##⟨[⟩")).into_owned());
+    }
     if !text.chars().any(|c| acts(c) && c != '\n' && c != '\t') {
         return Cow::Borrowed(text);
     }
@@ -156,6 +162,7 @@ mod tests {
             ("a\r\nb\tc", "a␍\nb\tc"),
             ("\u{9b}31m \u{202e}gnp.exe", "⟨U+009B⟩31m ⟨U+202E⟩gnp.exe"),
             ("zero\u{200b}width", "zero⟨U+200B⟩width"),
+            ("a ##[error]b", "a ##⟨[⟩error]b"),
         ] {
             assert_eq!(inert(text), shown);
         }

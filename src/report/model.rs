@@ -14,8 +14,8 @@ use crate::verdict::{
 pub struct ReportModel {
     pub record: RunRecord,
     pub verdict: Verdict,
-    /// The verdict as it is, for other programs.
-    pub raw: Verdict,
+    /// The same with its text as it was, for other programs.
+    pub raw: Raw,
     /// The runs that it was compared with; empty where they are not at hand.
     pub references: Vec<Reference>,
     pub endpoints: Vec<EndpointRow>,
@@ -24,6 +24,14 @@ pub struct ReportModel {
     pub impact: Vec<Impact>,
     /// Whether its latencies prove anything.
     pub trusted: bool,
+}
+
+/// What is told with its text as it was.
+pub struct Raw {
+    pub verdict: Verdict,
+    pub label: Option<String>,
+    pub rules: Vec<RuleResult>,
+    pub transients: Vec<Transient>,
 }
 
 /// One endpoint with all that is known of it.
@@ -46,7 +54,12 @@ impl ReportModel {
     pub fn new(record: &RunRecord, verdict: &Verdict, references: &[Reference], impact_allowed: f64) -> Self {
         let trusted = trusted(verdict);
         let impact = impact(record, references, impact_allowed, trusted);
-        let raw = verdict.clone();
+        let raw = Raw {
+            verdict: verdict.clone(),
+            label: record.label.clone(),
+            rules: rule_results(verdict, record),
+            transients: transients(record),
+        };
         let (record, verdict) = (inert_record(record), inert_verdict(verdict));
         let references = references
             .iter()

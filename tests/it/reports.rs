@@ -217,7 +217,7 @@ fn an_impact_is_accepted_refused_or_not_proven() {
     assert!(of(&GOOD, 0, 0.02).is_empty());
 }
 
-const HOSTILE: &str = "</script><script>window.pwned=1</script></svg></title><img src=x onerror=window.pwned=1>\u{1b}[31m\u{9b}2J\u{202e}lla\u{200f} \u{0}\u{7}`|*[x](javascript:alert(1)) @everyone #1 ${x} ]]>&amp;";
+const HOSTILE: &str = "##[error]::error::x </script><script>window.pwned=1</script></svg></title><img src=x onerror=window.pwned=1>\u{1b}[31m\u{9b}2J\u{202e}lla\u{200f} \u{0}\u{7}`|*[x](javascript:alert(1)) @everyone #1 ${x} ]]>&amp;";
 
 /// A stored run whose names, messages and bodies do their worst.
 fn hostile_run(folder: &Path) -> PathBuf {
@@ -269,6 +269,9 @@ fn is_inert(text: &str, what: &str) {
         .chars()
         .find(|c| (c.is_control() && *c != '\n') || matches!(c, '\u{202e}' | '\u{200f}' | '\u{9b}'));
     assert_eq!(bad, None, "{what}");
+    let command =
+        text.lines().find(|line| line.contains("##[") || line.trim_start().starts_with("::error::x"));
+    assert!(command.is_none() || what == "json", "{what}: {command:?}");
 }
 
 /// Markdown without its fenced code, as its readers see it: a fence ends with one that is as long.
@@ -360,7 +363,7 @@ fn the_last_lines_are_the_verdict_the_findings_and_the_files() {
     assert!(lines[0].starts_with("ROLL BACK. Broken: f/a failed"), "{}", ran.out);
     let last = lines.last().unwrap();
     assert!(last.starts_with("results in ") && last.contains("report.html, report.md, junit.xml"), "{last}");
-    let annotated = ran.err.lines().find(|line| line.starts_with("::error ")).expect("an annotation");
+    let annotated = ran.out.lines().find(|line| line.starts_with("::error ")).expect("an annotation");
     assert!(
         annotated.starts_with("::error file=")
             && annotated.contains("line=5,title=loadgate%3A ROLL BACK::Broken"),
