@@ -19,8 +19,7 @@ const COLD: f64 = 1.25;
 /// Several runs, in the order of the phases, as Markdown.
 #[must_use]
 pub fn render_deployment_markdown(models: &[ReportModel]) -> String {
-    let title = Block::Heading(TITLE.into());
-    let blocks: Vec<Block> = summary(models).into_iter().chain([title]).chain(body(models)).collect();
+    let blocks: Vec<Block> = summary(models).into_iter().chain(body(models)).collect();
     markdown_of(&blocks)
 }
 
@@ -39,7 +38,13 @@ fn measured(models: &[ReportModel]) -> Option<&ReportModel> {
 fn summary(models: &[ReportModel]) -> Vec<Block> {
     let Some(last) = models.last() else { return Vec::new() };
     let went = models.iter().filter(|model| model.verdict.action == Action::Go).count();
-    let mut text = format!("{went} of {} ended in GO.", counted(models.len(), "phase"));
+    let begun = models.iter().map(|model| model.record.started.as_str()).min().unwrap_or_default();
+    let mut text = format!(
+        "{TITLE} of {}, begun {}. {went} of {} ended in GO.",
+        counted(models.len(), "phase"),
+        moment(begun),
+        models.len()
+    );
     for model in models.iter().filter(|model| model.verdict.action != Action::Go) {
         let _ = write!(text, " {}: {}.", model.title(), model.action());
     }
@@ -131,7 +136,6 @@ fn features(models: &[ReportModel]) -> Table {
         let rows: Vec<&EndpointRow> = model.iter().flat_map(|m| m.endpoints.iter().filter(of)).collect();
         let owner = model.and_then(|m| m.record.scenarios.iter().find(|s| s.feature == name));
         let steps = models.iter().rev().map(|m| steps_of(m, name)).find(|(all, _)| *all > 0);
-        let broken = steps.is_some_and(|(all, passed)| passed < all);
         let slowest = rows.iter().filter_map(|row| Some((row, row.summary.p95_ms?)));
         let slowest = slowest.max_by(|a, b| a.1.total_cmp(&b.1));
         let limit = slowest.as_ref().and_then(|(row, _)| limit_of(row, Metric::P95));
@@ -141,7 +145,7 @@ fn features(models: &[ReportModel]) -> Table {
         let against = |limit: Option<f64>, metric| {
             limit.map_or(String::new(), |below| format!(" of {}", level_of(metric, below)))
         };
-        let (word, tone) = feature_status(&rows, broken);
+        let (word, tone) = feature_status(&rows, steps);
         vec![
             name.into(),
             owner.and_then(|s| s.owner.clone()).unwrap_or_else(|| "–".into()).into(),
@@ -189,8 +193,10 @@ fn limit_of(row: &EndpointRow, metric: Metric) -> Option<f64> {
     row.rules.iter().find(|r| r.kind == RuleKind::Limit && r.metric == metric).map(|r| r.allowed)
 }
 
-/// The word for a feature: that of its worst rule.
-fn feature_status(rows: &[&EndpointRow], broken: bool) -> (&'static str, Tone) {
+/// The word for a feature: that of its functional checks (how many were sent, how many passed), else of its worst rule.
+fn feature_status(rows: &[&EndpointRow], steps: Option<(usize, usize)>) -> (&'static str, Tone) {
+    let broken = steps.is_some_and(|(all, passed)| passed < all);
+    let sent = rows.iter().any(|row| row.summary.requests > 0);
     let any = |status: RuleStatus| rows.iter().flat_map(|row| &row.rules).any(|rule| rule.status == status);
     if broken {
         ("BROKEN", Tone::Bad)
@@ -202,7 +208,9 @@ fn feature_status(rows: &[&EndpointRow], broken: bool) -> (&'static str, Tone) {
         ("not judged", Tone::Caution)
     } else if any(RuleStatus::Tolerated) {
         ("operational, a change not excluded", Tone::Caution)
-    } else if rows.is_empty() {
+    } else if !sent && steps.is_none() {
+        ("not measured", Tone::Caution)
+    } else if !sent {
         ("operational, without load", Tone::Good)
     } else {
         ("operational", Tone::Good)

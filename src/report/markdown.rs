@@ -10,6 +10,7 @@ use crate::verdict::Severity;
 /// What a comment may hold on the usual platforms is 65,536 characters; something is left for what is around it.
 pub const MOST_CHARACTERS: usize = 60_000;
 const MOST_IN_CELL: usize = 600;
+const MOST_IN_TEXT: usize = 2_000;
 const MOST_IN_NAME: usize = 120;
 const MOST_CODE: usize = 2_000;
 const SHOWN_FINDINGS: usize = 5;
@@ -125,6 +126,17 @@ impl Budget {
         fits
     }
 
+    /// An empty line, unless there is one already.
+    fn blank(&mut self) {
+        let wanted = match self.text.as_str() {
+            "" => "",
+            text if text.ends_with("\n\n") => "",
+            text if text.ends_with('\n') => "\n",
+            _ => "\n\n",
+        };
+        self.close(wanted);
+    }
+
     /// What closes something open: there is always room for it.
     fn close(&mut self, piece: &str) {
         self.text.push_str(piece);
@@ -138,16 +150,20 @@ pub fn markdown_of(blocks: &[Block]) -> String {
     let mut out = Budget::default();
     write_blocks(&mut out, blocks);
     if out.left_out {
-        out.close("\nMore did not fit in here; `report.html` and `verdict.json` have all of it.\n");
+        out.blank();
+        out.close("More did not fit in here; `report.html` and `verdict.json` have all of it.\n");
     }
     out.text
 }
 
 fn write_blocks(out: &mut Budget, blocks: &[Block]) {
     for block in blocks {
+        if !matches!(block, Block::Signature(_) | Block::Check { .. }) {
+            out.blank();
+        }
         match block {
-            Block::Heading(text) => drop(out.push(&format!("\n## {}\n\n", escaped(text)))),
-            Block::Text(text) => drop(out.push(&format!("{}\n\n", escaped(&shortened(text, MOST_IN_CELL))))),
+            Block::Heading(text) => drop(out.push(&format!("## {}\n\n", escaped(text)))),
+            Block::Text(text) => drop(out.push(&format!("{}\n", escaped(&shortened(text, MOST_IN_TEXT))))),
             Block::Strong(text, tone) => {
                 let sign = match tone {
                     Tone::Good => "✅ ",
@@ -155,24 +171,24 @@ fn write_blocks(out: &mut Budget, blocks: &[Block]) {
                     Tone::Bad => "❌ ",
                     Tone::Plain => "",
                 };
-                out.push(&format!("{sign}{}\n\n", strong(text)));
+                out.push(&format!("{sign}{}\n", strong(text)));
             }
             Block::List(items) => {
                 for item in items {
                     out.push(&format!("- {}\n", escaped(&shortened(&item.text, MOST_IN_CELL))));
                 }
-                out.push("\n");
             }
             Block::Table(table) => write_table(out, table),
             Block::Code(text) => {
                 let text: String = text.chars().take(MOST_CODE).collect();
                 let fence = "`".repeat(longest_run(&text, '`').max(2) + 1);
-                out.push(&format!("{fence}text\n{text}\n{fence}\n\n"));
+                out.push(&format!("{fence}text\n{text}\n{fence}\n"));
             }
             Block::Fold { summary, blocks } => {
                 if out.push(&format!("<details><summary>{}</summary>\n\n", html_text(summary))) {
                     write_blocks(out, blocks);
-                    out.close("</details>\n\n");
+                    out.blank();
+                    out.close("</details>\n");
                 }
             }
             Block::Signature(text) => drop(out.push(&format!("- {}: ____________________\n", escaped(text)))),
@@ -213,7 +229,6 @@ fn write_table(out: &mut Budget, table: &Table) {
             break;
         }
     }
-    out.close("\n");
 }
 
 fn strong(text: &str) -> String {

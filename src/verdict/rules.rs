@@ -203,8 +203,9 @@ pub fn standing(verdict: &Verdict, plan: &EndpointPlan, summary: &EndpointSummar
     }
 }
 
-/// Whether the latencies of a run prove anything.
+/// Whether the latencies of a run prove anything: they do not where the measurement was broken off or is only a part.
 #[must_use]
 pub fn trusted(verdict: &Verdict) -> bool {
-    verdict.generator.healthy && verdict.cause != Some(Cause::Invalid)
+    let whole = !matches!(verdict.outcome, Outcome::Interrupted | Outcome::Partial);
+    whole && verdict.generator.healthy && verdict.cause != Some(Cause::Invalid)
 }

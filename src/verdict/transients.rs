@@ -1,17 +1,17 @@
 use serde::Serialize;
 
 use super::statistics::median;
-use crate::metrics::{LookRecord, RunRecord, TimelineBlock};
+use crate::metrics::{LookRecord, RunRecord, TimelineBlock, bucket_ms};
 
 /// Fewer blocks than these have no usual level.
 const LEAST_BLOCKS: usize = 8;
-/// How many robust standard deviations above the usual level a block must lie…
+/// How many standard deviations above the usual level a block must lie…
 const DEVIATIONS: f64 = 6.0;
 /// …and by which factor at least, so that a quiet endpoint is not all incidents.
 const LEAST_FACTOR: f64 = 1.5;
 const LEAST_MS: f64 = 5.0;
-/// As few errors as these in one block are no incident.
-const LEAST_ERRORS: f64 = 3.0;
+/// Fewer late or failed requests than these in one block are no incident.
+const LEAST_REQUESTS: f64 = 5.0;
 /// The median absolute deviation of a normal distribution, as a standard deviation.
 const MAD_TO_SD: f64 = 1.4826;
 /// Blocks this close together are one event, in milliseconds.
@@ -82,23 +82,39 @@ fn of_look(look: &LookRecord) -> Vec<Transient> {
     merged(events)
 }
 
-/// For each block whether it is unlike the others: slower, or with more errors.
+/// For each block whether it is unlike the others: as a whole slower, with more slow requests, or with more errors.
 fn unusual(blocks: &[&TimelineBlock]) -> Vec<bool> {
-    let high = |q: f64| {
-        let levels: Vec<f64> = quantiles(blocks, q).into_iter().map(|ms| ms.max(1e-3).ln()).collect();
-        let usual = median(&mut levels.clone());
-        let spread = median(&mut levels.iter().map(|y| (y - usual).abs()).collect::<Vec<_>>()) * MAD_TO_SD;
-        let above = usual + (DEVIATIONS * spread).max(LEAST_FACTOR.ln());
-        let least = above.exp().max(usual.exp() + LEAST_MS);
-        move |block: &TimelineBlock| block.histogram.quantile_ms(q).is_some_and(|ms| ms > least)
+    let mut medians: Vec<f64> = quantiles(blocks, 0.5).into_iter().map(|ms| ms.max(1e-3).ln()).collect();
+    let usual = median(&mut medians);
+    let spread = median(&mut medians.iter().map(|y| (y - usual).abs()).collect::<Vec<_>>()) * MAD_TO_SD;
+    let slow_ms = beyond((usual + DEVIATIONS * spread).exp(), usual.exp());
+    let tail_ms = median(&mut quantiles(blocks, 0.95));
+    let tail_ms = beyond(tail_ms, tail_ms);
+    // A p95 of fifty requests is the third slowest of them, which says little; how many are far beyond the usual one
+    // says more.
+    let late = |block: &TimelineBlock| {
+        let mut count = 0;
+        block.histogram.each_bucket(|bucket, n| count += if bucket_ms(bucket) > tail_ms { n } else { 0 });
+        count as f64
     };
-    let (slow, slow_tail) = (high(0.5), high(0.95));
-    let rate = median(&mut blocks.iter().map(|b| b.errors as f64 / b.planned as f64).collect::<Vec<_>>());
-    let failing = |block: &TimelineBlock| {
-        let (errors, expected) = (block.errors as f64, rate * block.planned as f64);
-        errors >= LEAST_ERRORS && errors > expected + DEVIATIONS * (expected + 0.1).sqrt()
+    let planned: f64 = blocks.iter().map(|block| block.planned as f64).sum();
+    let mean_late = blocks.iter().map(|block| late(block)).sum::<f64>() / planned;
+    let failing = median(&mut blocks.iter().map(|b| b.errors as f64 / b.planned as f64).collect::<Vec<_>>());
+    let many = |count: f64, expected: f64| {
+        count >= LEAST_REQUESTS && count > expected + DEVIATIONS * (expected + 0.1).sqrt()
     };
-    blocks.iter().map(|block| slow(block) || slow_tail(block) || failing(block)).collect()
+    let is_unusual = |block: &&TimelineBlock| {
+        let n = block.planned as f64;
+        block.histogram.quantile_ms(0.5).is_some_and(|ms| ms > slow_ms)
+            || many(late(block), mean_late * n)
+            || many(block.errors as f64, failing * n)
+    };
+    blocks.iter().map(is_unusual).collect()
+}
+
+/// At least `ms`, and clearly above the usual level in every sense.
+fn beyond(ms: f64, usual_ms: f64) -> f64 {
+    ms.max(usual_ms * LEAST_FACTOR).max(usual_ms + LEAST_MS)
 }
 
 fn quantiles(blocks: &[&TimelineBlock], q: f64) -> Vec<f64> {

@@ -1,6 +1,9 @@
 //! A small, seeded version of `ci/calibrate`; `benches/OPERATING_POINTS.md` has the whole.
 
-use crate::simulator::model::{Change, World};
+use loadgate::metrics::Repeat;
+use loadgate::verdict::transients;
+
+use crate::simulator::model::{Change, World, look, random, record};
 use crate::simulator::peers;
 use crate::simulator::trial::{Plan, Trial, baseline, trial};
 
@@ -55,4 +58,17 @@ fn a_naive_test_cries_wolf_on_the_same_draws() {
         })
         .count();
     assert!(alarms >= 4, "{alarms} of 20");
+}
+
+/// Ordinary runs, heavy tails and swinging load included, have no transients.
+#[test]
+fn ordinary_runs_have_no_transients() {
+    let world = World::new(5, 0.02);
+    let mut told = 0;
+    for draw in 0..60 {
+        let mut random = random(11, draw, 1);
+        let look = look(world, Change::Same, "one", 1, &mut random);
+        told += transients(&record(world, "run", (Repeat::Auto, true), vec![look])).len();
+    }
+    assert!(told <= 1, "{told} transients in 60 ordinary runs of five features");
 }
