@@ -44,10 +44,10 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
         references_of_runs(&record, &other_side(&record, request)?)
     };
     let verdict = judged(&mut record, &references, request);
-    let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
-    print(&rendered(&[model], request.format, request.stdout)?)?;
+    let models = [ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT)];
+    print(&rendered(&models, request.format, request.stdout)?)?;
     if request.explain && request.format == ReportFormat::Table {
-        print(&render_explanation(&verdict, &record))?;
+        print(&render_explanation(&models[0].verdict, &models[0].record))?;
     }
     Ok(verdict.exit_code)
 }

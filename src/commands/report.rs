@@ -132,7 +132,7 @@ fn as_of(mut references: Vec<Reference>, record: &RunRecord) -> Vec<Reference> {
 pub fn rendered(models: &[ReportModel], format: ReportFormat, stdout: Stdout) -> Result<String> {
     let fault = |e: &dyn std::fmt::Display| Error::harness(e.to_string());
     Ok(match (format, models) {
-        (ReportFormat::Table, [one]) => render_terminal(one, stdout.screen()),
+        (ReportFormat::Table, [one]) => render_terminal(one, stdout.screen(), None),
         (ReportFormat::Table, many) => render_side_by_side(many, stdout.screen()),
         (ReportFormat::Json, many) => render_json(many).map_err(|e| fault(&e))?,
         (ReportFormat::Junit, many) => render_junit(many).map_err(|e| fault(&e))?,

@@ -45,15 +45,16 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
     let mut request = session.request(scenarios, secrets, references, &id, &out)?;
     request.load = kind == RunKind::SmokeAndLoad;
     let result = watched(session, request)?;
-    conclude(session, &result, &out)
+    conclude(session, &result, &out, None)
 }
 
-/// Reports into the run's folder, then the verdict, what it rests on, and where everything is: returns the exit code.
-pub fn conclude(session: &Session, result: &GateResult, out: &Path) -> Result<u8> {
+/// Reports into the run's folder, then the verdict, what it rests on (with `detail` instead of the table of endpoints), and
+/// where everything is: returns the exit code.
+pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Option<&str>) -> Result<u8> {
     let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
     let written = write_reports(out, &model).and_then(|()| append_job_summary(&model));
     let screen = session.stdout().screen();
-    print(&render_terminal(&model, screen))?;
+    print(&render_terminal(&model, screen, detail))?;
     // The verdict is told even where its files cannot be written.
     written?;
     if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
@@ -138,6 +139,5 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
         print(&json(&result.verdict).map_err(|e| Error::harness(e.to_string()))?)?;
         return Ok(result.verdict.exit_code);
     }
-    print(&render_latencies(&result.verdict))?;
-    conclude(session, &result, &out)
+    conclude(session, &result, &out, Some(&render_latencies(&result.verdict)))
 }

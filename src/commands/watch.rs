@@ -27,5 +27,5 @@ pub fn watch(request: &WatchRequest) -> Result<u8> {
     gate.load = false;
     gate.watch = Some(Watch { length: request.length, every: request.every });
     let result = watched(session, gate)?;
-    conclude(session, &result, &out)
+    conclude(session, &result, &out, None)
 }

@@ -3,15 +3,15 @@ use tabled::grid::util::string::get_line_width;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Padding, Style};
 
-use super::inert::shortened;
+use super::inert::{line, shortened};
 
-/// Rows below a header, numbers to the right of the first column (the only door to `tabled`).
+/// Rows below a header, numbers to the right of the first column (the only door to `tabled`). Cells are made inert.
 #[must_use]
 pub fn grid(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut builder = Builder::default();
     builder.push_record(header.iter().copied());
     for row in rows {
-        builder.push_record(row.iter().map(String::as_str));
+        builder.push_record(row.iter().map(|cell| line(cell)));
     }
     let mut table = builder.build();
     table

@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::inert::shortened;
 use super::model::{ReportModel, change_of, severity_word, with_interval};
 use super::paint::Paint;
 use super::smoke::draw;
-use super::table::{fitted, grid};
+use super::table::fitted;
 use super::words::told_transient;
 use crate::units::{Metric, format_ms};
 use crate::verdict::{Action, Finding, RuleKind, Severity};
@@ -19,6 +20,7 @@ pub struct Screen {
 
 /// What tables fit into where the width is not known.
 const USUAL_WIDTH: usize = 100;
+const MOST_TITLE: usize = 60;
 const MOST_FINDINGS: usize = 12;
 const MOST_EXAMPLES: usize = 3;
 const MOST_IN_CLOSING: usize = 3;
@@ -45,9 +47,10 @@ impl Screen {
     }
 }
 
-/// The verdict for a terminal: first line, what it rests on, findings, endpoints, where it all came from.
+/// The verdict for a terminal: first line, what it rests on, findings, endpoints (or `detail` instead), where it all came
+/// from.
 #[must_use]
-pub fn render_terminal(model: &ReportModel, screen: Screen) -> String {
+pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Option<&str>) -> String {
     let paint = screen.paint;
     let mut out = String::new();
     let _ = writeln!(out, "{}", headline(model, screen));
@@ -56,7 +59,12 @@ pub fn render_terminal(model: &ReportModel, screen: Screen) -> String {
         render_findings(&mut out, model, screen);
     }
     if !model.endpoints.is_empty() && !model.record.runs.is_empty() {
-        let _ = writeln!(out, "{}\n", endpoints(model, screen.width.unwrap_or(USUAL_WIDTH)));
+        match detail {
+            Some(detail) => out.push_str(detail),
+            None => {
+                let _ = writeln!(out, "{}\n", endpoints(model, screen.width.unwrap_or(USUAL_WIDTH)));
+            }
+        }
         render_examples(&mut out, model, paint);
     }
     for transient in &model.transients {
@@ -200,7 +208,8 @@ fn render_examples(out: &mut String, model: &ReportModel, paint: Paint) {
 pub fn render_side_by_side(models: &[ReportModel], screen: Screen) -> String {
     let mut out = String::new();
     for (number, model) in (1..).zip(models) {
-        let _ = writeln!(out, "{number}  {}  {}", model.title(), headline(model, screen));
+        let title = shortened(model.title(), MOST_TITLE);
+        let _ = writeln!(out, "{number}  {title}  {}", headline(model, screen));
     }
     out.push('\n');
     for (metric, rows) in super::beside::side_by_side(models) {
@@ -211,7 +220,7 @@ pub fn render_side_by_side(models: &[ReportModel], screen: Screen) -> String {
             .iter()
             .map(|row| std::iter::once(row.name.clone()).chain(row.cells.iter().cloned()).collect())
             .collect();
-        let _ = writeln!(out, "{}\n", grid(&header, &cells));
+        let _ = writeln!(out, "{}\n", fitted(&header, &cells, screen.width.unwrap_or(USUAL_WIDTH), &[]));
     }
     let _ = writeln!(out, "{}", screen.paint.faint(&screen.wrapped(super::beside::CAUTION, 0, 0)));
     out

@@ -61,6 +61,8 @@ fn so_many_requests_and_not_one_more() {
     for (load, count, before) in cases {
         let args = ["quick", &url, "-n", &count.to_string(), "--warmup", "0s", "--quiet"];
         let ran = run(loadgate(temp.path()).args(args).args(load)).expect(0);
+        let first = ran.out.lines().next().unwrap_or_default().to_owned();
+        assert!(["GO. ", "HOLD. "].iter().any(|action| first.starts_with(action)), "{first}");
         ran.says(&format!("{count} requests")).says("latency  response").says("first byte");
         assert_eq!(served(&demo) - before, 1 + count, "one smoke request and {count}");
     }

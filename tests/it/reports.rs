@@ -302,6 +302,7 @@ fn hostile_names_and_bodies_are_inert_in_every_format() {
     }
     texts.insert("deployment.md", of(&["--deployment", "--format", "markdown"]));
     texts.insert("deployment.html", of(&["--deployment", "--format", "html"]));
+    texts.insert("explain", run(loadgate(temp.path()).args(["compare", "hostile", "--explain"])).out);
     for (format, text) in &texts {
         is_inert(text, format);
         if format.ends_with("html") {
