@@ -45,7 +45,7 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
     };
     let verdict = judged(&mut record, &references, request);
     let models = [ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT)];
-    print(&rendered(&models, request.format, request.stdout)?)?;
+    print(&rendered(&models, request.format, request.stdout.screen())?)?;
     if request.explain && request.format == ReportFormat::Table {
         print(&render_explanation(&models[0].verdict, &models[0].record))?;
     }

@@ -6,7 +6,7 @@ use crate::baseline::{references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::metrics::RunRecord;
 use crate::report::{
-    ReportModel, render_deployment_html, render_deployment_markdown, render_html, render_html_beside,
+    ReportModel, Screen, render_deployment_html, render_deployment_markdown, render_html, render_html_beside,
     render_json, render_junit, render_markdown, render_markdown_beside, render_side_by_side, render_terminal,
 };
 use crate::store::write_atomic;
@@ -63,13 +63,14 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
         let before = if Some(number) == last_load { request.before.as_slice() } else { &[] };
         models.push(model_of(path, record, before, request)?);
     }
+    let screen = if request.output.is_some() { Screen::FILE } else { request.stdout.screen() };
     let text = if request.deployment {
         match request.format {
             ReportFormat::Html => render_deployment_html(&models),
             _ => render_deployment_markdown(&models),
         }
     } else {
-        rendered(&models, request.format, request.stdout)?
+        rendered(&models, request.format, screen)?
     };
     match &request.output {
         Some(path) => write_atomic(path, text.as_bytes())?,
@@ -129,11 +130,11 @@ fn as_of(mut references: Vec<Reference>, record: &RunRecord) -> Vec<Reference> {
 }
 
 /// One run, or several side by side.
-pub fn rendered(models: &[ReportModel], format: ReportFormat, stdout: Stdout) -> Result<String> {
+pub fn rendered(models: &[ReportModel], format: ReportFormat, screen: Screen) -> Result<String> {
     let fault = |e: &dyn std::fmt::Display| Error::harness(e.to_string());
     Ok(match (format, models) {
-        (ReportFormat::Table, [one]) => render_terminal(one, stdout.screen(), None),
-        (ReportFormat::Table, many) => render_side_by_side(many, stdout.screen()),
+        (ReportFormat::Table, [one]) => render_terminal(one, screen, None),
+        (ReportFormat::Table, many) => render_side_by_side(many, screen),
         (ReportFormat::Json, many) => render_json(many).map_err(|e| fault(&e))?,
         (ReportFormat::Junit, many) => render_junit(many).map_err(|e| fault(&e))?,
         (ReportFormat::Markdown, [one]) => render_markdown(one),

@@ -26,6 +26,9 @@ const MOST_EXAMPLES: usize = 3;
 const MOST_IN_CLOSING: usize = 3;
 
 impl Screen {
+    /// A file: no colours, no lines broken.
+    pub const FILE: Self = Self { paint: Paint { enabled: false }, width: None };
+
     /// Broken between words, where the first one stands at column `at` and further lines are indented.
     fn wrapped(self, text: &str, at: usize, indent: usize) -> String {
         let Some(width) = self.width else { return text.to_owned() };

@@ -67,6 +67,9 @@ pub fn when(model: &ReportModel, transient: &Transient) -> String {
     at.map_or_else(|| format!("{} in", format_ms(transient.start_ms as f64)), |at| format!("{at} UTC"))
 }
 
+/// Below this factor it was not slowness.
+const SLOWER: f64 = 1.2;
+
 /// What a transient did, in one line.
 #[must_use]
 pub fn told_transient(model: &ReportModel, transient: &Transient) -> String {
@@ -76,7 +79,16 @@ pub fn told_transient(model: &ReportModel, transient: &Transient) -> String {
         (a.peak_ms / a.usual_ms).total_cmp(&(b.peak_ms / b.usual_ms)).then(a.errors.cmp(&b.errors))
     });
     let size = worst.map_or(String::new(), |d| {
-        format!("p95 of {} reached {}, usually {}", d.endpoint, format_ms(d.peak_ms), format_ms(d.usual_ms))
+        if d.errors > 0 && d.peak_ms < d.usual_ms * SLOWER {
+            return format!(
+                "{} failed {} of {}",
+                d.endpoint,
+                d.errors,
+                counted(d.requests as usize, "request")
+            );
+        }
+        let (peak, usual) = (format_ms(d.peak_ms), format_ms(d.usual_ms));
+        format!("p95 of {} reached {peak}, usually {usual}", d.endpoint)
     });
     let errors: u64 = transient.endpoints.iter().map(|d| d.errors).sum();
     let failed = if errors > 0 { format!(", {}", counted(errors as usize, "error")) } else { String::new() };

@@ -67,6 +67,12 @@ for (const file of files) {
     await page.locator('#open').click();
     assert.equal(await closed(), 0, 'all is opened');
   }
+  const link = page.locator('th a[href^="#e"]').first();
+  if ((await link.count()) > 0) {
+    await page.$$eval('details', (all) => all.forEach((d) => { d.open = false; }));
+    await link.click();
+    assert.equal(await page.locator('details:target').evaluate((d) => d.open), true, 'a row leads to its plots');
+  }
   const plot = page.locator('svg[data-x]').first();
   if ((await plot.count()) > 0) {
     await plot.scrollIntoViewIfNeeded();

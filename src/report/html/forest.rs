@@ -13,7 +13,7 @@ const RIGHT: f64 = WIDTH - 96.0;
 const TOP: f64 = 8.0;
 const ROW: f64 = 20.0;
 const MOST_NAME: usize = 24;
-/// Beyond this a change is an arrow at the edge.
+/// Beyond this a change stands at the edge; its figures are in the table.
 const MOST_CHANGE: f64 = 1.0;
 
 /// What a row says, by its form as well as its colour.

@@ -11,7 +11,7 @@ use super::timeline::timeline;
 use crate::digest::sha256;
 use crate::report::beside::{CAUTION, side_by_side};
 use crate::report::content;
-use crate::report::document::{Block, Cell, Table};
+use crate::report::document::{Block, Table};
 use crate::report::inert::shortened;
 use crate::report::model::{EndpointRow, ReportModel, moment};
 use crate::units::{Metric, counted};
@@ -38,8 +38,8 @@ pub fn render_html(model: &ReportModel) -> String {
         }
         (incidents(model))
         (comparison(model))
-        @for (number, row) in model.endpoints.iter().enumerate().filter(|(_, row)| row.summary.requests > 0) {
-            (endpoint(model, number, row))
+        @if !model.record.runs.is_empty() {
+            @for (number, row) in model.endpoints.iter().enumerate() { (endpoint(model, number, row)) }
         }
         (rest(model))
     };
@@ -49,15 +49,6 @@ pub fn render_html(model: &ReportModel) -> String {
 /// Several runs side by side, each with its verdict.
 #[must_use]
 pub fn render_html_beside(models: &[ReportModel]) -> String {
-    let tables: Vec<(String, Table)> = side_by_side(models)
-        .into_iter()
-        .map(|(title, rows)| {
-            let rows = rows.into_iter().map(|row| {
-                std::iter::once(Cell::from(row.name)).chain(row.cells.into_iter().map(Cell::from)).collect()
-            });
-            (title, Table { header: Vec::new(), rows: rows.collect(), numbers: 1..models.len() + 1 })
-        })
-        .collect();
     let head = html! {
         h1 { (counted(models.len(), "run")) " side by side" }
         p.soft { (CAUTION) }
@@ -68,17 +59,16 @@ pub fn render_html_beside(models: &[ReportModel]) -> String {
             li { (model.title()) " (" (moment(&model.record.started)) "): "
                 b class=[class(content::tone_of_action(model.verdict.action))] { (model.verdict.summary) } }
         } }
-        @for (title, one) in &tables {
+        @for (title, rows) in side_by_side(models) {
             h2 { (title) }
             div.scroll tabindex="0" role="region" aria-label=(title) { table {
                 thead { tr {
                     th scope="col" { "endpoint" }
                     @for (number, model) in (1..).zip(models) { th.n scope="col" { (number) ": " (shortened(model.title(), 24)) } }
                 } }
-                tbody { @for row in &one.rows { tr {
-                    @for (column, cell) in row.iter().enumerate() {
-                        @if column == 0 { th scope="row" { (cell.text) } } @else { td.n { (cell.text) } }
-                    }
+                tbody { @for row in rows { tr {
+                    th scope="row" { (row.name) }
+                    @for cell in &row.cells { td.n { (cell) } }
                 } } }
             } }
         }

@@ -68,6 +68,12 @@
       button.setAttribute('aria-pressed', open);
     });
   }
+  const reveal = () => {
+    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    if (target && target.tagName === 'DETAILS') target.open = true;
+  };
+  addEventListener('hashchange', reveal);
+  reveal();
   let closed = [];
   addEventListener('beforeprint', () => { closed = all().filter((d) => !d.open); closed.forEach((d) => { d.open = true; }); });
   addEventListener('afterprint', () => closed.forEach((d) => { d.open = false; }));
