@@ -89,7 +89,14 @@ fn model_of(
     if !before.is_empty() {
         let mut record = record.clone();
         with_default_rules(&mut record);
-        let others: Vec<RunRecord> = read_records(before)?.into_iter().map(|(_, other)| other).collect();
+        let mut others = Vec::new();
+        for (path, other) in read_records(before)? {
+            if other.id == record.id {
+                let reason = format!("run {} is named twice", other.id);
+                return Err(Error::input(&path, "compare with", reason));
+            }
+            others.push(other);
+        }
         let references = references_of_runs(&record, &others);
         let mut verdict = judge(&record, &references, Allow::default()).verdict;
         // What the run came to is not said anew, only what it is compared with.
@@ -158,7 +165,9 @@ pub fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
     let path = folder.join("verdict.json");
     match std::fs::read(&path) {
         Ok(bytes) => {
-            serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(&path, "read verdict", e))
+            let hint = "without this file the run is judged anew from its record";
+            let fail = |e| Error::input(&path, "read verdict", e).with_hint(hint);
+            serde_json::from_slice(&bytes).map(Some).map_err(fail)
         }
         Err(_) => Ok(None),
     }

@@ -101,6 +101,7 @@ fn a_deployment_report_to_sign() {
     ran(&["pass", "--deployment"]).expect(2).says("--format markdown");
     ran(&["pass", "fail", "--label", "one"]).expect(2).says("1 labels for 2 runs");
     ran(&["pass", "--deployment", "--format", "html", "--impact", "2"]).expect(2).says("--impact");
+    ran(&["fail", "--deployment", "--format", "html", "--before", "fail"]).expect(2).says("named twice");
     ran(&["nowhere"]).expect(2).says("nowhere");
 }
 
