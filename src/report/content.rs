@@ -119,7 +119,7 @@ pub fn rules(model: &ReportModel) -> Table {
 #[must_use]
 pub fn comparisons(model: &ReportModel) -> Table {
     let rows = model.verdict.comparisons.iter().map(|c| {
-        let of = Acceptance::of_comparison(c, model.trusted);
+        let of = model.acceptance(c);
         let noise =
             if c.metric == Metric::ErrorRate { "–".into() } else { format!("±{:.1}%", c.noise * 100.0) };
         vec![

@@ -6,8 +6,8 @@ use super::inert::{inert_record, inert_verdict, line};
 use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus, SmokeStep};
 use crate::units::{Metric, counted, format_ms, format_share, visible_change};
 use crate::verdict::{
-    Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleResult, Severity, Standing,
-    Transient, Verdict, impact, rule_results, standing, transients, trusted,
+    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleResult,
+    Severity, Standing, Transient, Verdict, impact, rule_results, standing, transients, trusted, trusted_at,
 };
 
 /// Everything that any format shows of one run. Its text is inert already; what it says was decided elsewhere.
@@ -22,8 +22,6 @@ pub struct ReportModel {
     pub transients: Vec<Transient>,
     /// Before against after, all endpoints together.
     pub impact: Vec<Impact>,
-    /// Whether its latencies prove anything.
-    pub trusted: bool,
 }
 
 /// What is told with its text as it was.
@@ -52,8 +50,7 @@ impl ReportModel {
     /// `impact_allowed` is the relative change of latencies that is accepted for all endpoints together.
     #[must_use]
     pub fn new(record: &RunRecord, verdict: &Verdict, references: &[Reference], impact_allowed: f64) -> Self {
-        let trusted = trusted(verdict);
-        let impact = impact(record, references, impact_allowed, trusted);
+        let impact = impact(record, references, impact_allowed, trusted(verdict));
         let raw = Raw {
             verdict: verdict.clone(),
             label: record.label.clone(),
@@ -87,7 +84,13 @@ impl ReportModel {
             })
             .collect();
         let transients = transients(&record);
-        Self { record, verdict, raw, references, endpoints, transients, impact, trusted }
+        Self { record, verdict, raw, references, endpoints, transients, impact }
+    }
+
+    /// What a comparison came to; one that is not trusted proves no latency.
+    #[must_use]
+    pub fn acceptance(&self, comparison: &Comparison) -> Acceptance {
+        Acceptance::of_comparison(comparison, trusted_at(&self.verdict, &comparison.endpoint))
     }
 
     /// `GO`, `HOLD` or `ROLL BACK`.

@@ -59,11 +59,7 @@ fn of_endpoint(verdict: &Verdict, plan: &EndpointPlan, number: usize) -> Vec<Rul
     // What was allowed to pass does not hold.
     let open = if verdict.outcome == Outcome::Pass { RuleStatus::Tolerated } else { RuleStatus::Undecided };
     let sent = verdict.endpoints.get(number).is_some_and(|endpoint| endpoint.requests > 0);
-    let untrusted = verdict.findings.iter().find(|f| {
-        f.kind == FindingKind::Validity
-            && f.severity == Severity::Hold
-            && f.endpoint.as_ref().is_none_or(|endpoint| *endpoint == plan.endpoint)
-    });
+    let untrusted = doubt(verdict, &plan.endpoint);
     let limits = plan.rules.limits.iter().map(|limit| {
         let finding = finding_of(verdict, plan, limit.metric, &[FindingKind::Limit]);
         let status = match finding.map(|f| f.severity) {
@@ -203,9 +199,27 @@ pub fn standing(verdict: &Verdict, plan: &EndpointPlan, summary: &EndpointSummar
     }
 }
 
-/// Whether the latencies of a run prove anything: they do not where the measurement was broken off or is only a part.
+/// What speaks against the measurement of an endpoint, or of the whole run.
+fn doubt<'a>(verdict: &'a Verdict, endpoint: &str) -> Option<&'a Finding> {
+    verdict.findings.iter().find(|f| {
+        f.kind == FindingKind::Validity
+            && f.severity == Severity::Hold
+            && f.endpoint.as_ref().is_none_or(|own| own == endpoint)
+    })
+}
+
+/// Whether the latencies of one endpoint prove anything.
+#[must_use]
+pub fn trusted_at(verdict: &Verdict, endpoint: &str) -> bool {
+    is_whole(verdict) && verdict.generator.healthy && doubt(verdict, endpoint).is_none()
+}
+
+/// Whether the latencies of all endpoints together prove anything: they do not where the measurement was broken off or is only a part.
 #[must_use]
 pub fn trusted(verdict: &Verdict) -> bool {
-    let whole = !matches!(verdict.outcome, Outcome::Interrupted | Outcome::Partial);
-    whole && verdict.generator.healthy && verdict.cause != Some(Cause::Invalid)
+    is_whole(verdict) && verdict.generator.healthy && verdict.cause != Some(Cause::Invalid)
+}
+
+fn is_whole(verdict: &Verdict) -> bool {
+    !matches!(verdict.outcome, Outcome::Interrupted | Outcome::Partial)
 }

@@ -69,7 +69,7 @@ fn forest(model: &ReportModel, id: &str, title: &str, comparisons: &[&Comparison
     let told: Vec<String> = comparisons
         .iter()
         .map(|c| {
-            let of = Acceptance::of_comparison(c, model.trusted);
+            let of = model.acceptance(c);
             let change = with_interval(c.metric, c.change, c.interval, c.level);
             format!("{} {} {change}: {}", c.endpoint, c.metric, acceptance(of))
         })
@@ -93,7 +93,7 @@ fn change_tick(metric: Metric, value: f64) -> String {
 }
 
 fn row(model: &ReportModel, c: &Comparison, x: &Scale, y: f64) -> Markup {
-    let of = Acceptance::of_comparison(c, model.trusted);
+    let of = model.acceptance(c);
     let class = match of {
         Acceptance::Accepted => "good",
         Acceptance::NotAccepted => "bad",
