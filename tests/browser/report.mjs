@@ -34,7 +34,11 @@ async function open(file, options) {
   return { context, page, problems };
 }
 
-const display = (page, selector) => page.$eval(selector, (e) => getComputedStyle(e).display);
+// Of a page that is hundreds of screens long a picture takes minutes, and nobody would look at it.
+async function picture(page, name) {
+  const tall = await page.evaluate(() => document.documentElement.scrollHeight);
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: tall < 12000 });
+}
 
 async function toggles(page) {
   const figure = page.locator('figure:has(input.t1)').first();
@@ -55,7 +59,7 @@ for (const file of files) {
   const { context, page, problems } = await open(file, { colorScheme: 'light' });
   const plots = await page.locator('svg.plot').count();
   const light = await page.$eval('body', (e) => getComputedStyle(e).backgroundColor);
-  await page.screenshot({ path: join(pictures, `${name}-light.png`), fullPage: true });
+  await picture(page, `${name}-light`);
   await page.locator('#dark').check();
   const dark = await page.$eval('body', (e) => getComputedStyle(e).backgroundColor);
   assert.notEqual(dark, light, 'dark is another background');
@@ -95,7 +99,7 @@ for (const file of files) {
       .filter((v) => ['serious', 'critical'].includes(v.impact))
       .map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`);
     assert.deepEqual(serious, [], `axe-core, ${colorScheme}`);
-    if (colorScheme === 'dark') await page.screenshot({ path: join(pictures, `${name}-dark.png`), fullPage: true });
+    if (colorScheme === 'dark') await picture(page, `${name}-dark`);
     await context.close();
   }
   console.log(`ok ${name}: axe-core finds nothing serious, in light and dark`);
@@ -103,7 +107,7 @@ for (const file of files) {
   const narrow = await open(file, { viewport: { width: 390, height: 844 } });
   const wide = await narrow.page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(wide <= 390, `at 390 pixels the page is ${wide} wide`);
-  await narrow.page.screenshot({ path: join(pictures, `${name}-390.png`), fullPage: true });
+  await picture(narrow.page, `${name}-390`);
   await narrow.context.close();
 
   const still = await open(file, { javaScriptEnabled: false });
