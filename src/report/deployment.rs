@@ -136,7 +136,7 @@ fn features(models: &[ReportModel]) -> Table {
         let rows: Vec<&EndpointRow> = model.iter().flat_map(|m| m.endpoints.iter().filter(of)).collect();
         let owner = model.and_then(|m| m.record.scenarios.iter().find(|s| s.feature == name));
         let steps = models.iter().rev().map(|m| steps_of(m, name)).find(|(all, _)| *all > 0);
-        let slowest = rows.iter().filter_map(|row| Some((row, row.summary.p95_ms?)));
+        let slowest = rows.iter().filter_map(|row| Some((row, judged_p95(row).or(row.summary.p95_ms)?)));
         let slowest = slowest.max_by(|a, b| a.1.total_cmp(&b.1));
         let limit = slowest.as_ref().and_then(|(row, _)| limit_of(row, Metric::P95));
         let worst = rows.iter().filter_map(|row| Some((row, row.summary.error_rate?)));
@@ -191,6 +191,12 @@ fn steps_of(model: &ReportModel, feature: &str) -> (usize, usize) {
 
 fn limit_of(row: &EndpointRow, metric: Metric) -> Option<f64> {
     row.rules.iter().find(|r| r.kind == RuleKind::Limit && r.metric == metric).map(|r| r.allowed)
+}
+
+/// p95 as its limit saw it, which over several looks is their mean.
+fn judged_p95(row: &EndpointRow) -> Option<f64> {
+    let limit = row.rules.iter().find(|r| r.kind == RuleKind::Limit && r.metric == Metric::P95);
+    limit.and_then(|rule| rule.observed)
 }
 
 /// The word for a feature: that of its functional checks (how many were sent, how many passed), else of its worst rule.
@@ -369,7 +375,11 @@ fn checklist(models: &[ReportModel]) -> Vec<Block> {
     let rules = || measured.iter().flat_map(|m| &m.endpoints).flat_map(|row| &row.rules);
     let of = |kind: RuleKind| {
         let all = rules().filter(|rule| rule.kind == kind).count();
-        let judged = rules().filter(|rule| rule.kind == kind && rule.status != RuleStatus::NotJudged).count();
+        let judged = rules()
+            .filter(|rule| {
+                rule.kind == kind && rule.status != RuleStatus::NotJudged && rule.observed.is_some()
+            })
+            .count();
         (judged, all)
     };
     let check = |done: bool, text: String| Block::Check { done, text };

@@ -11,6 +11,8 @@ use crate::units::{Metric, RegressionRule, Rules, Tolerance};
 
 /// What a release may cost all endpoints together where nobody says otherwise.
 pub const DEFAULT_IMPACT: f64 = 0.02;
+/// By how much an endpoint's part of all requests may differ between the two sides.
+const MOST_SHIFT: f64 = 0.02;
 
 /// Before against after, over all endpoints that both sides have.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,6 +95,9 @@ pub fn impact(record: &RunRecord, references: &[Reference], allowed: f64, truste
         .iter()
         .enumerate()
         .filter(|(_, plan)| !plan.shown_only)
+        .filter(|(i, _)| {
+            record.runs.iter().all(|l| l.endpoints.get(*i).is_some_and(|e| !e.response.is_empty()))
+        })
         .filter_map(|(i, plan)| {
             let same =
                 |r: &&Reference| r.endpoint == plan.endpoint && r.digest == plan.digest && !r.runs.is_empty();
@@ -104,6 +109,7 @@ pub fn impact(record: &RunRecord, references: &[Reference], allowed: f64, truste
     if before.is_empty() || after.is_empty() {
         return Vec::new();
     }
+    let trusted = trusted && same_mix(record, &paired);
     let levels = Levels::at(false, record.runs.len(), before.len());
     let w2 = within(&paired);
     let series: Vec<(ImpactMetric, Series)> = [ImpactMetric::MeanResponse, ImpactMetric::P95]
@@ -208,6 +214,16 @@ fn after(record: &RunRecord, paired: &[(usize, &Reference)]) -> Vec<Whole> {
         whole
     });
     looks.filter(|whole| !whole.response.is_empty()).collect()
+}
+
+/// Whether each endpoint has about the same part of the requests as before: else all together changes for that alone.
+fn same_mix(record: &RunRecord, paired: &[(usize, &Reference)]) -> bool {
+    let before: Vec<u64> =
+        paired.iter().map(|(_, r)| r.runs.iter().map(|run| run.response.count()).sum()).collect();
+    let looks = |i: usize| record.runs.iter().filter_map(move |look| look.endpoints.get(i));
+    let after: Vec<u64> = paired.iter().map(|(i, _)| looks(*i).map(|e| e.response.count()).sum()).collect();
+    let share = |all: &[u64], i: usize| all[i] as f64 / all.iter().sum::<u64>().max(1) as f64;
+    (0..paired.len()).all(|i| (share(&before, i) - share(&after, i)).abs() <= MOST_SHIFT)
 }
 
 /// Variance within a run: that of single endpoints' p95, which is no less than that of all together.

@@ -3,6 +3,7 @@ use serde::Serialize;
 use super::model::{
     Cause, Comparison, EndpointSummary, Finding, FindingKind, Outcome, Settled, Severity, Verdict,
 };
+use super::statistics::mean;
 use crate::metrics::{EndpointPlan, RunRecord};
 use crate::units::Metric;
 
@@ -51,11 +52,12 @@ pub struct RuleResult {
 pub fn rule_results(verdict: &Verdict, record: &RunRecord) -> Vec<RuleResult> {
     let plans = record.scenarios.iter().flat_map(|s| &s.endpoints).enumerate();
     let judged = plans.filter(|(_, plan)| !plan.shown_only && !record.runs.is_empty());
-    judged.flat_map(|(number, plan)| of_endpoint(verdict, plan, number)).collect()
+    judged.flat_map(|(number, plan)| of_endpoint(verdict, record, plan, number)).collect()
 }
 
-fn of_endpoint(verdict: &Verdict, plan: &EndpointPlan, number: usize) -> Vec<RuleResult> {
-    let partial = verdict.outcome == Outcome::Partial;
+fn of_endpoint(verdict: &Verdict, record: &RunRecord, plan: &EndpointPlan, number: usize) -> Vec<RuleResult> {
+    // What was broken off tells what it proved until then, and no more.
+    let partial = !is_whole(verdict);
     // What was allowed to pass does not hold.
     let open = if verdict.outcome == Outcome::Pass { RuleStatus::Tolerated } else { RuleStatus::Undecided };
     let sent = verdict.endpoints.get(number).is_some_and(|endpoint| endpoint.requests > 0);
@@ -75,7 +77,7 @@ fn of_endpoint(verdict: &Verdict, plan: &EndpointPlan, number: usize) -> Vec<Rul
             kind: RuleKind::Limit,
             metric: limit.metric,
             status,
-            observed: finding.and_then(|f| f.observed).or_else(|| observed(verdict, number, limit.metric)),
+            observed: finding.and_then(|f| f.observed).or_else(|| observed(record, number, limit.metric)),
             allowed: limit.below,
             interval: None,
             level: None,
@@ -97,7 +99,7 @@ fn of_endpoint(verdict: &Verdict, plan: &EndpointPlan, number: usize) -> Vec<Rul
         let status = match (finding.map(|f| f.severity), comparison) {
             (Some(Severity::Fail), _) => RuleStatus::Broken,
             (Some(Severity::Hold), _) => open,
-            (_, Some(_)) if untrusted.is_some() && latency => RuleStatus::NotJudged,
+            (_, Some(_)) if partial || (untrusted.is_some() && latency) => RuleStatus::NotJudged,
             (_, Some(Comparison { settled: Settled::Within, .. })) => RuleStatus::Held,
             (_, Some(_)) => RuleStatus::Tolerated,
             (_, None) if verdict.outcome == Outcome::NoBaseline && without.is_some() => RuleStatus::Undecided,
@@ -133,17 +135,16 @@ fn finding_of<'a>(
     of.min_by_key(|f| f.severity)
 }
 
-fn observed(verdict: &Verdict, number: usize, metric: Metric) -> Option<f64> {
-    let endpoint = verdict.endpoints.get(number)?;
-    match metric {
-        Metric::ErrorRate => endpoint.error_rate,
-        Metric::P50 => endpoint.p50_ms,
-        Metric::Quantile(9000) => endpoint.p90_ms,
-        Metric::P95 => endpoint.p95_ms,
-        Metric::P99 => endpoint.p99_ms,
-        Metric::Quantile(9990) => endpoint.p999_ms,
-        Metric::Quantile(_) => None,
-    }
+/// As limits see it: the geometric mean of the looks' quantiles; errors of all looks together.
+fn observed(record: &RunRecord, number: usize, metric: Metric) -> Option<f64> {
+    let looks = || record.runs.iter().filter_map(|look| look.endpoints.get(number));
+    let Some(q) = metric.quantile() else {
+        let (errors, requests) =
+            looks().fold((0, 0), |(x, n), look| (x + look.error_count(), n + look.requests));
+        return (requests > 0).then(|| errors as f64 / requests as f64);
+    };
+    let logarithms: Vec<f64> = looks().filter_map(|look| Some(look.response.quantile_ms(q)?.ln())).collect();
+    (!logarithms.is_empty()).then(|| mean(&logarithms).exp())
 }
 
 /// How an endpoint stands, all its rules together.

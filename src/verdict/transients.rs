@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::statistics::median;
-use crate::metrics::{LookRecord, RunRecord, TimelineBlock, bucket_ms};
+use crate::metrics::{EndpointPlan, LookRecord, RunRecord, TimelineBlock, bucket_ms};
 
 /// Fewer blocks than these have no usual level.
 const LEAST_BLOCKS: usize = 8;
@@ -45,12 +45,15 @@ pub struct Disturbed {
 /// is high for more than half of a look is no transient: limits and drift are for that).
 #[must_use]
 pub fn transients(record: &RunRecord) -> Vec<Transient> {
-    record.runs.iter().flat_map(of_look).collect()
+    let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
+    // A ramp is meant to change.
+    let judged = |number: usize| plans.get(number).is_none_or(|plan| !plan.shown_only);
+    record.runs.iter().flat_map(|look| of_look(look, &judged)).collect()
 }
 
-fn of_look(look: &LookRecord) -> Vec<Transient> {
+fn of_look(look: &LookRecord, judged: &dyn Fn(usize) -> bool) -> Vec<Transient> {
     let mut events: Vec<Transient> = Vec::new();
-    for (number, endpoint) in look.endpoints.iter().enumerate() {
+    for (number, endpoint) in look.endpoints.iter().enumerate().filter(|(number, _)| judged(*number)) {
         let mut blocks: Vec<&TimelineBlock> =
             look.blocks.iter().filter(|b| b.endpoint == number && b.planned > 0).collect();
         blocks.sort_by_key(|block| block.start_ms);
@@ -179,19 +182,23 @@ mod tests {
         look
     }
 
+    fn found_in(look: &LookRecord) -> Vec<Transient> {
+        of_look(look, &|_| true)
+    }
+
     #[test]
     fn a_burst_is_found_with_its_bounds_and_size_and_a_level_is_none() {
         let steady = look(30, |_, _| (1.0, 0));
-        assert_eq!(of_look(&steady), []);
+        assert_eq!(found_in(&steady), []);
         let wobbling = look(30, |_, index| (1.0 + 0.04 * (index % 4) as f64, u64::from(index % 9 == 0)));
-        assert_eq!(of_look(&wobbling), []);
+        assert_eq!(found_in(&wobbling), []);
 
         let spike = look(30, |endpoint, index| match (endpoint, index) {
             (0, 10..=12) => (3.0, 0),
             (1, 11) => (1.0, 20),
             _ => (1.0, 0),
         });
-        let found = of_look(&spike);
+        let found = found_in(&spike);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].start_ms, found[0].end_ms, found[0].recovered), (10_000, 13_000, true));
         let [slow, failing] = &found[0].endpoints[..] else { panic!("{found:?}") };
@@ -199,10 +206,10 @@ mod tests {
         assert_eq!((failing.endpoint.as_str(), failing.errors, failing.requests), ("f/1", 20, 60));
 
         let to_the_end = look(30, |_, index| (if index >= 27 { 2.0 } else { 1.0 }, 0));
-        assert_eq!(of_look(&to_the_end).iter().map(|t| t.recovered).collect::<Vec<_>>(), [false]);
+        assert_eq!(found_in(&to_the_end).iter().map(|t| t.recovered).collect::<Vec<_>>(), [false]);
         let for_good = look(30, |_, index| (if index >= 14 { 2.0 } else { 1.0 }, 0));
-        assert_eq!(of_look(&for_good), [], "more than half of a look is a level");
+        assert_eq!(found_in(&for_good), [], "more than half of a look is a level");
         let two = look(30, |_, index| (if index == 4 || index == 20 { 2.0 } else { 1.0 }, 0));
-        assert_eq!(of_look(&two).len(), 2);
+        assert_eq!(found_in(&two).len(), 2);
     }
 }

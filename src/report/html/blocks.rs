@@ -60,7 +60,7 @@ pub fn findings(items: &[Cell]) -> Markup {
         ul.findings {
             @for item in items {
                 li class=[class(item.tone)] {
-                    @if let Some((word, rest)) = item.text.split_once(": ").filter(|(w, _)| w.len() == 4) {
+                    @if let Some((word, rest)) = item.text.split_once(": ").filter(|(w, _)| ["FAIL", "HOLD", "WARN", "INFO"].contains(w)) {
                         b class=[class(item.tone)] { (word) } " " (rest)
                     } @else { (item.text) }
                 }
