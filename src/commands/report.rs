@@ -86,6 +86,11 @@ fn model_of(
     request: &ReportRequest,
 ) -> Result<ReportModel> {
     let stored = stored_verdict(path)?;
+    if let Some(verdict) = stored.as_ref().filter(|verdict| verdict.run_id != record.id) {
+        let reason = format!("the verdict beside it is of run {}", verdict.run_id);
+        let hint = "keep each run in a folder of its own, or take verdict.json away";
+        return Err(Error::input(path, "report", reason).with_hint(hint));
+    }
     if !before.is_empty() {
         let mut record = record.clone();
         with_default_rules(&mut record);
@@ -169,6 +174,9 @@ pub fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
             let fail = |e| Error::input(&path, "read verdict", e).with_hint(hint);
             serde_json::from_slice(&bytes).map(Some).map_err(fail)
         }
-        Err(_) => Ok(None),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(e) => Err(Error::input(&path, "read verdict", e)),
     }
 }

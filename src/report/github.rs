@@ -20,7 +20,9 @@ pub fn render_annotations(model: &ReportModel, root: Option<&str>) -> String {
         let findings = model.verdict.findings.iter().filter(|f| f.severity == severity);
         for finding in findings.take(MOST_OF_A_KIND) {
             let place = place(model, finding).map(|(file, line)| {
-                let file = root.and_then(|root| file.strip_prefix(root)).unwrap_or(&file);
+                let below =
+                    root.and_then(|root| file.strip_prefix(root)).filter(|rest| rest.starts_with('/'));
+                let file = below.unwrap_or(&file);
                 format!("file={},line={line},", property(file.trim_start_matches('/')))
             });
             let title = property(&format!("loadgate: {}", model.action()));

@@ -6,14 +6,12 @@ use crate::metrics::{EndpointPlan, LookRecord, RunRecord, TimelineBlock, bucket_
 /// Fewer blocks than these have no usual level.
 const LEAST_BLOCKS: usize = 8;
 /// How many standard deviations above the usual level a block must lie…
-const DEVIATIONS: f64 = 6.0;
+const DEVIATIONS: f64 = 7.0;
 /// …and by which factor at least, so that a quiet endpoint is not all incidents.
 const LEAST_FACTOR: f64 = 1.5;
 const LEAST_MS: f64 = 5.0;
 /// Fewer late or failed requests than these in one block are no incident.
 const LEAST_REQUESTS: f64 = 5.0;
-/// The median absolute deviation of a normal distribution, as a standard deviation.
-const MAD_TO_SD: f64 = 1.4826;
 /// Blocks this close together are one event, in milliseconds.
 const GAP_MS: u64 = 1_000;
 
@@ -87,37 +85,33 @@ fn of_look(look: &LookRecord, judged: &dyn Fn(usize) -> bool) -> Vec<Transient> 
 
 /// For each block whether it is unlike the others: as a whole slower, with more slow requests, or with more errors.
 fn unusual(blocks: &[&TimelineBlock]) -> Vec<bool> {
-    let mut medians: Vec<f64> = quantiles(blocks, 0.5).into_iter().map(|ms| ms.max(1e-3).ln()).collect();
-    let usual = median(&mut medians);
-    let spread = median(&mut medians.iter().map(|y| (y - usual).abs()).collect::<Vec<_>>()) * MAD_TO_SD;
-    let slow_ms = beyond((usual + DEVIATIONS * spread).exp(), usual.exp());
-    let tail_ms = median(&mut quantiles(blocks, 0.95));
-    let tail_ms = beyond(tail_ms, tail_ms);
-    // A p95 of fifty requests is the third slowest of them, which says little; how many are far beyond the usual one
-    // says more.
-    let late = |block: &TimelineBlock| {
-        let mut count = 0;
-        block.histogram.each_bucket(|bucket, n| count += if bucket_ms(bucket) > tail_ms { n } else { 0 });
-        count as f64
-    };
     let planned: f64 = blocks.iter().map(|block| block.planned as f64).sum();
-    let mean_late = blocks.iter().map(|block| late(block)).sum::<f64>() / planned;
-    let failing = median(&mut blocks.iter().map(|b| b.errors as f64 / b.planned as f64).collect::<Vec<_>>());
     let many = |count: f64, expected: f64| {
         count >= LEAST_REQUESTS && count > expected + DEVIATIONS * (expected + 0.1).sqrt()
     };
-    let is_unusual = |block: &&TimelineBlock| {
-        let n = block.planned as f64;
-        block.histogram.quantile_ms(0.5).is_some_and(|ms| ms > slow_ms)
-            || many(late(block), mean_late * n)
-            || many(block.errors as f64, failing * n)
+    // A block's own quantile says little (a p95 of fifty requests is the third slowest of them; a median between two
+    // peaks is either); how many of its requests are far beyond the usual one says more.
+    let late_beyond = |q: f64| {
+        let above_ms = beyond(median(&mut quantiles(blocks, q)));
+        let late = move |block: &TimelineBlock| {
+            let mut count = 0;
+            block
+                .histogram
+                .each_bucket(|bucket, n| count += if bucket_ms(bucket) > above_ms { n } else { 0 });
+            count as f64
+        };
+        let mean = blocks.iter().map(|block| late(block)).sum::<f64>() / planned;
+        move |block: &TimelineBlock| many(late(block), mean * block.planned as f64)
     };
-    blocks.iter().map(is_unusual).collect()
+    let (slow, slow_tail) = (late_beyond(0.5), late_beyond(0.95));
+    let failing = median(&mut blocks.iter().map(|b| b.errors as f64 / b.planned as f64).collect::<Vec<_>>());
+    let fails = |block: &TimelineBlock| many(block.errors as f64, failing * block.planned as f64);
+    blocks.iter().map(|block| slow(block) || slow_tail(block) || fails(block)).collect()
 }
 
-/// At least `ms`, and clearly above the usual level in every sense.
-fn beyond(ms: f64, usual_ms: f64) -> f64 {
-    ms.max(usual_ms * LEAST_FACTOR).max(usual_ms + LEAST_MS)
+/// What is clearly above a usual level, by its share and in milliseconds.
+fn beyond(usual_ms: f64) -> f64 {
+    (usual_ms * LEAST_FACTOR).max(usual_ms + LEAST_MS)
 }
 
 fn quantiles(blocks: &[&TimelineBlock], q: f64) -> Vec<f64> {

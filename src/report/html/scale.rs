@@ -55,7 +55,11 @@ impl Scale {
         let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * magnitude).into_iter().find(|s| *s >= rough * 0.999);
         let step = step.unwrap_or(rough);
         let first = (self.from / step).ceil() as i64;
-        (first..).map(|n| n as f64 * step).take_while(|v| *v <= self.to * (1.0 + 1e-9)).take(50).collect()
+        (first..)
+            .map(|n| (n as f64 * step * 1e9).round() / 1e9)
+            .take_while(|v| *v <= self.to * (1.0 + 1e-9))
+            .take(50)
+            .collect()
     }
 
     fn log_ticks(&self) -> Vec<f64> {
