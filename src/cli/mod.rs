@@ -8,6 +8,7 @@ use clap::Parser as _;
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::report::inert;
 
 /// The whole program: parses, dispatches, and returns the exit code. The one place where an error becomes a code.
 #[must_use]
@@ -16,7 +17,7 @@ pub fn run() -> u8 {
     match std::panic::catch_unwind(|| resolve::dispatch(args)) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
-            eprintln!("{}", message(&error));
+            eprintln!("{}", inert(&message(&error)));
             if error.is_input() { ExitCode::Usage.code() } else { ExitCode::Harness.code() }
         }
         Err(_) => ExitCode::Harness.code(),

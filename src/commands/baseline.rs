@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::run::watched;
-use super::session::{Session, TRANSPORTS, print};
+use super::session::{Session, TRANSPORTS, print, tell};
 use crate::baseline::{Acceptance, BaselineDocument, Library, documents_of};
 use crate::engine::Slice;
 use crate::error::{Error, Result};
@@ -32,17 +32,17 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
         if !matches!(verdict.outcome, Outcome::Pass | Outcome::NoBaseline) {
             let model = ReportModel::new(record, verdict, &[], DEFAULT_IMPACT);
             print(&render_terminal(&model, session.stdout().screen(), None))?;
-            print("nothing was recorded: a baseline is made of runs that pass")?;
+            tell("nothing was recorded: a baseline is made of runs that pass")?;
             let mut fails = verdict.findings.iter().filter(|f| f.severity == Severity::Fail).peekable();
             let slower = fails.peek().is_some()
                 && fails.all(|f| matches!(f.kind, FindingKind::Regression | FindingKind::Errors));
             let hint = "; `baseline refresh --accept \"reason\"` takes a worse level";
-            print(if slower { hint } else { "" })?;
-            print("\n")?;
+            tell(if slower { hint } else { "" })?;
+            tell("\n")?;
             refused = Some(verdict.exit_code);
             return Ok(false);
         }
-        print(&format!("run {time} of {}: functional checks, limits and validity pass\n", request.times))?;
+        tell(&format!("run {time} of {}: functional checks, limits and validity pass\n", request.times))?;
         Ok(true)
     })?;
     if let Some(code) = refused {
@@ -125,7 +125,7 @@ pub fn store(
         }
     }
     for path in stored {
-        print(&format!("stored {}\n", path.display()))?;
+        tell(&format!("stored {}\n", path.display()))?;
     }
     let features: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.feature).collect();
     for feature in features {
@@ -133,7 +133,7 @@ pub fn store(
     }
     let instances: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.instance).collect();
     if instances.len() < runs as usize {
-        print(&format!(
+        tell(&format!(
             "note: {runs} runs, but instances: {}; runs of one instance count as one, so restart the target between them (--restart-hook)\n",
             instances.len()
         ))?;
@@ -206,7 +206,7 @@ pub fn show(request: &SetRequest) -> Result<u8> {
     let outlooks = outlook(&ruled);
     for (feature, stored, references, anchor) in &all {
         let shown = Shown { feature, stored, references, anchor, outlooks: &outlooks, now: Timestamp::now() };
-        print(&format!("{}\n", render_baselines(&shown)))?;
+        tell(&format!("{}\n", render_baselines(&shown)))?;
     }
     Ok(0)
 }
@@ -232,16 +232,16 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
             mistakes.push(error);
         }
         let instances: std::collections::BTreeSet<_> = read.iter().map(|s| &s.document.instance).collect();
-        print(&format!(
+        tell(&format!(
             "{feature}: {}, {}\n",
             counted(read.len(), "run"),
             counted(instances.len(), "instance")
         ))?;
         if instances.len() < 3 {
-            print("  few: with three instances or more a first look already decides; five is the default\n")?;
+            tell("  few: with three instances or more a first look already decides; five is the default\n")?;
         }
         for mistake in &mistakes {
-            print(&format!("  DAMAGED: {mistake}\n"))?;
+            tell(&format!("  DAMAGED: {mistake}\n"))?;
         }
         damaged += mistakes.len();
     }
@@ -274,7 +274,7 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
                     None => "it has no baseline",
                 };
                 missing += 1;
-                print(&format!("  MISSING: {}: {text}\n", plan.endpoint))?;
+                tell(&format!("  MISSING: {}: {text}\n", plan.endpoint))?;
             }
         }
     }
@@ -283,7 +283,7 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
         (0, n) => (format!("{} without a baseline", counted(n, "endpoint")), 4),
         (n, _) => (format!("{} damaged: restore from version control, or remove", counted(n, "file")), 2),
     };
-    print(&format!("{text}\n"))?;
+    tell(&format!("{text}\n"))?;
     Ok(code)
 }
 
@@ -305,24 +305,24 @@ pub fn prune(request: &PruneRequest) -> Result<u8> {
     }
     if out.is_empty() {
         let kept = counted(request.keep, "instance");
-        print(&format!("nothing to remove: there are no runs beyond the newest {kept} of each endpoint\n"))?;
+        tell(&format!("nothing to remove: there are no runs beyond the newest {kept} of each endpoint\n"))?;
         return Ok(0);
     }
     for stored in &out {
-        print(&format!(
+        tell(&format!(
             "{}  build {}\n",
             stored.path.display(),
             stored.document.build.as_deref().unwrap_or("–")
         ))?;
     }
     if !request.yes && !ask(&format!("Remove {}?", counted(out.len(), "file")))? {
-        print("nothing was removed\n")?;
+        tell("nothing was removed\n")?;
         return Ok(3);
     }
     for stored in &out {
         remove(&stored.path)?;
     }
-    print(&format!("removed {}\n", counted(out.len(), "file")))?;
+    tell(&format!("removed {}\n", counted(out.len(), "file")))?;
     Ok(0)
 }
 

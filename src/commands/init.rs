@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use url::Url;
 
-use super::session::print;
+use super::session::tell;
 use super::signals::block_on;
 use crate::error::{Error, Result};
 use crate::report::{Met, starter_job, starter_scenario};
@@ -71,7 +71,7 @@ pub fn init(request: &InitRequest) -> Result<u8> {
         let parent = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(|e| Error::output(parent, "create", e))?;
         write_atomic(path, text.as_bytes())?;
-        print(&format!("wrote {}\n", path.display()))?;
+        tell(&format!("wrote {}\n", path.display()))?;
     }
     let options = LoadOptions {
         vars: Vec::new(),
@@ -82,7 +82,7 @@ pub fn init(request: &InitRequest) -> Result<u8> {
     };
     load(std::slice::from_ref(&scenario), &options)?;
     let (file, target) = (scenario.display(), &met.target);
-    print(&format!(
+    tell(&format!(
         "\n{shown} answered {} in this form; look at the checks, then:\n\n  loadgate validate {file}\n  loadgate smoke {file} --target {target}\n  loadgate run {file} --target {target}\n",
         met.status
     ))?;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use super::baseline::{accepted_by, ask, can_ask, measure, store};
 use super::compare::read_records;
-use super::session::{Session, print};
+use super::session::{Session, print, tell};
 use crate::baseline::{Acceptance, BaselineDocument, Library, documents_of, joined, with_default_rules};
 use crate::engine::Slice;
 use crate::error::{Error, Result, nearest};
@@ -46,7 +46,7 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
         known_patterns(request, &new_endpoints(&plans, &session.references(&scenarios)?))?;
         let records = measure(session, request.times, &library, |time, record, _| {
             let measured = !record.runs.is_empty() && record.interrupted.is_none();
-            print(&format!(
+            tell(&format!(
                 "run {time} of {}: {}\n",
                 request.times,
                 if measured { "measured" } else { "ended" }
@@ -76,20 +76,20 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
     if let Some(code) = unfit(&verdict) {
         let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
         print(&render_terminal(&model, session.stdout().screen(), None))?;
-        print("nothing was stored: a baseline is made of runs whose checks, limits and validity pass\n")?;
+        tell("nothing was stored: a baseline is made of runs whose checks, limits and validity pass\n")?;
         return Ok(code);
     }
-    print(&render_refresh(&verdict, &references, &record))?;
+    tell(&render_refresh(&verdict, &references, &record))?;
     let worse = worse(&verdict);
     if !worse.is_empty() && request.accept.is_none() {
-        print(
+        tell(
             "nothing was stored: this is worse than what was accepted; --accept \"reason\" takes it all the same\n",
         )?;
         return Ok(1);
     }
     let left_out = unaccepted(request, new)?;
     if !request.yes && !ask("Store these runs as reference?")? {
-        print("nothing was stored\n")?;
+        tell("nothing was stored\n")?;
         return Ok(3);
     }
     let by = accepted_by();
@@ -100,7 +100,7 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
         .filter_map(|document| without(document, &left_out))
         .collect();
     if documents.is_empty() {
-        print("nothing was stored: no endpoint is left\n")?;
+        tell("nothing was stored: no endpoint is left\n")?;
         return Ok(3);
     }
     let acceptance = Acceptance { accepted_by: &by, reason, worse: &worse };
@@ -132,13 +132,13 @@ fn in_use(library: &Library, documents: &[BaselineDocument]) -> Result<()> {
         reference.runs.iter().filter(new).map(ReferenceRun::instance_key).collect();
     let level = reference_level(reference, Metric::P50).map(|level| level.instances);
     if of_these.len() < instances.len() && level == Some(of_these.len()) {
-        print(&format!(
+        tell(&format!(
             "note: verdicts compare with the level of these {}, and take the noise from the newest {}\n",
             counted(of_these.len(), "instance"),
             instances.len()
         ))?;
     } else if of_these.len() < instances.len() {
-        print(&format!(
+        tell(&format!(
             "note: of the newest {} that a verdict compares with, {} of these runs\n",
             counted(instances.len(), "instance"),
             match of_these.len() {
@@ -194,7 +194,7 @@ fn unaccepted(request: &RefreshRequest, new: Vec<String>) -> Result<Vec<String>>
         if named || (!request.yes && ask(&format!("{name} is new. Accept it?"))?) {
             continue;
         }
-        print(&format!("left out: {name} is new; `--new '{name}'` takes it\n"))?;
+        tell(&format!("left out: {name} is new; `--new '{name}'` takes it\n"))?;
         left_out.push(name);
     }
     Ok(left_out)

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::compare::{read_records, stored_references};
-use super::session::{Stdout, print};
+use super::session::{Stdout, complain, print};
 use crate::baseline::{references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::metrics::RunRecord;
@@ -57,7 +57,10 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
     for ((_, record), label) in records.iter_mut().zip(&request.labels) {
         record.label = Some(label.clone());
     }
-    let last_load = records.iter().rposition(|(_, record)| !record.runs.is_empty());
+    let sent = |record: &RunRecord| {
+        record.runs.iter().flat_map(|look| &look.endpoints).any(|endpoint| endpoint.requests > 0)
+    };
+    let last_load = records.iter().rposition(|(_, record)| sent(record));
     let mut models = Vec::new();
     for (number, (path, record)) in records.iter().enumerate() {
         let before = if Some(number) == last_load { request.before.as_slice() } else { &[] };
@@ -114,7 +117,7 @@ fn model_of(
         (Ok(references), _) => references,
         (Err(error), None) => return Err(error),
         (Err(error), Some(_)) => {
-            eprintln!("warning: the report is without its baseline's runs: {error}");
+            complain(&format!("warning: the report is without its baseline's runs: {error}"));
             Vec::new()
         }
     };

@@ -2,7 +2,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use super::report::{stored_verdict, write_reports};
-use super::session::{Session, paint, print};
+use super::session::{Session, complain, paint, print};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
@@ -37,7 +37,7 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
         let plans: Vec<_> =
             scenario_records(&scenarios, session.slice()).into_iter().flat_map(|s| s.endpoints).collect();
         for rule in never_judged(&plans) {
-            eprintln!("warning: this rule cannot be judged by this run, which will hold: {rule}");
+            complain(&format!("warning: this rule cannot be judged by this run, which will hold: {rule}"));
         }
     }
     let id = run_id();
@@ -95,7 +95,7 @@ pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
             // The fault itself is what is to be told; that its reports could not be written either is not.
             let _ = write_reports(&out, &ReportModel::new(&record, &verdict, &[], DEFAULT_IMPACT));
         }
-        eprintln!("what was measured until then is in {}", out.display());
+        complain(&format!("what was measured until then is in {}", out.display()));
     }
     result
 }
@@ -135,9 +135,9 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let result = watched(session, gate)?;
     if request.json {
         let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
-        write_reports(&out, &model)?;
+        let written = write_reports(&out, &model).and_then(|()| append_job_summary(&model));
         print(&json(&result.verdict).map_err(|e| Error::harness(e.to_string()))?)?;
-        return Ok(result.verdict.exit_code);
+        return written.map(|()| result.verdict.exit_code);
     }
     conclude(session, &result, &out, Some(&render_latencies(&result.verdict)))
 }

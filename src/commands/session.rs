@@ -7,7 +7,7 @@ use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
-use crate::report::{Paint, Screen};
+use crate::report::{Paint, Screen, inert};
 use crate::scenario::{LoadOptions, Scenario, load};
 use crate::secrets::Secrets;
 use crate::transport::{Kind, TransportOptions};
@@ -82,7 +82,7 @@ impl Session {
         let loaded = load(&self.paths, &options)?;
         if !self.quiet {
             for warning in &loaded.warnings {
-                eprintln!("{}\n", warning.render());
+                complain(&format!("{}\n", warning.render()));
             }
         }
         Ok((loaded.scenarios, loaded.secrets))
@@ -188,7 +188,17 @@ pub fn paint(no_color: bool, terminal: bool) -> Paint {
     Paint { enabled: terminal && !forbidden }
 }
 
-/// To standard output; a reader that has gone away is no reason to fail.
+/// Plain text that may hold what somebody else wrote, on standard output.
+pub fn tell(text: &str) -> Result<()> {
+    print(&inert(text))
+}
+
+/// The same on standard error.
+pub fn complain(text: &str) {
+    eprintln!("{}", inert(text));
+}
+
+/// To standard output, as it is; a reader that has gone away is no reason to fail.
 pub fn print(text: &str) -> Result<()> {
     use std::io::Write as _;
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -3,14 +3,14 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::report::ReportFormat;
-use super::session::print;
+use super::session::{complain, print, tell};
 use crate::baseline::Library;
 use crate::engine::Slice;
 use crate::error::{Diagnostic, Error, Result};
 use crate::exit_code::ExitCode;
 use crate::gate::scenario_records;
 use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, ShardRecord};
-use crate::report::render_plan;
+use crate::report::{self, render_plan};
 use crate::scenario::{LoadOptions, Loaded, load};
 use crate::transport::Kind;
 use crate::units::{Rate, Rules};
@@ -83,9 +83,9 @@ fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
         return Ok(if hopeless.is_empty() { 0 } else { ExitCode::Usage.code() });
     }
     for warning in &warnings {
-        eprintln!("{}\n", warning.render());
+        complain(&format!("{}\n", warning.render()));
     }
-    print(&render_plan(&scenarios, &plans, &outlooks))?;
+    tell(&render_plan(&scenarios, &plans, &outlooks))?;
     if hopeless.is_empty() {
         return Ok(0);
     }
@@ -93,8 +93,7 @@ fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
 }
 
 fn print_json(value: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::harness(e.to_string()))?;
-    print(&format!("{text}\n"))
+    print(&report::json(value).map_err(|e| Error::harness(e.to_string()))?)
 }
 
 fn diagnostics(found: &[Diagnostic]) -> Value {

@@ -6,6 +6,8 @@ use crate::units::Metric;
 
 /// What "now" means.
 const RECENT_MS: u64 = 10_000;
+/// Nobody reads faster, and the load has the better use for the processor.
+const ANEW_MS: u64 = 500;
 /// A limit is near from this share of it on.
 const NEAR: f64 = 0.9;
 /// Fewer requests beyond a percentile say nothing of it yet.
@@ -47,6 +49,8 @@ pub struct Seen {
     totals: Vec<Total>,
     recent: VecDeque<Recent>,
     now: Progress,
+    /// When rates, response times and limits were last worked out.
+    worked_out_ms: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -79,7 +83,7 @@ struct Lately {
 impl Seen {
     pub fn new(plans: Vec<EndpointPlan>) -> Self {
         let totals = vec![Total::default(); plans.len()];
-        Self { plans, totals, recent: VecDeque::new(), now: Progress::default() }
+        Self { plans, totals, recent: VecDeque::new(), now: Progress::default(), worked_out_ms: None }
     }
 
     pub fn add(&mut self, blocks: &[Block]) {
@@ -105,16 +109,9 @@ impl Seen {
                 total.response.merge(&block.response);
             }
         }
-        let oldest_ms = self.now.elapsed_ms.saturating_sub(RECENT_MS);
-        while self.recent.front().is_some_and(|piece| piece.at_ms < oldest_ms) {
-            self.recent.pop_front();
-        }
-        if !blocks.is_empty() {
-            self.look_at_recent();
-            self.now.near = self.near();
-        }
     }
 
+    /// The measured window lies between the two times, once they are known.
     pub fn progress(
         &mut self,
         elapsed_ms: u64,
@@ -125,6 +122,15 @@ impl Seen {
         self.now.elapsed_ms = elapsed_ms;
         self.now.remaining_ms = window_ms.map(|(_, to)| to.saturating_sub(elapsed_ms));
         self.now.in_flight = in_flight;
+        if self.worked_out_ms.is_none_or(|at| elapsed_ms >= at + ANEW_MS) {
+            self.worked_out_ms = Some(elapsed_ms);
+            let oldest_ms = elapsed_ms.saturating_sub(RECENT_MS);
+            while self.recent.front().is_some_and(|piece| piece.at_ms < oldest_ms) {
+                self.recent.pop_front();
+            }
+            self.look_at_recent();
+            self.now.near = self.near();
+        }
         &self.now
     }
 
@@ -180,33 +186,62 @@ mod tests {
     use super::*;
     use crate::units::{Limit, Rules};
 
-    #[test]
-    fn pieces_of_one_block_count_its_time_once_and_what_is_old_is_forgotten() {
+    const WINDOW: Option<(u64, u64)> = Some((2_000, 60_000));
+
+    fn plan() -> EndpointPlan {
         let limits = vec![
             Limit { metric: Metric::P95, below: 100.0 },
-            Limit { metric: Metric::ErrorRate, below: 0.5 },
+            Limit { metric: Metric::ErrorRate, below: 0.1 },
         ];
-        let plan: EndpointPlan = serde_json::from_value(serde_json::json!({
+        serde_json::from_value(serde_json::json!({
             "endpoint": "f/s", "digest": "", "request": "", "line": 1, "rate_per_s": 100.0, "planned": 1000,
             "rules": Rules { limits, ..Rules::default() },
         }))
-        .unwrap();
-        let mut seen = Seen::new(vec![plan]);
-        let piece = |index: u64, ms: u64| {
-            let mut block = Block { index, start_ms: index * 1000, len_ms: 1000, ..Block::default() };
-            (block.planned, block.done) = (50, 50);
-            (0..50).for_each(|_| block.response.record(ms * 1_000_000));
-            block
-        };
-        seen.progress(1_000, Some((0, 60_000)), 3);
-        seen.add(&[piece(0, 20), piece(0, 20), piece(1, 20), piece(1, 20)]);
-        let now = seen.progress(2_000, Some((0, 60_000)), 3).clone();
-        assert_eq!((now.rate_offered, now.rate_achieved, now.requests), (100.0, 100.0, 200));
-        assert!(now.near.is_empty() && now.remaining_ms == Some(58_000) && !now.warming_up);
-        seen.progress(30_000, Some((0, 60_000)), 3);
-        seen.add(&[piece(29, 95), piece(29, 95)]);
-        let now = seen.progress(30_250, Some((0, 60_000)), 3);
+        .unwrap()
+    }
+
+    /// Half of what two workers send in a second, each answered after so many milliseconds.
+    fn piece(index: u64, planned: u64, done: u64, ms: u64) -> Block {
+        let mut block =
+            Block { index, start_ms: index * 1000, len_ms: 1000, planned, done, ..Block::default() };
+        (0..done).for_each(|_| block.response.record(ms * 1_000_000));
+        block
+    }
+
+    #[test]
+    fn pieces_of_one_block_count_its_time_once_and_what_is_old_is_forgotten() {
+        let mut seen = Seen::new(vec![plan()]);
+        assert!(seen.progress(1_000, None, 3).warming_up, "until it is known when the window begins");
+        seen.add(&[Block { warmup: true, ..piece(0, 50, 50, 900) }]);
+        let now = seen.progress(1_600, WINDOW, 3);
+        assert!(now.warming_up && now.requests == 0 && now.rate_offered == 50.0 && now.near.is_empty());
+        seen.progress(14_000, WINDOW, 3);
+        seen.add(&[piece(2, 50, 40, 20), piece(2, 50, 40, 20), piece(3, 50, 40, 20), piece(3, 50, 40, 20)]);
+        let now = seen.progress(14_500, WINDOW, 3);
+        assert_eq!((now.rate_offered, now.rate_achieved, now.requests), (100.0, 80.0, 200));
+        assert!(now.near.is_empty() && now.remaining_ms == Some(45_500) && !now.warming_up, "{now:?}");
+        seen.progress(30_000, WINDOW, 3);
+        seen.add(&[piece(29, 50, 50, 95), piece(29, 50, 50, 95)]);
+        let now = seen.progress(30_500, WINDOW, 3);
         assert!(now.recent_ms[0].is_some_and(|p50| p50 > 94.0), "only what is recent: {:?}", now.recent_ms);
         assert_eq!(now.near.len(), 1, "p95 over all is within a tenth of its limit");
+    }
+
+    #[test]
+    fn errors_are_counted_by_class_and_the_nearest_limit_stands_first() {
+        let mut seen = Seen::new(vec![plan()]);
+        let mut failing = piece(2, 200, 200, 96);
+        failing.errors = [(ErrorClass::Status, 30), (ErrorClass::Timeout, 10)].into();
+        seen.progress(3_000, WINDOW, 0);
+        seen.add(&[failing]);
+        let early = seen.progress(3_400, WINDOW, 0);
+        assert!(early.near.is_empty(), "worked out twice a second");
+        let now = seen.progress(3_500, WINDOW, 0);
+        assert_eq!(now.errors, [(ErrorClass::Status, 30), (ErrorClass::Timeout, 10)].into());
+        let near: Vec<_> = now.near.iter().map(|one| (one.metric, one.observed >= one.below)).collect();
+        assert_eq!(near, [(Metric::ErrorRate, true), (Metric::P95, false)]);
+        let mut few = Seen::new(vec![plan()]);
+        few.add(&[piece(2, 50, 50, 500)]);
+        assert!(few.progress(3_000, WINDOW, 0).near.is_empty(), "fifty requests have no p95 to tell");
     }
 }

@@ -1,7 +1,7 @@
 //! Several runs side by side.
 
-use super::model::ReportModel;
-use crate::units::{format_ms, format_share};
+use super::model::{ReportModel, change_of};
+use crate::units::{Metric, format_ms, format_share};
 use crate::verdict::EndpointSummary;
 
 /// What must stand below such tables.
@@ -15,47 +15,56 @@ pub struct BesideRow {
     pub cells: Vec<String>,
 }
 
-type Value = fn(&EndpointSummary) -> Option<f64>;
+/// One quantity of an endpoint.
+struct Quantity {
+    title: &'static str,
+    value: fn(&EndpointSummary) -> Option<f64>,
+    told: fn(f64) -> String,
+    /// Whether its change is told too: what is zero at first changes by no share.
+    relative: bool,
+}
+
+const QUANTITIES: [Quantity; 5] = [
+    Quantity { title: "p50", value: |e| e.p50_ms, told: format_ms, relative: true },
+    Quantity { title: "p95", value: |e| e.p95_ms, told: format_ms, relative: true },
+    Quantity { title: "p99", value: |e| e.p99_ms, told: format_ms, relative: true },
+    Quantity { title: "error rate", value: |e| e.error_rate, told: format_share, relative: false },
+    Quantity {
+        title: "requests",
+        value: |e| Some(e.requests as f64),
+        told: |count| format!("{count:.0}"),
+        relative: false,
+    },
+];
 
 /// For each quantity the endpoints of all runs, in the order in which they first appear.
 #[must_use]
-pub fn side_by_side(models: &[ReportModel]) -> Vec<(String, Vec<BesideRow>)> {
+pub fn side_by_side(models: &[ReportModel]) -> Vec<(&'static str, Vec<BesideRow>)> {
     let mut names: Vec<&String> = Vec::new();
     for row in models.iter().flat_map(|model| &model.endpoints) {
         if !names.contains(&&row.name) {
             names.push(&row.name);
         }
     }
-    let quantities: [(&str, Value, bool); 5] = [
-        ("p50", |e| e.p50_ms, true),
-        ("p95", |e| e.p95_ms, true),
-        ("p99", |e| e.p99_ms, true),
-        ("error rate", |e| e.error_rate, false),
-        ("requests", |e| Some(e.requests as f64), false),
-    ];
-    quantities
-        .into_iter()
-        .map(|(title, value, latency)| {
-            let rows = names.iter().map(|name| {
-                let of = |model: &ReportModel| {
-                    model.endpoints.iter().find(|row| row.name == **name).and_then(|row| value(&row.summary))
-                };
-                let first = models.first().and_then(of);
-                let cells = models.iter().enumerate().map(|(i, model)| {
-                    let Some(own) = of(model) else { return "–".to_owned() };
-                    let text = match title {
-                        "requests" => format!("{own:.0}"),
-                        "error rate" => format_share(own),
-                        _ => format_ms(own),
-                    };
-                    match first.filter(|first| i > 0 && latency && *first > 0.0) {
-                        Some(first) => format!("{text} {:+.1}%", (own / first - 1.0) * 100.0),
-                        None => text,
-                    }
-                });
-                BesideRow { name: (*name).clone(), cells: cells.collect() }
-            });
-            (title.to_owned(), rows.collect())
-        })
-        .collect()
+    let row = |quantity: &Quantity, name: &String| {
+        let of = |model: &ReportModel| {
+            model
+                .endpoints
+                .iter()
+                .find(|row| row.name == *name)
+                .and_then(|row| (quantity.value)(&row.summary))
+        };
+        let first = models.first().and_then(of).filter(|first| quantity.relative && *first > 0.0);
+        let cells = models.iter().enumerate().map(|(i, model)| {
+            let Some(own) = of(model) else { return "–".to_owned() };
+            let text = (quantity.told)(own);
+            match first.filter(|_| i > 0) {
+                Some(first) => format!("{text} {}", change_of(Metric::P50, own / first - 1.0)),
+                None => text,
+            }
+        });
+        BesideRow { name: name.clone(), cells: cells.collect() }
+    };
+    let rows = |quantity: &Quantity| names.iter().map(|name| row(quantity, name)).collect();
+    QUANTITIES.iter().map(|quantity| (quantity.title, rows(quantity))).collect()
 }

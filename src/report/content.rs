@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::document::{Block, Cell, Table, Tone};
-use super::model::{ReportModel, change_of, level_of, severity_word, with_interval};
+use super::model::{ReportModel, change_of, level_of, moment, passed_of, severity_word, with_interval};
 use super::words::{acceptance, quantity, told, told_transient};
 use crate::metrics::{EndpointRecord, Evidence, SmokeStatus};
-use crate::units::{Metric, counted, format_ms, format_share};
-use crate::verdict::{Acceptance, Action, Finding, Impact, RuleKind, RuleStatus, Severity, Standing};
+use crate::units::{Metric, format_ms, format_share};
+use crate::verdict::{Acceptance, Action, Finding, Impact, RuleStatus, Severity, Standing};
 
 #[must_use]
 pub fn tone_of_action(action: Action) -> Tone {
@@ -69,8 +69,7 @@ pub fn finding_cell(finding: &Finding) -> Cell {
 pub fn endpoints(model: &ReportModel) -> Table {
     let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
     let rows = model.endpoints.iter().map(|row| {
-        let limit = row.rules.iter().find(|r| r.kind == RuleKind::Limit && r.metric == Metric::P95);
-        let p95 = row.comparisons.iter().find(|c| c.metric == Metric::P95);
+        let (limit, p95) = (row.limit(Metric::P95), row.comparison(Metric::P95));
         vec![
             row.name.clone().into(),
             row.summary.requests.to_string().into(),
@@ -151,7 +150,13 @@ pub fn comparisons(model: &ReportModel) -> Table {
     }
 }
 
-/// All endpoints together, before against after.
+/// All endpoints together, before against after, where there is something to compare.
+#[must_use]
+pub fn impact(model: &ReportModel) -> Option<Table> {
+    let rows = impact_rows(&model.impact);
+    (!rows.is_empty()).then(|| Table { header: IMPACT_HEADER.to_vec(), rows, numbers: 1..5 })
+}
+
 #[must_use]
 pub fn impact_rows(impact: &[Impact]) -> Vec<Vec<Cell>> {
     let row = |one: &Impact| {
@@ -169,7 +174,7 @@ pub fn impact_rows(impact: &[Impact]) -> Vec<Vec<Cell>> {
 }
 
 pub const IMPACT_HEADER: [&str; 6] =
-    ["metric", "before", "after", "change (interval, level)", "allowed", "accepted"];
+    ["all endpoints together", "before", "after", "change (interval, level)", "allowed", "accepted"];
 
 /// Steps of the functional pass.
 #[must_use]
@@ -198,12 +203,12 @@ pub fn smoke(model: &ReportModel) -> Table {
 pub fn smoke_summary(model: &ReportModel) -> String {
     let steps = model.smoke_steps();
     let of = |status| steps.iter().filter(|step| step.status == status).count();
-    let near = of(SmokeStatus::NearMiss);
-    let mut text =
-        format!("{} of {} passed", of(SmokeStatus::Passed) + near, counted(steps.len(), "functional step"));
-    for (count, word) in
-        [(near, "near-miss"), (of(SmokeStatus::Failed), "failed"), (of(SmokeStatus::Skipped), "skipped")]
-    {
+    let mut text = passed_of(steps);
+    for (count, word) in [
+        (of(SmokeStatus::NearMiss), "near-miss"),
+        (of(SmokeStatus::Failed), "failed"),
+        (of(SmokeStatus::Skipped), "skipped"),
+    ] {
         if count > 0 {
             let _ = write!(text, ", {count} {word}");
         }
@@ -280,7 +285,7 @@ pub fn looks(model: &ReportModel) -> Table {
         });
         vec![
             look.look.to_string().into(),
-            super::model::moment(&look.started).into(),
+            moment(&look.started).into(),
             look.instance_id.clone().into(),
             look.build_id.clone().unwrap_or_else(|| "–".into()).into(),
             format!("{}, {settled}", format_ms(warmup.length_ms as f64)).into(),
@@ -295,6 +300,6 @@ pub fn looks(model: &ReportModel) -> Table {
             "look", "started", "instance", "build", "warm-up", "measured", "requests", "errors", "ended",
         ],
         rows: rows.collect(),
-        numbers: 4..8,
+        numbers: 5..8,
     }
 }

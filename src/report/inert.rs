@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::metrics::RunRecord;
 use crate::verdict::Verdict;
@@ -18,22 +19,31 @@ fn acts(c: char) -> bool {
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// What GitHub Actions takes for a command wherever it stands in a line of a log.
-const COMMAND: &str = "##[";
+/// What GitHub Actions takes for a command: the one wherever it stands in a line of a log, the other at its beginning,
+/// where any word may come to stand that is broken off a long line.
+const COMMANDS: [&str; 2] = ["##[", "::"];
+
+fn has_command(text: &str) -> bool {
+    let first = |word: &str| word.starts_with(COMMANDS[1]);
+    text.contains(COMMANDS[0]) || (text.contains(COMMANDS[1]) && text.split_whitespace().any(first))
+}
 
 /// Text in which what would act is shown instead; lines and tabs stay.
 #[must_use]
 pub fn inert(text: &str) -> Cow<'_, str> {
-    if text.contains(COMMAND) {
-        return Cow::Owned(inert(&text.replace(COMMAND, "##⟨[⟩")).into_owned());
-    }
-    if !text.chars().any(|c| acts(c) && c != '\n' && c != '\t') {
+    if !text.chars().any(|c| acts(c) && c != '\n' && c != '\t') && !has_command(text) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
         match c {
             '\n' | '\t' => out.push(c),
+            '[' if out.ends_with("##") => out.push_str("⟨[⟩"),
+            ':' if rest.peek() == Some(&':') && out.chars().next_back().is_none_or(char::is_whitespace) => {
+                rest.next();
+                out.push_str("⟨::⟩");
+            }
             // The picture of a control character has its number.
             c if (c as u32) < 0x20 => out.extend(char::from_u32(0x2400 + c as u32)),
             '\u{7f}' => out.push('\u{2421}'),
@@ -52,18 +62,30 @@ pub fn line(text: &str) -> String {
     inert(text).replace(['\n', '\t'], " ")
 }
 
-/// At most so many characters, the middle left out: names differ at either end.
+/// How many columns of a terminal a text takes: some characters take two.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// At most so many columns, the middle left out: names differ at either end.
 #[must_use]
 pub fn shortened(text: &str, most: usize) -> String {
-    let count = text.chars().count();
-    if count <= most {
+    if columns(text) <= most {
         return text.to_owned();
     }
     let kept = most.saturating_sub(1);
-    let (head, tail) = (kept.div_ceil(2), kept / 2);
-    let start: String = text.chars().take(head).collect();
-    let end: String = text.chars().skip(count - tail).collect();
-    format!("{start}…{end}")
+    let within = |all: &mut dyn Iterator<Item = char>, most: usize| -> String {
+        let mut taken = 0;
+        let fits = |c: &char| {
+            taken += c.width().unwrap_or(0);
+            taken <= most
+        };
+        all.take_while(fits).collect()
+    };
+    let start = within(&mut text.chars(), kept.div_ceil(2));
+    let end = within(&mut text.chars().rev(), kept / 2);
+    format!("{start}…{}", end.chars().rev().collect::<String>())
 }
 
 /// JSON in which what would act on a terminal is escaped; it reads back the same.
@@ -73,8 +95,11 @@ pub fn shortened(text: &str, most: usize) -> String {
 pub fn json<T: Serialize>(value: &T) -> serde_json::Result<String> {
     let text = serde_json::to_string_pretty(value)?;
     let mut out = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        if acts(c) && c != '\n' {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        // What would be a command in the log of GitHub Actions.
+        let command = c == '#' && rest.peek() == Some(&'[');
+        if (acts(c) && c != '\n') || command {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 let _ = write!(out, "\\u{unit:04x}");
@@ -90,35 +115,17 @@ pub fn json<T: Serialize>(value: &T) -> serde_json::Result<String> {
 /// Every text of a verdict made inert, and on one line.
 #[must_use]
 pub fn inert_verdict(verdict: &Verdict) -> Verdict {
-    mapped(verdict, &line).unwrap_or_else(|| verdict.clone())
+    mapped(verdict).unwrap_or_else(|| verdict.clone())
 }
 
-/// Every text of a record made inert; names and messages on one line.
+/// Every text of a record made inert, and on one line; the lines of bodies and commands stay.
 #[must_use]
 pub fn inert_record(record: &RunRecord) -> RunRecord {
     // The looks hold histograms, which need no going through; their few texts are done by hand.
-    let shell = RunRecord { runs: Vec::new(), ..record.clone() };
-    let mut clean = mapped(&shell, &|text| inert(text).into_owned()).unwrap_or(shell);
-    for text in clean
-        .scenarios
-        .iter_mut()
-        .flat_map(|s| std::iter::once(&mut s.feature).chain([&mut s.file]))
-        .chain([&mut clean.target, &mut clean.env, &mut clean.id])
-    {
-        *text = line(text);
-    }
-    for plan in clean.scenarios.iter_mut().flat_map(|s| &mut s.endpoints) {
-        plan.endpoint = line(&plan.endpoint);
-        plan.request = line(&plan.request);
-    }
-    for step in clean.smoke.iter_mut().flat_map(|smoke| &mut smoke.steps) {
-        step.endpoint = line(&step.endpoint);
-        step.place = line(&step.place);
-    }
-    for example in &mut clean.error_examples {
-        example.endpoint = line(&example.endpoint);
-    }
-    clean.runs.clone_from(&record.runs);
+    let mut shell = record.clone();
+    let runs = std::mem::take(&mut shell.runs);
+    let mut clean = mapped(&shell).unwrap_or(shell);
+    clean.runs = runs;
     for look in &mut clean.runs {
         let texts = [&mut look.arm, &mut look.instance_id, &mut look.started, &mut look.stop];
         let lists = look.notes.iter_mut().chain(&mut look.remarks).chain(&mut look.stages);
@@ -136,17 +143,21 @@ pub fn inert_record(record: &RunRecord) -> RunRecord {
     clean
 }
 
-fn mapped<T: Serialize + DeserializeOwned>(value: &T, map: &dyn Fn(&str) -> String) -> Option<T> {
-    fn walk(value: &mut Value, map: &dyn Fn(&str) -> String) {
+/// What has lines of its own, by the name of its field.
+const MULTILINE: [&str; 2] = ["body", "reproduce"];
+
+fn mapped<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
+    fn walk(name: &str, value: &mut Value) {
         match value {
-            Value::String(text) => *text = map(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, map)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| walk(field, map)),
+            Value::String(text) if MULTILINE.contains(&name) => *text = inert(text).into_owned(),
+            Value::String(text) => *text = line(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(name, item)),
+            Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| walk(name, field)),
             _ => {}
         }
     }
     let mut tree = serde_json::to_value(value).ok()?;
-    walk(&mut tree, map);
+    walk("", &mut tree);
     serde_json::from_value(tree).ok()
 }
 
@@ -163,19 +174,21 @@ mod tests {
             ("\u{9b}31m \u{202e}gnp.exe", "⟨U+009B⟩31m ⟨U+202E⟩gnp.exe"),
             ("zero\u{200b}width", "zero⟨U+200B⟩width"),
             ("a ##[error]b", "a ##⟨[⟩error]b"),
+            ("::error::x\n\t::debug::y a::b [::1]", "⟨::⟩error::x\n\t⟨::⟩debug::y a::b [::1]"),
         ] {
             assert_eq!(inert(text), shown);
         }
         assert_eq!(line("a\nb\u{1b}c"), "a b␛c");
         assert_eq!(shortened("abcdefghij", 5), "ab…ij");
         assert_eq!(shortened("abc", 5), "abc");
+        assert_eq!(shortened("漢字漢字", 5), "漢…字", "columns, not characters");
     }
 
     #[test]
     fn json_reads_back_the_same() {
-        let text = "\u{1b}[2J\u{9b}\u{202e}\u{e0041}<script>\n";
+        let text = "\u{1b}[2J\u{9b}\u{202e}\u{e0041}<script>\n ##[error]x";
         let written = json(&text).unwrap();
-        assert!(written.trim_end().chars().all(|c| !acts(c)), "{written}");
+        assert!(written.trim_end().chars().all(|c| !acts(c)) && !written.contains("##["), "{written}");
         assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
     }
 }

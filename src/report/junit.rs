@@ -2,7 +2,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::model::ReportModel;
-use super::words::{status, told};
+use super::words::{status, told, told_impact};
 use crate::metrics::{SmokeStatus, SmokeStep};
 use crate::verdict::{Finding, Outcome, RuleKind, RuleResult, RuleStatus, Severity};
 
@@ -75,6 +75,7 @@ fn suites(model: &ReportModel) -> Vec<Suite> {
         properties: [("verdict", model.verdict.summary.clone()), ("evidence", model.evidence())]
             .into_iter()
             .chain(model.provenance())
+            .chain(model.impact.iter().map(|one| ("impact", told_impact(one))))
             .collect(),
     };
     let mut all = vec![suite("run", run_cases(model), 0.0)];
@@ -133,7 +134,11 @@ fn run_cases(model: &ReportModel) -> Vec<Case> {
         cases.insert(0, case("was not interrupted", Ended::Errored { message, detail }));
     }
     if cases.is_empty() {
-        cases.push(case("can be trusted", Ended::Passed));
+        let ended = match model.verdict.outcome {
+            Outcome::Partial => Ended::Skipped(model.verdict.summary.clone()),
+            _ => Ended::Passed,
+        };
+        cases.push(case("can be trusted", ended));
     }
     cases
 }

@@ -15,6 +15,8 @@ const MOST_IN_NAME: usize = 120;
 const MOST_CODE: usize = 2_000;
 const SHOWN_FINDINGS: usize = 5;
 const MOST_EXAMPLES: usize = 5;
+/// A document is cut in its cells, not at its end, where it is signed.
+const UNLIMITED: usize = usize::MAX;
 /// For the notes that say what was left out.
 const RESERVE: usize = 600;
 
@@ -33,14 +35,11 @@ pub fn render_markdown(model: &ReportModel) -> String {
     if !shown.is_empty() {
         blocks.push(Block::List(shown.to_vec()));
     }
-    if !folded.is_empty() {
-        blocks.push(fold(
-            format!("{} more", counted(folded.len(), "finding")),
-            vec![Block::List(folded.to_vec())],
-        ));
-    }
     if !model.record.runs.is_empty() {
         blocks.push(Block::Table(content::endpoints(model)));
+    }
+    if !folded.is_empty() {
+        blocks.push(fold(counted(folded.len(), "more finding"), vec![Block::List(folded.to_vec())]));
     }
     let transients = content::transients(model);
     if !transients.is_empty() {
@@ -58,7 +57,8 @@ pub fn render_markdown(model: &ReportModel) -> String {
     }
     let comparisons = content::comparisons(model);
     if !comparisons.rows.is_empty() {
-        let mut inner = vec![Block::Table(comparisons)];
+        let mut inner: Vec<Block> = content::impact(model).into_iter().map(Block::Table).collect();
+        inner.push(Block::Table(comparisons));
         inner.extend(model.power().map(Block::Text));
         blocks.push(fold("Before against after".into(), inner));
     }
@@ -70,15 +70,22 @@ pub fn render_markdown(model: &ReportModel) -> String {
         origin.push(Block::Table(content::looks(model)));
     }
     blocks.push(fold("Where this comes from".into(), origin));
-    markdown_of(&blocks)
+    let elsewhere = "More did not fit in here; `report.html` and `verdict.json` have all of it.";
+    markdown_of(&blocks, MOST_CHARACTERS, elsewhere)
+}
+
+/// A document as a whole, however long.
+#[must_use]
+pub fn render_markdown_document(blocks: &[Block]) -> String {
+    markdown_of(blocks, UNLIMITED, "")
 }
 
 /// Several runs side by side.
 #[must_use]
 pub fn render_markdown_beside(models: &[ReportModel]) -> String {
-    let mut out = Budget::default();
+    let mut out = Budget::new(MOST_CHARACTERS);
     for (number, model) in (1..).zip(models) {
-        out.push(&format!("{number}. {} {}\n", escaped(model.title()), strong(&model.verdict.summary)));
+        out.push(&format!("{number}. {} {}\n", paragraph(model.title()), strong(&model.verdict.summary)));
     }
     for (metric, rows) in super::beside::side_by_side(models) {
         let mut text = format!("\n| {metric} |");
@@ -97,7 +104,7 @@ pub fn render_markdown_beside(models: &[ReportModel]) -> String {
         }
     }
     out.push(&format!("\n{}\n", escaped(super::beside::CAUTION)));
-    out.text
+    out.ended("More did not fit in here; `loadgate report` with `--format html` has all of it.")
 }
 
 fn fold(summary: String, blocks: Vec<Block>) -> Block {
@@ -105,18 +112,23 @@ fn fold(summary: String, blocks: Vec<Block>) -> Block {
 }
 
 /// Text that grows only while there is room.
-#[derive(Default)]
 struct Budget {
     text: String,
     characters: usize,
+    /// Up to where it may grow for now.
+    most: usize,
     left_out: bool,
 }
 
 impl Budget {
+    fn new(most: usize) -> Self {
+        Self { text: String::new(), characters: 0, most: most - RESERVE, left_out: false }
+    }
+
     /// Adds a piece as a whole, or not at all.
     fn push(&mut self, piece: &str) -> bool {
         let more = piece.chars().count();
-        let fits = self.characters + more + RESERVE <= MOST_CHARACTERS;
+        let fits = self.characters + more <= self.most;
         if fits {
             self.text.push_str(piece);
             self.characters += more;
@@ -142,28 +154,33 @@ impl Budget {
         self.text.push_str(piece);
         self.characters += piece.chars().count();
     }
-}
 
-/// Markdown of at most [`MOST_CHARACTERS`].
-#[must_use]
-pub fn markdown_of(blocks: &[Block]) -> String {
-    let mut out = Budget::default();
-    write_blocks(&mut out, blocks);
-    if out.left_out {
-        out.blank();
-        out.close("More did not fit in here; `report.html` and `verdict.json` have all of it.\n");
+    /// The text, and where the rest is if there is one.
+    fn ended(mut self, elsewhere: &str) -> String {
+        if self.left_out {
+            self.blank();
+            self.close(&format!("{elsewhere}\n"));
+        }
+        self.text
     }
-    out.text
 }
 
-fn write_blocks(out: &mut Budget, blocks: &[Block]) {
-    for block in blocks {
+/// Markdown of at most so many characters; what does not fit is `elsewhere`.
+fn markdown_of(blocks: &[Block], most: usize, elsewhere: &str) -> String {
+    let mut out = Budget::new(most);
+    write_blocks(&mut out, blocks);
+    out.ended(elsewhere)
+}
+
+fn write_blocks(out: &mut Budget, all: &[Block]) {
+    let folds = |blocks: &[Block]| blocks.iter().filter(|b| matches!(b, Block::Fold { .. })).count();
+    for (number, block) in all.iter().enumerate() {
         if !matches!(block, Block::Signature(_) | Block::Check { .. }) {
             out.blank();
         }
         match block {
             Block::Heading(text) => drop(out.push(&format!("## {}\n\n", escaped(text)))),
-            Block::Text(text) => drop(out.push(&format!("{}\n", escaped(&shortened(text, MOST_IN_TEXT))))),
+            Block::Text(text) => drop(out.push(&format!("{}\n", paragraph(&shortened(text, MOST_IN_TEXT))))),
             Block::Strong(text, tone) => {
                 let sign = match tone {
                     Tone::Good => "✅ ",
@@ -175,7 +192,7 @@ fn write_blocks(out: &mut Budget, blocks: &[Block]) {
             }
             Block::List(items) => {
                 for item in items {
-                    out.push(&format!("- {}\n", escaped(&shortened(&item.text, MOST_IN_CELL))));
+                    out.push(&format!("- {}\n", paragraph(&shortened(&item.text, MOST_IN_CELL))));
                 }
             }
             Block::Table(table) => write_table(out, table),
@@ -185,11 +202,15 @@ fn write_blocks(out: &mut Budget, blocks: &[Block]) {
                 out.push(&format!("{fence}text\n{text}\n{fence}\n"));
             }
             Block::Fold { summary, blocks } => {
+                // What is long must not leave the folds after it empty.
+                let whole = out.most;
+                out.most = out.characters + (whole - out.characters.min(whole)) / folds(&all[number..]);
                 if out.push(&format!("<details><summary>{}</summary>\n\n", html_text(summary))) {
                     write_blocks(out, blocks);
                     out.blank();
                     out.close("</details>\n");
                 }
+                out.most = whole;
             }
             Block::Signature(text) => drop(out.push(&format!("- {}: ____________________\n", escaped(text)))),
             Block::Check { done, text } => {
@@ -225,9 +246,23 @@ fn write_table(out: &mut Budget, table: &Table) {
         }
         line.push('\n');
         if !out.push(&line) {
-            out.close(&format!("\n… and {} more rows\n", table.rows.len() - number));
+            out.close(&format!("\n… and {}\n", counted(table.rows.len() - number, "more row")));
             break;
         }
+    }
+}
+
+/// [`escaped`], where a line begins: no list, rule, or heading comes of it.
+fn paragraph(text: &str) -> String {
+    let text = escaped(text.trim_start());
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let mut after = text[digits..].chars();
+    match (after.next(), after.next()) {
+        (Some('-' | '+' | '='), _) if digits == 0 => format!("\\{text}"),
+        (Some('.' | ')'), None | Some(' ')) if digits > 0 => {
+            format!("{}\\{}", &text[..digits], &text[digits..])
+        }
+        _ => text,
     }
 }
 
@@ -248,9 +283,12 @@ pub fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
             // A backslash would not do: platforms look for these in what is rendered.
-            '@' | '#' if !before.is_alphanumeric() => {
+            '@' | '#' => {
                 out.push(c);
                 out.push_str("<!-- -->");
+            }
+            '-' if is_issue(&out) && rest.peek().is_some_and(char::is_ascii_digit) => {
+                out.push_str("<!-- -->-");
             }
             ':' if rest.peek() == Some(&'/') => out.push_str(":<!-- -->"),
             '.' if out.to_ascii_lowercase().ends_with("www") => out.push_str("<!-- -->."),
@@ -267,6 +305,12 @@ pub fn escaped(text: &str) -> String {
         before = c;
     }
     out
+}
+
+/// Whether what stands before a dash and a number makes an issue of it: `GH-1`.
+fn is_issue(before: &str) -> bool {
+    let word = before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    word.eq_ignore_ascii_case("gh")
 }
 
 fn html_text(text: &str) -> String {
@@ -288,12 +332,25 @@ mod tests {
             ("<script>x</script>", "&lt;script&gt;x&lt;/script&gt;"),
             ("a|b *c* _d_ `e`", "a\\|b \\*c\\* \\_d\\_ \\`e\\`"),
             ("@everyone see #1", "@<!-- -->everyone see #<!-- -->1"),
-            ("report@attempts", "report@attempts"),
+            ("org/repo#12, GH-7, a-7", "org/repo#<!-- -->12, GH<!-- -->-7, a-7"),
+            ("mailto:a@b.example", "mailto:a@<!-- -->b.example"),
             ("![x](http://h/p)", "\\!\\[x\\](http:<!-- -->//h/p)"),
             ("www.example", "www<!-- -->.example"),
             ("line\nbreak", "line break"),
         ] {
             assert_eq!(escaped(text), safe);
+        }
+        for (text, safe) in [
+            ("---", "\\---"),
+            ("- [x] done", "\\- \\[x\\] done"),
+            ("+ item", "\\+ item"),
+            ("    code", "code"),
+            ("1. list", "1\\. list"),
+            ("2) list", "2\\) list"),
+            ("12.5 ms", "12.5 ms"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(paragraph(text), safe);
         }
     }
 
@@ -301,8 +358,16 @@ mod tests {
     fn a_table_that_does_not_fit_says_so() {
         let row = vec![Cell::from("x".repeat(100)); 3];
         let table = Table { header: vec!["a", "b", "c"], rows: vec![row; 1000], numbers: 1..3 };
-        let text = markdown_of(&[fold("many".into(), vec![Block::Table(table)])]);
+        let long = fold("many".into(), vec![Block::Table(table)]);
+        let text = markdown_of(
+            &[long.clone(), long.clone(), fold("few".into(), vec![Block::Text("all of it".into())])],
+            MOST_CHARACTERS,
+            "elsewhere",
+        );
         assert!(text.chars().count() <= MOST_CHARACTERS, "{}", text.chars().count());
-        assert!(text.contains("more rows") && text.contains("report.html") && text.contains("</details>"));
+        assert_eq!(text.matches("more rows").count(), 2);
+        assert!(text.contains("all of it") && text.ends_with("</details>\n\nelsewhere\n"));
+        let whole = render_markdown_document(&[long]);
+        assert!(whole.len() > 300_000 && !whole.contains("more rows"));
     }
 }

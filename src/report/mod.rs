@@ -31,7 +31,7 @@ pub use deployment::{render_deployment_html, render_deployment_markdown};
 pub use explain::render_explanation;
 pub use github::render_annotations;
 pub use html::{render_html, render_html_beside};
-pub use inert::json;
+pub use inert::{inert, json};
 pub use json::render_json;
 pub use junit::render_junit;
 pub use latencies::render_latencies;

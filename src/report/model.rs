@@ -6,8 +6,9 @@ use super::inert::{inert_record, inert_verdict, line};
 use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus, SmokeStep};
 use crate::units::{Metric, counted, format_ms, format_share, visible_change};
 use crate::verdict::{
-    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleResult,
-    Severity, Standing, Transient, Verdict, impact, rule_results, standing, transients, trusted, trusted_at,
+    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleKind,
+    RuleResult, Severity, Standing, Transient, Verdict, impact, rule_results, standing, transients,
+    trusted_at,
 };
 
 /// Everything that any format shows of one run. Its text is inert already; what it says was decided elsewhere.
@@ -46,16 +47,31 @@ pub struct EndpointRow {
     pub measured: EndpointRecord,
 }
 
+impl EndpointRow {
+    /// The limit of one metric, if it has one.
+    #[must_use]
+    pub fn limit(&self, metric: Metric) -> Option<&RuleResult> {
+        self.rules.iter().find(|rule| rule.kind == RuleKind::Limit && rule.metric == metric)
+    }
+
+    /// The comparison of one metric with the baseline.
+    #[must_use]
+    pub fn comparison(&self, metric: Metric) -> Option<&Comparison> {
+        self.comparisons.iter().find(|c| c.metric == metric)
+    }
+}
+
 impl ReportModel {
     /// `impact_allowed` is the relative change of latencies that is accepted for all endpoints together.
     #[must_use]
     pub fn new(record: &RunRecord, verdict: &Verdict, references: &[Reference], impact_allowed: f64) -> Self {
-        let impact = impact(record, references, impact_allowed, trusted(verdict));
+        let impact = impact(record, references, impact_allowed, verdict);
+        let found = transients(record);
         let raw = Raw {
             verdict: verdict.clone(),
             label: record.label.clone(),
             rules: rule_results(verdict, record),
-            transients: transients(record),
+            transients: found.clone(),
         };
         let (record, verdict) = (inert_record(record), inert_verdict(verdict));
         let references = references
@@ -83,7 +99,10 @@ impl ReportModel {
                 measured: measured(&record, index),
             })
             .collect();
-        let transients = transients(&record);
+        let mut transients = found;
+        for disturbed in transients.iter_mut().flat_map(|transient| &mut transient.endpoints) {
+            disturbed.endpoint = line(&disturbed.endpoint);
+        }
         Self { record, verdict, raw, references, endpoints, transients, impact }
     }
 
@@ -108,27 +127,22 @@ impl ReportModel {
     #[must_use]
     pub fn evidence(&self) -> String {
         let mut parts = Vec::new();
-        if let Some(smoke) = &self.record.smoke {
-            let of = |status| smoke.steps.iter().filter(|s| s.status == status).count();
-            let passed = of(SmokeStatus::Passed) + of(SmokeStatus::NearMiss);
-            parts.push(format!("{passed} of {} passed", counted(smoke.steps.len(), "functional step")));
+        if self.record.smoke.is_some() {
+            parts.push(passed_of(self.smoke_steps()));
         }
         if let Some(look) = self.record.runs.last() {
             let (requests, errors) = self.totals();
             let share = if requests == 0 { 0.0 } else { errors as f64 / requests as f64 };
             parts.push(format!(
-                "{requests} requests to {}, {} ({})",
+                "{} to {}, {} ({})",
+                counted(requests as usize, "request"),
                 counted(self.endpoints.len(), "endpoint"),
                 counted(errors as usize, "error"),
                 format_share(share)
             ));
-            parts.push(format!(
-                "{} of {:.0} s",
-                counted(self.verdict.looks, "look"),
-                look.window_ms as f64 / 1e3
-            ));
-            let latencies = self.verdict.comparisons.iter().find(|c| c.metric != Metric::ErrorRate);
-            parts.push(match latencies {
+            let window = format_ms(look.window_ms as f64);
+            parts.push(format!("{} of {window}", counted(self.verdict.looks, "look")));
+            parts.push(match self.verdict.comparisons.first() {
                 Some(c) => format!("against {}", counted(c.baseline_instances, "baseline instance")),
                 None => "compared with no baseline".to_owned(),
             });
@@ -188,10 +202,17 @@ impl ReportModel {
             let warm = &look.warmup;
             rows.push((
                 "warm-up",
-                format!("{}, {} requests, left out", format_ms(warm.length_ms as f64), warm.requests),
+                match warm.length_ms {
+                    0 => "none".to_owned(),
+                    ms => format!(
+                        "{}, {}, left out",
+                        format_ms(ms as f64),
+                        counted(warm.requests as usize, "request")
+                    ),
+                },
             ));
         }
-        if let Some(c) = verdict.comparisons.iter().find(|c| c.metric != Metric::ErrorRate) {
+        if let Some(c) = verdict.comparisons.first() {
             let of = c.reference_of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
             rows.push(("baseline", format!("{}{of}", counted(c.baseline_instances, "instance"))));
         }
@@ -247,6 +268,14 @@ impl ReportModel {
     }
 }
 
+/// `7 of 8 functional steps passed`
+#[must_use]
+pub fn passed_of(steps: &[SmokeStep]) -> String {
+    let good = |s: &&SmokeStep| matches!(s.status, SmokeStatus::Passed | SmokeStatus::NearMiss);
+    let passed = steps.iter().filter(good).count();
+    format!("{passed} of {} passed", counted(steps.len(), "functional step"))
+}
+
 /// One endpoint over all looks.
 fn measured(record: &RunRecord, index: usize) -> EndpointRecord {
     let mut all = EndpointRecord::default();
@@ -280,9 +309,13 @@ pub fn clock_after(text: &str, ms: u64) -> Option<String> {
 /// `+3.2%`, or percentage points for an error rate.
 #[must_use]
 pub fn change_of(metric: Metric, value: f64) -> String {
+    let percent = value * 100.0;
     match metric {
-        Metric::ErrorRate => format!("{:+.2} points", value * 100.0),
-        Metric::Quantile(_) => format!("{:+.1}%", value * 100.0),
+        // Nothing is neither more nor less.
+        Metric::ErrorRate if percent.abs() < 0.005 => "0.00 points".to_owned(),
+        Metric::ErrorRate => format!("{percent:+.2} points"),
+        Metric::Quantile(_) if percent.abs() < 0.05 => "0.0%".to_owned(),
+        Metric::Quantile(_) => format!("{percent:+.1}%"),
     }
 }
 
@@ -303,7 +336,7 @@ pub fn with_interval(metric: Metric, change: f64, interval: [f64; 2], level: f64
     format!("{} [{low}, {high}] ({:.0}%)", change_of(metric, change), level * 100.0)
 }
 
-/// The word for people, and one for style sheets.
+/// The word for people.
 #[must_use]
 pub fn severity_word(severity: Severity) -> &'static str {
     match severity {

@@ -3,12 +3,12 @@
 use super::inert::{line, shortened};
 use super::model::level_of;
 use crate::gate::{NearLimit, Progress};
-use crate::units::{format_ms, format_share};
+use crate::units::{counted, format_ms, format_share};
 
 const MOST_NEAR: usize = 3;
 const MOST_NAME: usize = 60;
 
-/// `measuring, 12.0 s, 22.0 s left`
+/// `look 1: measuring, 12 s, 22 s left`
 #[must_use]
 pub fn told_phase(look: u32, progress: &Progress) -> String {
     let phase = if progress.warming_up { "warming up" } else { "measuring" };
@@ -19,8 +19,11 @@ pub fn told_phase(look: u32, progress: &Progress) -> String {
 #[must_use]
 pub fn told_rate(progress: &Progress) -> String {
     format!(
-        "{:>9.1}/s of {:.1}/s offered, {} in flight, {} requests measured",
-        progress.rate_achieved, progress.rate_offered, progress.in_flight, progress.requests
+        "{:>9.1}/s of {:.1}/s offered, {} in flight, {} measured",
+        progress.rate_achieved,
+        progress.rate_offered,
+        progress.in_flight,
+        counted(progress.requests as usize, "request")
     )
 }
 
@@ -40,7 +43,7 @@ pub fn told_errors(progress: &Progress) -> String {
     let classes: Vec<String> =
         progress.errors.iter().map(|(class, count)| format!("{count} {}", class.name())).collect();
     let share = format_share(count as f64 / progress.requests.max(1) as f64);
-    format!("{count} errors ({share}): {}", classes.join(", "))
+    format!("{} ({share}): {}", counted(count as usize, "error"), classes.join(", "))
 }
 
 /// Limits that are about to break, or are beyond already; `None` where none is.

@@ -1,9 +1,8 @@
 use tabled::builder::Builder;
-use tabled::grid::util::string::get_line_width;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Padding, Style};
 
-use super::inert::{line, shortened};
+use super::inert::{columns, line, shortened};
 
 /// Rows below a header, numbers to the right of the first column (the only door to `tabled`). Cells are made inert.
 #[must_use]
@@ -47,6 +46,30 @@ pub fn fitted(header: &[&str], rows: &[Vec<String>], width: usize, droppable: &[
     grid(&header, &rows)
 }
 
+/// [`fitted`], with the columns that do not fit in further tables below it, each of which has the first `kept` columns too.
+#[must_use]
+pub fn in_parts(header: &[&str], rows: &[Vec<String>], width: usize, kept: usize) -> Vec<String> {
+    let wide = |column: usize| widest(header, rows, column) + GAP;
+    let always = wide(0).min(LEAST_NAME + GAP) + (1..kept).map(wide).sum::<usize>();
+    let mut parts: Vec<Vec<usize>> = Vec::new();
+    let mut used = usize::MAX;
+    for column in kept..header.len() {
+        if used.saturating_add(wide(column)) > width + GAP {
+            parts.push((0..kept).collect());
+            used = always;
+        }
+        used += wide(column);
+        parts.last_mut().into_iter().for_each(|part| part.push(column));
+    }
+    let part = |columns: &Vec<usize>| {
+        let header: Vec<&str> = columns.iter().map(|column| header[*column]).collect();
+        let rows: Vec<Vec<String>> =
+            rows.iter().map(|row| columns.iter().map(|column| row[*column].clone()).collect()).collect();
+        fitted(&header, &rows, width, &[])
+    };
+    parts.iter().map(part).collect()
+}
+
 /// A name is not cut further than this, however narrow the terminal.
 const LEAST_NAME: usize = 16;
 /// Between two columns.
@@ -58,5 +81,5 @@ fn total(header: &[&str], rows: &[Vec<String>]) -> usize {
 
 fn widest(header: &[&str], rows: &[Vec<String>], column: usize) -> usize {
     let cells = rows.iter().map(|row| row[column].as_str()).chain([header[column]]);
-    cells.map(get_line_width).max().unwrap_or(0)
+    cells.map(columns).max().unwrap_or(0)
 }

@@ -1,14 +1,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::inert::shortened;
+use super::content;
+use super::document::Cell;
+use super::inert::{columns, shortened};
 use super::model::{ReportModel, change_of, severity_word, with_interval};
 use super::paint::Paint;
 use super::smoke::draw;
-use super::table::fitted;
-use super::words::told_transient;
+use super::table::{fitted, in_parts};
+use super::words::{told_impact, told_transient};
 use crate::units::{Metric, format_ms};
-use crate::verdict::{Action, Finding, RuleKind, Severity};
+use crate::verdict::{Action, Finding, Severity};
 
 /// What text is written on.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,8 @@ pub struct Screen {
 
 /// What tables fit into where the width is not known.
 const USUAL_WIDTH: usize = 100;
+/// From here on intervals fit into tables.
+const WIDE: usize = 80;
 const MOST_TITLE: usize = 60;
 const MOST_FINDINGS: usize = 12;
 const MOST_EXAMPLES: usize = 3;
@@ -35,7 +39,7 @@ impl Screen {
         let mut out = String::new();
         let mut column = at;
         for (number, word) in text.split(' ').enumerate() {
-            let len = word.chars().count();
+            let len = columns(word);
             if number > 0 && column + 1 + len > width.max(indent + 20) {
                 let _ = write!(out, "\n{}", " ".repeat(indent));
                 column = indent;
@@ -67,6 +71,19 @@ pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Option<&str>
             None => {
                 let _ = writeln!(out, "{}\n", endpoints(model, screen.width.unwrap_or(USUAL_WIDTH)));
             }
+        }
+        let narrow = screen.width.is_some_and(|width| width < WIDE);
+        for cost in model.impact.iter().filter(|_| narrow && detail.is_none()) {
+            let _ = writeln!(out, "{}", screen.wrapped(&told_impact(cost), 0, 2));
+        }
+        if narrow && !model.impact.is_empty() {
+            out.push('\n');
+        }
+        if let Some(impact) = content::impact(model).filter(|_| detail.is_none() && !narrow) {
+            let cells = |row: Vec<Cell>| row.into_iter().map(|cell| cell.text).collect();
+            let rows: Vec<Vec<String>> = impact.rows.into_iter().map(cells).collect();
+            let width = screen.width.unwrap_or(USUAL_WIDTH);
+            let _ = writeln!(out, "{}\n", fitted(&impact.header, &rows, width, &["allowed", "before"]));
         }
         render_examples(&mut out, model, paint);
     }
@@ -159,8 +176,7 @@ fn endpoints(model: &ReportModel, width: usize) -> String {
             .endpoints
             .iter()
             .map(|row| {
-                let p95 = row.comparisons.iter().find(|c| c.metric == Metric::P95);
-                let limit = row.rules.iter().find(|r| r.kind == RuleKind::Limit && r.metric == Metric::P95);
+                let (limit, p95) = (row.limit(Metric::P95), row.comparison(Metric::P95));
                 let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
                 vec![
                     row.name.clone(),
@@ -182,7 +198,7 @@ fn endpoints(model: &ReportModel, width: usize) -> String {
     };
     // Names and intervals are worth more than what stands in the files anyway.
     let droppable = ["p99", "requests", "p50", "p95 limit"];
-    if width >= 80 {
+    if width >= WIDE {
         return fitted(&header, &rows(true), width, &droppable);
     }
     let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "change", "status"];
@@ -217,13 +233,16 @@ pub fn render_side_by_side(models: &[ReportModel], screen: Screen) -> String {
     out.push('\n');
     for (metric, rows) in super::beside::side_by_side(models) {
         let names: Vec<String> = (1..=models.len()).map(|n| n.to_string()).collect();
-        let mut header = vec![metric.as_str()];
+        let mut header = vec![metric];
         header.extend(names.iter().map(String::as_str));
         let cells: Vec<Vec<String>> = rows
             .iter()
             .map(|row| std::iter::once(row.name.clone()).chain(row.cells.iter().cloned()).collect())
             .collect();
-        let _ = writeln!(out, "{}\n", fitted(&header, &cells, screen.width.unwrap_or(USUAL_WIDTH), &[]));
+        // What all others are held against stands in each part.
+        for part in in_parts(&header, &cells, screen.width.unwrap_or(USUAL_WIDTH), 2) {
+            let _ = writeln!(out, "{part}\n");
+        }
     }
     let _ = writeln!(out, "{}", screen.paint.faint(&screen.wrapped(super::beside::CAUTION, 0, 0)));
     out

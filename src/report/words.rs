@@ -59,6 +59,20 @@ pub fn quantity(impact: &Impact) -> (&'static str, Metric) {
     }
 }
 
+/// `p95 of all endpoints together: 125 ms before, 126 ms after, +0.8% [-3.1, +4.9] (90%), allowed +2.0%: not proven`
+#[must_use]
+pub fn told_impact(impact: &Impact) -> String {
+    let (name, metric) = quantity(impact);
+    format!(
+        "{name} of all endpoints together: {} before, {} after, {}, allowed {}: {}",
+        level_of(metric, impact.before),
+        level_of(metric, impact.after),
+        with_interval(metric, impact.change, impact.interval, impact.level),
+        change_of(metric, impact.allowed),
+        acceptance(impact.acceptance)
+    )
+}
+
 /// When a transient was: `13:46:02 UTC`, else since the beginning of its look's window.
 #[must_use]
 pub fn when(model: &ReportModel, transient: &Transient) -> String {

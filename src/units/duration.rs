@@ -121,6 +121,7 @@ pub fn parse_rate(text: &str) -> Result<Rate, String> {
 #[must_use]
 pub fn format_ns(ns: f64) -> String {
     let (value, unit) = match ns {
+        0.0 => return "0 s".to_owned(),
         v if v < 1e3 => (v, "ns"),
         v if v < 999.5e3 => (v / 1e3, "µs"),
         v if v < 999.5e6 => (v / 1e6, "ms"),

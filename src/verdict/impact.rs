@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::errors::{self, ErrorSeries};
-use super::model::{Comparison, Settled};
+use super::model::{Comparison, Settled, Verdict};
 use super::reference::{Reference, ReferenceRun};
+use super::rules::{is_whole, trusted};
 use super::stored::{self, Instance, Levels, Series};
 use crate::metrics::{EndpointPlan, EndpointRecord, Histogram, RunRecord};
 use crate::units::{Metric, RegressionRule, Rules, Tolerance};
@@ -23,6 +24,7 @@ pub struct Impact {
     pub after: f64,
     /// Relative; for the error rate the difference.
     pub change: f64,
+    /// In the unit of `change`, two-sided at `level`.
     pub interval: [f64; 2],
     pub level: f64,
     /// In the unit of `change`.
@@ -89,29 +91,42 @@ struct Whole {
 /// endpoints (DESIGN §5, step 1; two one-sided bounds of 95% each), errors by the same test as theirs (step 5). `allowed`
 /// is the relative change of latencies that is accepted. Empty where no endpoint has a counterpart.
 #[must_use]
-pub fn impact(record: &RunRecord, references: &[Reference], allowed: f64, trusted: bool) -> Vec<Impact> {
-    let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
-    let paired: Vec<(usize, &Reference)> = plans
-        .iter()
-        .enumerate()
+pub fn impact(record: &RunRecord, references: &[Reference], allowed: f64, verdict: &Verdict) -> Vec<Impact> {
+    let sent = paired(record, references, |endpoint| endpoint.requests > 0);
+    let answered = paired(record, references, |endpoint| !endpoint.response.is_empty());
+    let mut all = latencies_of(record, &answered, allowed, trusted(verdict));
+    all.extend(errors_of(record, &sent, is_whole(verdict)));
+    all
+}
+
+/// An endpoint's number in the record, its plan, and what it is compared with.
+type Pair<'a> = (usize, &'a EndpointPlan, &'a Reference);
+
+fn paired<'a>(
+    record: &'a RunRecord,
+    references: &'a [Reference],
+    measured: impl Fn(&EndpointRecord) -> bool,
+) -> Vec<Pair<'a>> {
+    let plans = record.scenarios.iter().flat_map(|s| &s.endpoints).enumerate();
+    plans
         .filter(|(_, plan)| !plan.shown_only)
-        .filter(|(i, _)| {
-            record.runs.iter().all(|l| l.endpoints.get(*i).is_some_and(|e| !e.response.is_empty()))
-        })
+        .filter(|(i, _)| record.runs.iter().all(|l| l.endpoints.get(*i).is_some_and(&measured)))
         .filter_map(|(i, plan)| {
             let same =
                 |r: &&Reference| r.endpoint == plan.endpoint && r.digest == plan.digest && !r.runs.is_empty();
-            Some((i, references.iter().find(same)?))
+            Some((i, plan, references.iter().find(same)?))
         })
-        .collect();
-    let before = before(&paired);
-    let after = after(record, &paired);
+        .collect()
+}
+
+fn latencies_of(record: &RunRecord, paired: &[Pair<'_>], allowed: f64, trusted: bool) -> Vec<Impact> {
+    let (before, after) = (before(paired), after(record, paired));
     if before.is_empty() || after.is_empty() {
         return Vec::new();
     }
-    let trusted = trusted && same_mix(record, &paired);
+    let trusted = trusted && same_mix(record, paired);
     let levels = Levels::at(false, record.runs.len(), before.len());
-    let w2 = within(&paired);
+    let w2 = within(paired);
     let series: Vec<(ImpactMetric, Series)> = [ImpactMetric::MeanResponse, ImpactMetric::P95]
         .into_iter()
         .map(|metric| {
@@ -143,18 +158,19 @@ pub fn impact(record: &RunRecord, references: &[Reference], allowed: f64, truste
         })
         .filter(|(_, series)| !series.baseline.is_empty() && !series.candidate.is_empty())
         .collect();
-    let mut all: Vec<Impact> = series
+    series
         .iter()
         .flat_map(|(metric, series)| {
             let compared = stored::compare(std::slice::from_ref(series), levels);
-            compared.into_iter().map(|one| impact_of(*metric, &one.comparison, trusted))
+            compared.into_iter().map(|one| {
+                let of = Acceptance::of(one.comparison.interval, one.comparison.delta, trusted);
+                impact_of(*metric, &one.comparison, of)
+            })
         })
-        .collect();
-    all.push(errors_of(&before, &after, levels));
-    all
+        .collect()
 }
 
-fn impact_of(metric: ImpactMetric, c: &Comparison, trusted: bool) -> Impact {
+fn impact_of(metric: ImpactMetric, c: &Comparison, acceptance: Acceptance) -> Impact {
     Impact {
         metric,
         before: c.reference,
@@ -163,15 +179,26 @@ fn impact_of(metric: ImpactMetric, c: &Comparison, trusted: bool) -> Impact {
         interval: c.interval,
         level: c.level,
         allowed: c.delta,
-        acceptance: Acceptance::of(c.interval, c.delta, trusted),
+        acceptance,
         instances_before: c.baseline_instances,
         instances_after: c.candidate_instances,
     }
 }
 
-fn errors_of(before: &[Whole], after: &[Whole], levels: Levels) -> Impact {
-    let rules = Rules::default_regression();
-    let rule = *rules.iter().find(|rule| rule.metric == Metric::ErrorRate).unwrap_or(&rules[0]);
+/// Held to the strictest rule that any of the endpoints has for its own.
+fn errors_of(record: &RunRecord, paired: &[Pair<'_>], whole: bool) -> Option<Impact> {
+    let (before, after) = (before(paired), after(record, paired));
+    if before.is_empty() || after.is_empty() {
+        return None;
+    }
+    let usual = Rules::default_regression();
+    let rules = paired.iter().flat_map(|(_, plan, _)| &plan.rules.regression);
+    let strictest = |rules: &mut dyn Iterator<Item = &RegressionRule>| {
+        let rates = rules.filter(|rule| rule.metric == Metric::ErrorRate);
+        rates.min_by(|a, b| a.delta.share.total_cmp(&b.delta.share)).copied()
+    };
+    let rule = strictest(&mut rules.into_iter()).or_else(|| strictest(&mut usual.iter()))?;
+    let levels = Levels::at(false, record.runs.len(), before.len());
     let series = ErrorSeries {
         endpoint: String::new(),
         rule,
@@ -180,12 +207,17 @@ fn errors_of(before: &[Whole], after: &[Whole], levels: Levels) -> Impact {
         candidate_instances: after.len(),
     };
     let phi = errors::overdispersion(std::slice::from_ref(&series));
-    // Wrong answers are wrong however late they were sent.
-    impact_of(ImpactMetric::ErrorRate, &errors::compare(&series, phi, levels), true)
+    let compared = errors::compare(&series, phi, levels);
+    // Wrong answers are wrong however late they were sent; but what was broken off has not shown that all is well.
+    let acceptance = match Acceptance::of(compared.interval, compared.delta, true) {
+        Acceptance::Accepted if !whole => Acceptance::NotProven,
+        other => other,
+    };
+    Some(impact_of(ImpactMetric::ErrorRate, &compared, acceptance))
 }
 
 /// The baseline's runs that measured every paired endpoint.
-fn before(paired: &[(usize, &Reference)]) -> Vec<Whole> {
+fn before(paired: &[Pair<'_>]) -> Vec<Whole> {
     let mut runs: BTreeMap<(&str, String), Whole> = BTreeMap::new();
     let add = |whole: &mut Whole, run: &ReferenceRun| {
         whole.id = run.instance_key();
@@ -196,16 +228,16 @@ fn before(paired: &[(usize, &Reference)]) -> Vec<Whole> {
         whole.requests += run.requests;
         whole.endpoints += 1;
     };
-    for run in paired.iter().flat_map(|(_, reference)| &reference.runs) {
+    for run in paired.iter().flat_map(|(.., reference)| &reference.runs) {
         add(runs.entry((&run.recorded, run.run_id.clone() + &run.instance_key())).or_default(), run);
     }
     runs.into_values().filter(|whole| whole.endpoints == paired.len()).collect()
 }
 
-fn after(record: &RunRecord, paired: &[(usize, &Reference)]) -> Vec<Whole> {
+fn after(record: &RunRecord, paired: &[Pair<'_>]) -> Vec<Whole> {
     let looks = record.runs.iter().map(|look| {
         let mut whole = Whole { run: look.started.clone(), id: look.instance_id.clone(), ..Whole::default() };
-        let of: Vec<&EndpointRecord> = paired.iter().filter_map(|(i, _)| look.endpoints.get(*i)).collect();
+        let of: Vec<&EndpointRecord> = paired.iter().filter_map(|(i, ..)| look.endpoints.get(*i)).collect();
         for endpoint in of {
             whole.response.merge(&endpoint.response);
             whole.errors += endpoint.error_count();
@@ -213,22 +245,22 @@ fn after(record: &RunRecord, paired: &[(usize, &Reference)]) -> Vec<Whole> {
         }
         whole
     });
-    looks.filter(|whole| !whole.response.is_empty()).collect()
+    looks.filter(|whole| whole.requests > 0).collect()
 }
 
 /// Whether each endpoint has about the same part of the requests as before: else all together changes for that alone.
-fn same_mix(record: &RunRecord, paired: &[(usize, &Reference)]) -> bool {
+fn same_mix(record: &RunRecord, paired: &[Pair<'_>]) -> bool {
     let before: Vec<u64> =
-        paired.iter().map(|(_, r)| r.runs.iter().map(|run| run.response.count()).sum()).collect();
+        paired.iter().map(|(.., r)| r.runs.iter().map(|run| run.response.count()).sum()).collect();
     let looks = |i: usize| record.runs.iter().filter_map(move |look| look.endpoints.get(i));
-    let after: Vec<u64> = paired.iter().map(|(i, _)| looks(*i).map(|e| e.response.count()).sum()).collect();
+    let after: Vec<u64> = paired.iter().map(|(i, ..)| looks(*i).map(|e| e.response.count()).sum()).collect();
     let share = |all: &[u64], i: usize| all[i] as f64 / all.iter().sum::<u64>().max(1) as f64;
     (0..paired.len()).all(|i| (share(&before, i) - share(&after, i)).abs() <= MOST_SHIFT)
 }
 
-/// Variance within a run: that of single endpoints' p95, which is no less than that of all together.
-fn within(paired: &[(usize, &Reference)]) -> f64 {
-    let of_runs = paired.iter().flat_map(|(_, reference)| &reference.runs);
+/// Variance within a run: the mean of the single endpoints' at p95, each of which has fewer requests than all together.
+fn within(paired: &[Pair<'_>]) -> f64 {
+    let of_runs = paired.iter().flat_map(|(.., reference)| &reference.runs);
     let all: Vec<f64> = of_runs.filter_map(|run| run.w2.get(&9500).copied()).collect();
     if all.is_empty() { 0.0 } else { super::statistics::mean(&all) }
 }

@@ -148,8 +148,7 @@ fn observed(record: &RunRecord, number: usize, metric: Metric) -> Option<f64> {
 }
 
 /// How an endpoint stands, all its rules together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Ok,
     Fail,
@@ -159,7 +158,7 @@ pub enum Standing {
     NoBaseline,
     /// A ramp, or the attempts of a poll: never judged.
     Shown,
-    /// A part of a load.
+    /// A part of a load, or one that was broken off.
     Recorded,
     NotSent,
 }
@@ -192,6 +191,7 @@ pub fn standing(verdict: &Verdict, plan: &EndpointPlan, summary: &EndpointSummar
         _ if plan.shown_only => Standing::Shown,
         _ if verdict.outcome == Outcome::Partial => Standing::Recorded,
         Some(Severity::Fail) => Standing::Fail,
+        _ if !is_whole(verdict) => Standing::Recorded,
         Some(Severity::Hold) if verdict.outcome == Outcome::Pass => Standing::Open,
         Some(Severity::Hold) => Standing::Hold,
         Some(Severity::Warn) if without => Standing::NoBaseline,
@@ -221,6 +221,7 @@ pub fn trusted(verdict: &Verdict) -> bool {
     is_whole(verdict) && verdict.generator.healthy && verdict.cause != Some(Cause::Invalid)
 }
 
-fn is_whole(verdict: &Verdict) -> bool {
+/// Whether a measurement came to its end and is all of it.
+pub(super) fn is_whole(verdict: &Verdict) -> bool {
     !matches!(verdict.outcome, Outcome::Interrupted | Outcome::Partial)
 }

@@ -17,7 +17,8 @@
 //! - `baselines`    the life of stored references, on made runs: refresh, accept, creep, prune, earlier formats
 //! - `operating`    made runs by a generative model through the judge: false alarms, power
 //! - `corners`      the corners that VERDICT.md lists
-//! - `reports`      every format of the same stored runs, read by those who will: schema, parser, browser; hostile text
+//! - `reports`      every format of the same stored runs, read by those who will: schema, parser; what a run tells
+//! - `pages`        pages in a browser, comments by GitHub's reader; hostile text; runs that are large
 //! - `layers`       the import direction of the source
 
 #[path = "../simulator/mod.rs"]
@@ -38,6 +39,7 @@ mod layers;
 mod load;
 mod nginx;
 mod operating;
+mod pages;
 mod quick;
 mod reports;
 mod rows;

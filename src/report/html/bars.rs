@@ -1,12 +1,12 @@
 use maud::html;
 
-use super::forest::sign;
+use super::forest::{change_tick, sign};
 use super::frame::{Figure, WIDTH, axis_below};
 use super::scale::{Scale, latency_tick, tenth};
 use crate::metrics::Histogram;
 use crate::report::inert::shortened;
 use crate::report::model::{EndpointRow, ReportModel};
-use crate::units::{counted, format_ms};
+use crate::units::{Metric, counted, format_ms};
 use crate::verdict::{Acceptance, instance_key};
 
 const ROW: f64 = 24.0;
@@ -117,8 +117,8 @@ pub fn phases(id: &str, row: &EndpointRow) -> Option<Figure> {
 /// Each baseline instance's p95, and this run's, relative to the baseline's mean: what two instances of one build differ by.
 #[must_use]
 pub fn noise(model: &ReportModel) -> Option<Figure> {
-    const LEFT: f64 = 196.0;
-    const MOST_NAME: usize = 27;
+    const LEFT: f64 = 206.0;
+    const MOST_NAME: usize = 26;
     let rows: Vec<(&str, Vec<f64>, Option<f64>)> = model
         .endpoints
         .iter()
@@ -154,7 +154,7 @@ pub fn noise(model: &ReportModel) -> Option<Figure> {
     let x = Scale::linear(-reach, reach, LEFT, RIGHT);
     let bottom = TOP + ROW * rows.len() as f64;
     let ticks: Vec<(f64, String)> =
-        x.ticks(5).into_iter().map(|v| (v, format!("{:+.0}%", v * 100.0))).collect();
+        x.ticks(5).into_iter().map(|v| (v, change_tick(Metric::P95, v))).collect();
     let plot = html! {
         (axis_below(&x, bottom, TOP, &ticks))
         @for (number, (name, values, own)) in rows.iter().enumerate() {

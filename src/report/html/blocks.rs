@@ -45,7 +45,7 @@ fn block(block: &Block) -> Markup {
         Block::Strong(text, tone) => html! { p.verdict.(class(*tone).unwrap_or("plain")) { b { (text) } } },
         Block::List(items) => findings(items),
         Block::Table(table) => self::table(table, ""),
-        Block::Code(text) => html! { pre tabindex="0" { (text) } },
+        Block::Code(text) => html! { pre { (text) } },
         Block::Fold { summary, blocks } => html! { details { summary { (summary) } (self::blocks(blocks)) } },
         Block::Signature(text) => html! { div { (text) } },
         Block::Check { done, text } => html! {
@@ -75,25 +75,34 @@ pub fn table(table: &Table, link: &str) -> Markup {
     let number = |column: usize| table.numbers.contains(&column).then_some("n");
     let label = table.header.join(", ");
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(format!("Table: {label}")) {
+        div.scroll role="group" aria-label=(format!("Table: {label}")) {
             table {
                 thead { tr { @for (column, name) in table.header.iter().enumerate() {
                     th scope="col" class=[number(column)] { (name) }
                 } } }
                 tbody { @for (index, row) in table.rows.iter().enumerate() { tr {
                     @for (column, cell) in row.iter().enumerate() {
-                        @if column == 0 {
-                            th scope="row" {
-                                @if link.is_empty() { (cell.text) } @else { a href={ "#" (link) (index) } { (cell.text) } }
-                            }
-                        } @else {
+                        @if column > 0 {
                             td class=[joined(number(column), class(cell.tone))] { (cell.text) }
+                        } @else if !link.is_empty() {
+                            th scope="row" { a href={ "#" (link) (index) } { (cell.text) } }
+                        } @else if let Some(rows) = spanned(&table.rows, index) {
+                            th scope=(if rows > 1 { "rowgroup" } else { "row" }) rowspan=[(rows > 1).then_some(rows)] { (cell.text) }
                         }
                     }
                 } } }
             }
         }
     }
+}
+
+/// How many rows the first cell of this one stands for: those that follow and begin with the same; `None` where it is one
+/// of them.
+fn spanned(rows: &[Vec<Cell>], index: usize) -> Option<usize> {
+    let first = |row: &Vec<Cell>| row.first().map(|cell| cell.text.clone());
+    let own = first(&rows[index]);
+    let follows = index > 0 && first(&rows[index - 1]) == own;
+    (!follows).then(|| rows[index..].iter().take_while(|row| first(row) == own).count())
 }
 
 fn joined(a: Option<&str>, b: Option<&str>) -> Option<String> {

@@ -8,11 +8,11 @@ use crate::report::words::acceptance;
 use crate::units::Metric;
 use crate::verdict::{Acceptance, Comparison};
 
-const LEFT: f64 = 196.0;
-const RIGHT: f64 = WIDTH - 96.0;
+const LEFT: f64 = 206.0;
+const RIGHT: f64 = WIDTH - 106.0;
 const TOP: f64 = 8.0;
 const ROW: f64 = 20.0;
-const MOST_NAME: usize = 24;
+const MOST_NAME: usize = 23;
 /// Beyond this a change stands at the edge; its figures are in the table.
 const MOST_CHANGE: f64 = 1.0;
 
@@ -86,7 +86,7 @@ fn forest(model: &ReportModel, id: &str, title: &str, comparisons: &[&Comparison
 }
 
 /// `+10%`, `-0.5 pp`, with no more digits than it has.
-fn change_tick(metric: Metric, value: f64) -> String {
+pub fn change_tick(metric: Metric, value: f64) -> String {
     let unit = if metric == Metric::ErrorRate { " pp" } else { "%" };
     let points = (value * 1e4).round() / 1e2;
     if points == 0.0 { format!("0{unit}") } else { format!("{points:+}{unit}") }

@@ -24,8 +24,26 @@ pub struct Figure {
     pub height: f64,
     pub series: Vec<Series>,
     pub plot: Markup,
-    /// Scales for the script, with the unit of each: horizontal, vertical.
-    pub hover: Option<[(Scale, &'static str); 2]>,
+    pub hover: Option<Hover>,
+}
+
+/// What the script needs to tell values: scales, with the unit of each.
+pub struct Hover {
+    pub x: (Scale, &'static str),
+    pub y: (Scale, &'static str),
+    /// Where each of several looks begins, on the horizontal axis.
+    pub origins: Vec<f64>,
+}
+
+impl Hover {
+    fn of((scale, unit): &(Scale, &'static str)) -> String {
+        format!("{},{unit}", scale.described())
+    }
+
+    fn origins(&self) -> Option<String> {
+        let all: Vec<String> = self.origins.iter().map(|at| tenth(*at)).collect();
+        (all.len() > 1).then(|| all.join(","))
+    }
 }
 
 impl Figure {
@@ -50,10 +68,10 @@ impl Figure {
                         }
                     }
                 }
-                div.scroll tabindex="0" role="group" aria-labelledby=(title) {
+                div.scroll role="group" aria-labelledby=(title) {
                     svg.plot viewBox=(view) role="img" aria-labelledby=(title) aria-describedby=(words)
-                        data-x=[hover.map(|h| format!("{},{}", h[0].0.described(), h[0].1))]
-                        data-y=[hover.map(|h| format!("{},{}", h[1].0.described(), h[1].1))] {
+                        data-x=[hover.map(|h| Hover::of(&h.x))] data-y=[hover.map(|h| Hover::of(&h.y))]
+                        data-looks=[hover.and_then(Hover::origins)] {
                         desc id=(words) { (self.words) }
                         (self.plot)
                     }
@@ -67,6 +85,14 @@ impl Figure {
 #[must_use]
 pub fn line(style: usize, name: &str, points: &str) -> Markup {
     html! { polyline class={ "line s" (style) } data-name=(name) points=(PreEscaped(points)) {} }
+}
+
+/// One that has a vertical scale of its own.
+#[must_use]
+pub fn line_on(scale: &Scale, unit: &'static str, style: usize, name: &str, points: &str) -> Markup {
+    html! {
+        polyline class={ "line s" (style) } data-name=(name) data-y=(Hover::of(&(*scale, unit))) points=(PreEscaped(points)) {}
+    }
 }
 
 /// Ticks below, each with its label.

@@ -11,7 +11,7 @@ use super::timeline::timeline;
 use crate::digest::sha256;
 use crate::report::beside::{CAUTION, side_by_side};
 use crate::report::content;
-use crate::report::document::{Block, Table};
+use crate::report::document::Block;
 use crate::report::inert::shortened;
 use crate::report::model::{EndpointRow, ReportModel, moment};
 use crate::units::{Metric, counted};
@@ -61,7 +61,7 @@ pub fn render_html_beside(models: &[ReportModel]) -> String {
         } }
         @for (title, rows) in side_by_side(models) {
             h2 { (title) }
-            div.scroll tabindex="0" role="region" aria-label=(title) { table {
+            div.scroll role="group" aria-label=(title) { table {
                 thead { tr {
                     th scope="col" { "endpoint" }
                     @for (number, model) in (1..).zip(models) { th.n scope="col" { (number) ": " (shortened(model.title(), 24)) } }
@@ -134,22 +134,11 @@ fn comparison_with(model: &ReportModel, prefix: &str) -> Markup {
             div.plots { @for figure in &figures { (figure.render()) } }
             details {
                 summary { "The same in figures" }
+                @if let Some(impact) = content::impact(model) { (table(&impact, "")) }
                 (table(&content::comparisons(model), ""))
-                @if !model.impact.is_empty() {
-                    p { "All endpoints together:" }
-                    (table(&impact(model), ""))
-                }
                 @if let Some(power) = model.power() { p.soft { (power) } }
             }
         }
-    }
-}
-
-fn impact(model: &ReportModel) -> Table {
-    Table {
-        header: content::IMPACT_HEADER.to_vec(),
-        rows: content::impact_rows(&model.impact),
-        numbers: 1..5,
     }
 }
 
@@ -230,6 +219,7 @@ fn page(title: &str, head: &Markup, body: &Markup) -> String {
                         label { input type="radio" name="theme" id="light"; " light" }
                         label { input type="radio" name="theme" id="dark"; " dark" }
                         button #open type="button" aria-pressed="false" hidden { "open all" }
+                        span #keys hidden { "On a plot, the pointer or the arrow keys tell values." }
                     }
                 }
                 main { (body) }

@@ -1,6 +1,6 @@
 use maud::{PreEscaped, html};
 
-use super::frame::{Figure, Series, WIDTH, axis_below, axis_left, line};
+use super::frame::{Figure, Hover, Series, WIDTH, axis_below, axis_left, line};
 use super::scale::{Scale, latency_tick, points, tenth};
 use crate::metrics::Histogram;
 use crate::report::model::EndpointRow;
@@ -13,7 +13,7 @@ const TOP: f64 = 10.0;
 const BOTTOM: f64 = 196.0;
 const HEIGHT: f64 = 230.0;
 /// Steps of the curves.
-const STEPS: usize = 50;
+const STEPS: usize = 45;
 
 /// Latency by percentile on `HdrHistogram`'s axis (each nine as wide as the one before), the baseline's runs as a band.
 #[must_use]
@@ -95,7 +95,7 @@ pub fn spectrum(id: &str, row: &EndpointRow, reference: Option<&Reference>) -> O
         height: HEIGHT,
         series,
         plot,
-        hover: Some([(x, "nines"), (y, "ms")]),
+        hover: Some(Hover { x: (x, "nines"), y: (y, "ms"), origins: Vec::new() }),
     })
 }
 

@@ -1,6 +1,8 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use maud::{Markup, html};
 
-use super::frame::{Figure, Series, WIDTH, axis_below, axis_left, line};
+use super::frame::{Figure, Hover, Series, WIDTH, axis_below, axis_left, line, line_on};
 use super::scale::{Scale, latency_tick, points, tenth};
 use crate::metrics::{Histogram, LookRecord, TimelineBlock};
 use crate::report::model::{EndpointRow, ReportModel};
@@ -15,7 +17,9 @@ const BOTTOM: f64 = 226.0;
 const HEIGHT: f64 = 260.0;
 /// Between two looks, as a share of the whole.
 const GAP: f64 = 0.02;
-const MOST_BINS: usize = 84;
+const MOST_BINS: usize = 72;
+/// No stage is shorter; what begins sooner belongs to the first.
+const LEAST_STAGE_MS: u64 = 1_000;
 
 /// Some blocks of one endpoint together.
 struct Bin {
@@ -75,10 +79,10 @@ pub fn timeline(id: &str, model: &ReportModel, number: usize, row: &EndpointRow)
             @for (index, name) in names.iter().enumerate() {
                 (line(index + 1, name, &curve(bins, &|bin| bin.quantiles[index], &y)))
             }
-            polyline.line.s4 points=(curve(bins, &|bin| Some(rate(bin)), &r)) {}
+            (line_on(&r, "/s", 4, "done", &curve(bins, &|bin| Some(rate(bin)), &r)))
             @let bars = bars(bins, &x, &|bin| failing(bin) / most_errors);
             @if let Some(wide) = bins.first().filter(|_| !bars.is_empty()) {
-                path.errors d=(bars) stroke-width=(tenth((x.at(wide.len_s) - x.at(0.0)).max(1.0))) {}
+                path.errors d=(bars) data-counts=(counts(bins)) stroke-width=(tenth((x.at(wide.len_s) - x.at(0.0)).max(1.0))) {}
             }
         }
         text.tick x=(tenth(LEFT)) y=(tenth(RATE_TOP - 8.0)) {
@@ -91,7 +95,8 @@ pub fn timeline(id: &str, model: &ReportModel, number: usize, row: &EndpointRow)
     };
     let mut series: Vec<Series> =
         names.iter().enumerate().map(|(i, name)| Series { name: (*name).to_owned(), style: i + 1 }).collect();
-    series.push(Series { name: "rate".into(), style: 4 });
+    series.push(Series { name: "requests/s done".into(), style: 4 });
+    let origins = placed.iter().map(|(origin, ..)| *origin).collect();
     let disturbed = model.transients.iter().filter(|t| t.endpoints.iter().any(|d| d.endpoint == row.name));
     let words = format!(
         "{} over time: {} at {:.1}/s, {}, {}.",
@@ -108,7 +113,7 @@ pub fn timeline(id: &str, model: &ReportModel, number: usize, row: &EndpointRow)
         height: HEIGHT,
         series,
         plot,
-        hover: Some([(x, "s"), (y, "ms")]),
+        hover: Some(Hover { x: (x, "s"), y: (y, "ms"), origins }),
     })
 }
 
@@ -119,6 +124,12 @@ fn bars(bins: &[Bin], x: &Scale, share: &dyn Fn(&Bin) -> f64) -> String {
         format!("M{},{}v-{height}", tenth(x.at(bin.at_s + bin.len_s / 2.0)), tenth(BOTTOM))
     };
     bins.iter().filter(|bin| bin.errors > 0).map(bar).collect()
+}
+
+/// How many errors each of the [`bars`] stands for.
+fn counts(bins: &[Bin]) -> String {
+    let all: Vec<String> = bins.iter().filter(|b| b.errors > 0).map(|b| b.errors.to_string()).collect();
+    all.join(",")
 }
 
 fn bins(look: &LookRecord, endpoint: usize, origin_s: f64, most: usize) -> Vec<Bin> {
@@ -145,15 +156,16 @@ fn bins(look: &LookRecord, endpoint: usize, origin_s: f64, most: usize) -> Vec<B
         .collect()
 }
 
-/// Where each look begins, what was unlike the rest, and where a rule ended the load.
+/// Where each look and each stage begins, what was unlike the rest, and where a rule ended the load.
 fn marks(model: &ReportModel, row: &EndpointRow, x: &Scale, looks: &[(f64, &LookRecord)]) -> Markup {
     html! {
         @for (origin, look) in looks {
-            @let at = tenth(x.at(*origin));
-            line.begin x1=(at) x2=(at) y1=(tenth(TOP)) y2=(tenth(BOTTOM)) {}
-            text.note x=(tenth(x.at(*origin) + 4.0)) y=(tenth(TOP - 6.0)) {
-                "warm-up " (format_ms(look.warmup.length_ms as f64)) " left out"
+            @let at = x.at(*origin);
+            (upright("begin", at))
+            @if looks.len() == 1 {
+                text.note x=(tenth(at + 4.0)) y=(tenth(TOP - 6.0)) { (warmup(look)) }
             }
+            @for stage in stages(model, row, look) { (upright("stage", x.at(origin + stage))) }
             @for transient in model.transients.iter().filter(|t| t.look == look.look) {
                 @if transient.endpoints.iter().any(|d| d.endpoint == row.name) {
                     @let from = x.at(origin + transient.start_ms as f64 / 1e3);
@@ -161,14 +173,49 @@ fn marks(model: &ReportModel, row: &EndpointRow, x: &Scale, looks: &[(f64, &Look
                     rect.transient x=(tenth(from)) width=(tenth((to - from).max(2.0))) y=(tenth(TOP)) height=(tenth(BOTTOM - TOP)) {
                         title { "transient of " (format_ms((transient.end_ms - transient.start_ms) as f64)) }
                     }
-                    text.note x=(tenth(from)) y=(tenth(TOP + 10.0)) text-anchor="end" { "transient " }
+                    (note("transient", from, to, TOP + 10.0))
                 }
             }
             @if let Some(abort) = &look.abort {
-                @let at = tenth(x.at(origin + (abort.at_ms.saturating_sub(look.warmup.length_ms)) as f64 / 1e3));
-                line.abort x1=(at) x2=(at) y1=(tenth(TOP)) y2=(tenth(BOTTOM)) {}
-                text.note x=(at) y=(tenth(TOP + 22.0)) text-anchor="end" { "aborted " }
+                @let at = x.at(origin + (abort.at_ms.saturating_sub(look.warmup.length_ms)) as f64 / 1e3);
+                (upright("abort", at))
+                (note("aborted", at, at, TOP + 22.0))
             }
         }
     }
+}
+
+fn upright(class: &str, at: f64) -> Markup {
+    html! { line class=(class) x1=(tenth(at)) x2=(tenth(at)) y1=(tenth(TOP)) y2=(tenth(BOTTOM)) {} }
+}
+
+/// A word before what it names, or after it where there is no room.
+fn note(word: &str, from: f64, to: f64, y: f64) -> Markup {
+    const ROOM: f64 = 60.0;
+    let (at, anchor) = if from - LEFT > ROOM { (from - 3.0, "end") } else { (to + 3.0, "start") };
+    html! { text.note x=(tenth(at)) y=(tenth(y)) text-anchor=(anchor) { (word) } }
+}
+
+fn warmup(look: &LookRecord) -> String {
+    match look.warmup.length_ms {
+        0 => "no warm-up".to_owned(),
+        ms => format!("warm-up {} left out", format_ms(ms as f64)),
+    }
+}
+
+/// Where the stages of the endpoint's feature begin after the first, in seconds: each has endpoints of its own.
+fn stages(model: &ReportModel, row: &EndpointRow, look: &LookRecord) -> Vec<f64> {
+    let mut begin: BTreeMap<usize, u64> = BTreeMap::new();
+    for block in &look.blocks {
+        let first = begin.entry(block.endpoint).or_insert(block.start_ms);
+        *first = block.start_ms.min(*first);
+    }
+    let of = |number: &usize| {
+        model.endpoints.get(*number).is_some_and(|other| {
+            other.summary.feature == row.summary.feature
+                && (1..look.window_ms).contains(&other.plan.length_ms)
+        })
+    };
+    let starts: BTreeSet<u64> = begin.iter().filter(|(number, _)| of(number)).map(|(_, ms)| *ms).collect();
+    starts.into_iter().filter(|ms| *ms >= LEAST_STAGE_MS).map(|ms| ms as f64 / 1e3).collect()
 }

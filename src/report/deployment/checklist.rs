@@ -1,0 +1,55 @@
+use crate::metrics::SmokeStatus;
+use crate::report::document::Block;
+use crate::report::model::ReportModel;
+use crate::units::counted;
+use crate::verdict::{RuleKind, RuleStatus};
+
+/// What was done, and what was not: a tick is that it was done, and that it went well where that can be said.
+pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<Block> {
+    let check = |done: bool, text: String| Block::Check { done, text };
+    let steps = || models.iter().flat_map(ReportModel::smoke_steps);
+    let count = |status| steps().filter(|step| step.status == status).count();
+    let sent = steps().count() - count(SmokeStatus::Skipped);
+    let failed = count(SmokeStatus::Failed);
+    let passes = models.iter().filter(|model| !model.smoke_steps().is_empty()).count();
+    let requests: u64 = models.iter().map(|model| model.totals().0).sum();
+    let rules = || measured.iter().flat_map(|m| &m.endpoints).flat_map(|row| &row.rules);
+    let of = |kind: RuleKind| {
+        let judged = |rule: &&crate::verdict::RuleResult| {
+            matches!(rule.status, RuleStatus::Held | RuleStatus::Broken | RuleStatus::Tolerated)
+                || (rule.status == RuleStatus::Undecided && rule.observed.is_some())
+        };
+        let all = || rules().filter(|rule| rule.kind == kind);
+        (all().filter(judged).count(), all().count())
+    };
+    let (limits, all_limits) = of(RuleKind::Limit);
+    let (compared, all_compared) = of(RuleKind::Regression);
+    let phase = measured.filter(|_| models.len() > 1).map_or(String::new(), |m| format!(" ({})", m.title()));
+    let loaded = || models.iter().filter(|model| !model.record.runs.is_empty());
+    let healthy = loaded().all(|model| model.verdict.generator.healthy);
+    let steady = loaded().all(|m| m.record.runs.iter().all(|look| look.warmup.unsteady.is_none()));
+    let any = loaded().next().is_some();
+    vec![
+        check(
+            sent > 0 && failed == 0,
+            format!(
+                "functional checks: {} of {} passed, in {}",
+                sent - failed,
+                counted(sent, "step"),
+                counted(passes, "phase")
+            ),
+        ),
+        check(requests > 0, format!("load: {}", counted(requests as usize, "measured request"))),
+        check(
+            all_limits > 0 && limits == all_limits,
+            format!("limits judged: {limits} of {all_limits}{phase}"),
+        ),
+        check(
+            all_compared > 0 && compared == all_compared,
+            format!("compared with what ran before: {compared} of {}{phase}", counted(all_compared, "rule")),
+        ),
+        check(any && healthy, "the load generator kept up".into()),
+        check(any && steady, "the service reached a steady state".into()),
+        check(false, "resources of the service probed (no probe was part of these runs)".into()),
+    ]
+}

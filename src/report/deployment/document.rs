@@ -1,0 +1,190 @@
+use std::fmt::Write as _;
+
+use super::checklist::checklist;
+use super::events::{alerts, incidents};
+use super::features::features;
+use crate::report::content::{self, IMPACT_HEADER, tone_of_action};
+use crate::report::document::{Block, Cell, Table, Tone};
+use crate::report::html::render_html_document;
+use crate::report::markdown::render_markdown_document;
+use crate::report::model::{ReportModel, moment};
+use crate::report::words::told_impact;
+use crate::units::{counted, format_ms, format_share};
+use crate::verdict::Action;
+
+const TITLE: &str = "Deployment report";
+
+/// Several runs, in the order of the phases, as Markdown.
+#[must_use]
+pub fn render_deployment_markdown(models: &[ReportModel]) -> String {
+    let blocks: Vec<Block> = summary(models).into_iter().chain(body(models)).collect();
+    render_markdown_document(&blocks)
+}
+
+/// The same as a page, with the plots of the last phase under load.
+#[must_use]
+pub fn render_deployment_html(models: &[ReportModel]) -> String {
+    render_html_document(TITLE, &summary(models), &body(models), measured(models))
+}
+
+/// The last run that sent load, of those before it that still say something if it sent none.
+fn measured(models: &[ReportModel]) -> Option<&ReportModel> {
+    models.iter().rev().find(|model| model.totals().0 > 0)
+}
+
+/// Where the deployment stands, which is where its last phase does; then all phases that were not as they should be.
+fn summary(models: &[ReportModel]) -> Vec<Block> {
+    let Some(last) = models.last() else { return Vec::new() };
+    let went = models.iter().filter(|model| model.verdict.action == Action::Go).count();
+    let begun = models.iter().map(|model| model.record.started.as_str()).min().unwrap_or_default();
+    let all_went = went == models.len();
+    let mut text = format!("{TITLE} of {}, begun {}.", counted(models.len(), "phase"), moment(begun));
+    let _ = match (models.len(), all_went) {
+        (1, _) => Ok(()),
+        (_, true) => write!(text, " All ended in GO."),
+        (n, false) => write!(text, " {went} of {n} ended in GO; not so:"),
+    };
+    let first = if models.len() == 1 {
+        last.verdict.summary.clone()
+    } else {
+        format!("{} (last phase: {})", last.verdict.summary, last.title())
+    };
+    let mut blocks = vec![Block::Strong(first, tone_of_action(last.verdict.action)), Block::Text(text)];
+    let others = models.iter().filter(|model| model.verdict.action != Action::Go);
+    let others: Vec<Cell> = others
+        .map(|m| {
+            Cell::toned(format!("{}: {}", m.title(), m.verdict.summary), tone_of_action(m.verdict.action))
+        })
+        .collect();
+    if models.len() > 1 && !others.is_empty() {
+        blocks.push(Block::List(others));
+    }
+    let Some(model) = measured(models) else { return blocks };
+    blocks.push(Block::Text(format!("{}: {}.", model.title(), model.evidence())));
+    if let Some(cost) = model.impact.first() {
+        blocks.push(Block::Text(format!("Performance impact: {}.", told_impact(cost))));
+    }
+    blocks
+}
+
+fn body(models: &[ReportModel]) -> Vec<Block> {
+    let measured = measured(models);
+    let mut blocks = vec![Block::Heading("Phases".into()), Block::Table(phases(models))];
+    blocks.push(Block::Heading("Features".into()));
+    blocks.push(Block::Table(features(models)));
+    blocks.push(Block::Heading("Before against after".into()));
+    blocks.extend(before_and_after(measured));
+    blocks.push(Block::Heading("Resources".into()));
+    blocks.extend(resources(models));
+    blocks.push(Block::Heading("Alerts".into()));
+    blocks.extend(alerts(models));
+    blocks.push(Block::Heading("Incidents and near-misses".into()));
+    blocks.extend(incidents(models));
+    blocks.push(Block::Heading("Checklist".into()));
+    blocks.extend(checklist(models, measured));
+    blocks.push(Block::Heading("Sign-off".into()));
+    for role in ["Release engineer, date", "Engineering lead, date", "Product owner, date"] {
+        blocks.push(Block::Signature(role.into()));
+    }
+    let origin = models
+        .iter()
+        .flat_map(|model| [Block::Text(model.title().to_owned()), Block::Table(content::provenance(model))]);
+    blocks.push(Block::Fold { summary: "Where this comes from".into(), blocks: origin.collect() });
+    blocks
+}
+
+fn phases(models: &[ReportModel]) -> Table {
+    let rows = models.iter().map(|model| {
+        let (requests, errors) = model.totals();
+        let measured_ms: u64 = model.record.runs.iter().map(|look| look.window_ms).sum();
+        let share =
+            if requests == 0 { "–".to_owned() } else { format_share(errors as f64 / requests as f64) };
+        let functional =
+            if model.smoke_steps().is_empty() { "–".to_owned() } else { content::smoke_summary(model) };
+        let length = if measured_ms == 0 { "–".to_owned() } else { format_ms(measured_ms as f64) };
+        vec![
+            model.title().into(),
+            moment(&model.record.started).into(),
+            length.into(),
+            requests.to_string().into(),
+            share.into(),
+            functional.into(),
+            Cell::toned(model.verdict.summary.clone(), tone_of_action(model.verdict.action)),
+        ]
+    });
+    Table {
+        header: vec!["phase", "started", "measured for", "requests", "errors", "functional", "result"],
+        rows: rows.collect(),
+        numbers: 2..5,
+    }
+}
+
+fn before_and_after(measured: Option<&ReportModel>) -> Vec<Block> {
+    let Some(model) = measured else {
+        return vec![Block::Text("No load was sent, so nothing was compared.".into())];
+    };
+    let mut rows = content::impact_rows(&model.impact);
+    if rows.is_empty() {
+        rows.push(unmeasured("response times and errors", "no baseline to compare with"));
+    }
+    rows.push(unmeasured("CPU", "not measured: no probe"));
+    rows.push(unmeasured("memory", "not measured: no probe"));
+    let mut blocks = vec![Block::Table(Table { header: IMPACT_HEADER.to_vec(), rows, numbers: 1..5 })];
+    if let Some(first) = model.impact.first() {
+        blocks.push(Block::Text(format!(
+            "{}: all endpoints together, {} after against {} before. Accepted: the whole interval lies within what is \
+             allowed. Not accepted: the whole interval lies beyond it. Not proven: anything else. Two instances of one \
+             build differ too, so a small impact is rarely proven.",
+            model.title(),
+            counted(first.instances_after, "instance"),
+            first.instances_before
+        )));
+    }
+    let each = content::comparisons(model);
+    if !each.rows.is_empty() {
+        blocks.push(Block::Fold { summary: "Each endpoint".into(), blocks: vec![Block::Table(each)] });
+    }
+    blocks
+}
+
+fn unmeasured(name: &str, why: &str) -> Vec<Cell> {
+    let mut row = vec![Cell::from(name)];
+    row.extend((0..4).map(|_| Cell::from("–")));
+    row.push(Cell::toned(why, Tone::Caution));
+    row
+}
+
+fn resources(models: &[ReportModel]) -> Vec<Block> {
+    let rows: Vec<Vec<Cell>> = models
+        .iter()
+        .filter(|model| !model.record.runs.is_empty())
+        .map(|model| {
+            let generator = &model.verdict.generator;
+            let (word, tone) =
+                if generator.healthy { ("healthy", Tone::Good) } else { ("could not keep up", Tone::Bad) };
+            vec![
+                model.title().into(),
+                generator.cpu_busy.map_or("–".to_owned(), |busy| format!("{:.0}%", busy * 100.0)).into(),
+                generator.send_lag_p99_us.map_or("–".to_owned(), |us| format_ms(us / 1e3)).into(),
+                generator.dropped_arrivals.to_string().into(),
+                Cell::toned(word, tone),
+            ]
+        })
+        .collect();
+    let none = "CPU, memory and database connections of the service: not measured, since no probe was part of these runs.";
+    let mut blocks = vec![Block::Text(none.into())];
+    if !rows.is_empty() {
+        blocks.push(Block::Table(Table {
+            header: vec![
+                "load generator in",
+                "CPU of its busiest core",
+                "sent late (p99)",
+                "dropped",
+                "status",
+            ],
+            rows,
+            numbers: 1..4,
+        }));
+    }
+    blocks
+}

@@ -1,0 +1,109 @@
+use crate::metrics::{Histogram, LookRecord, SmokeStatus};
+use crate::report::document::{Block, Cell, Tone};
+use crate::report::model::{ReportModel, level_of};
+use crate::report::words::told_transient;
+use crate::units::format_ms;
+use crate::verdict::{Action, FindingKind, Severity};
+
+/// A start this much slower than what followed is worth telling.
+const COLD: f64 = 1.25;
+/// Of one phase; the rest is in its own report.
+const MOST_OF_A_PHASE: usize = 20;
+
+/// Rules that fired: alerts, and those that ended a load.
+pub fn alerts(models: &[ReportModel]) -> Vec<Block> {
+    let mut fired = Vec::new();
+    for model in models {
+        let found = model.verdict.findings.iter().filter(|f| f.kind == FindingKind::Alert);
+        fired.extend(found.map(|f| Cell::toned(format!("{}: {}", model.title(), f.reason), Tone::Bad)));
+        for abort in model.record.runs.iter().filter_map(|look| look.abort.as_ref()) {
+            let text = format!(
+                "{}: the load was ended after {}: {} of {} was {}, above {} for {}",
+                model.title(),
+                format_ms(abort.at_ms as f64),
+                abort.metric,
+                abort.endpoint,
+                level_of(abort.metric, abort.observed),
+                level_of(abort.metric, abort.above),
+                format_ms(abort.window_ms as f64)
+            );
+            fired.push(Cell::toned(text, Tone::Bad));
+        }
+    }
+    if fired.is_empty() {
+        return vec![Block::Text("No rule fired that ends a load (abort_when).".into())];
+    }
+    vec![Block::List(fired)]
+}
+
+/// What went wrong and what nearly did, in the order of the phases.
+pub fn incidents(models: &[ReportModel]) -> Vec<Block> {
+    let seen: Vec<Cell> = models
+        .iter()
+        .flat_map(|model| {
+            let mut all = of_phase(model);
+            let more = all.len().saturating_sub(MOST_OF_A_PHASE);
+            all.truncate(MOST_OF_A_PHASE);
+            if more > 0 {
+                all.push(Cell::toned(format!("and {more} more, in the report of this run"), Tone::Caution));
+            }
+            all.into_iter()
+                .map(move |cell| Cell { text: format!("{}: {}", model.title(), cell.text), ..cell })
+        })
+        .collect();
+    if seen.is_empty() {
+        let none = "None was seen in the timelines and the functional passes of these runs.";
+        return vec![Block::Text(none.into())];
+    }
+    vec![Block::List(seen)]
+}
+
+fn of_phase(model: &ReportModel) -> Vec<Cell> {
+    let mut seen = Vec::new();
+    for finding in &model.verdict.findings {
+        match finding.severity {
+            Severity::Fail => seen.push(Cell::toned(format!("incident. {}", finding.reason), Tone::Bad)),
+            Severity::Hold if model.verdict.action != Action::Go && finding.endpoint.is_none() => {
+                seen.push(Cell::toned(format!("held. {}", finding.reason), Tone::Caution));
+            }
+            _ => {}
+        }
+    }
+    if let Some(signal) = &model.record.interrupted {
+        seen.push(Cell::toned(format!("interrupted by {signal}"), Tone::Caution));
+    }
+    for transient in &model.transients {
+        let tone = if transient.recovered { Tone::Caution } else { Tone::Bad };
+        seen.push(Cell::toned(told_transient(model, transient), tone));
+    }
+    for step in model.smoke_steps().iter().filter(|step| step.status == SmokeStatus::NearMiss) {
+        let message = step.message.clone().unwrap_or_default();
+        let text = format!("near-miss. {} passed only on its second try; {message}", step.endpoint);
+        seen.push(Cell::toned(text, Tone::Caution));
+    }
+    let cold = model.record.runs.iter().filter_map(|look| cold_start(model, look));
+    seen.extend(cold.map(|text| Cell::toned(text, Tone::Caution)));
+    seen
+}
+
+/// A warm-up that was slower than what followed, or that never ended.
+fn cold_start(model: &ReportModel, look: &LookRecord) -> Option<String> {
+    let of = if model.record.runs.len() > 1 { format!(" of look {}", look.look) } else { String::new() };
+    let length = format_ms(look.warmup.length_ms as f64);
+    if let Some(why) = &look.warmup.unsteady {
+        return Some(format!("a slow start{of} that did not end within {length}: {why}"));
+    }
+    // The warm-up is told for all endpoints together, and so is what followed.
+    let mut afterwards = Histogram::default();
+    for endpoint in &look.endpoints {
+        afterwards.merge(&endpoint.response);
+    }
+    let (slow, usual) = (look.warmup.p50_ms?, afterwards.quantile_ms(0.5)?);
+    (slow > usual * COLD).then(|| {
+        format!(
+            "near-miss, recovered: a slow start{of}, p50 {} against {} afterwards; the first {length} are left out",
+            format_ms(slow),
+            format_ms(usual)
+        )
+    })
+}
