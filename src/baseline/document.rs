@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -146,6 +147,13 @@ pub fn documents_of(
 }
 
 impl BaselineDocument {
+    /// Whether it was part of the set at a moment; one that does not say when it was accepted was so when it was recorded.
+    #[must_use]
+    pub fn accepted_by(&self, moment: Timestamp) -> bool {
+        let accepted = self.accepted_at.as_ref().unwrap_or(&self.recorded);
+        accepted.parse::<Timestamp>().map_or(true, |at| at <= moment)
+    }
+
     /// The file's bytes, checksum included.
     ///
     /// # Errors

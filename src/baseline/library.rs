@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 
 use super::anchor::{ANCHOR_FORMAT, Acceptance, AnchorDocument};
 use super::document::{BaselineDocument, checked_bytes, from_checked_bytes};
+use jiff::Timestamp;
+
 use crate::error::{Error, Result};
 use crate::metrics::{DEFAULT_INSTANCES, ScenarioRecord};
 use crate::store::write_atomic;
@@ -11,6 +13,8 @@ use crate::verdict::{Reference, instance_key};
 /// The baselines of one environment: `DIR/<env>/<feature>/<UTC time>-<id>.json`.
 pub struct Library {
     folder: PathBuf,
+    /// What was accepted later is not seen.
+    until: Option<Timestamp>,
 }
 
 /// A document and where it is.
@@ -22,7 +26,13 @@ pub struct Stored {
 impl Library {
     #[must_use]
     pub fn new(folder: &Path, env: &str) -> Self {
-        Self { folder: folder.join(env) }
+        Self { folder: folder.join(env), until: None }
+    }
+
+    /// The library as it was at a moment (RFC 3339); as it is now where the text is none.
+    #[must_use]
+    pub fn as_of(self, moment: &str) -> Self {
+        Self { until: moment.parse().ok(), ..self }
     }
 
     /// All documents of a feature, oldest first.
@@ -30,7 +40,9 @@ impl Library {
     /// # Errors
     /// If any of them cannot be read: that is never the same as having none.
     pub fn documents(&self, feature: &str) -> Result<Vec<Stored>> {
-        self.paths(feature)?.into_iter().map(read).collect()
+        let mut all: Vec<Stored> = self.paths(feature)?.into_iter().map(read).collect::<Result<_>>()?;
+        all.retain(|stored| self.until.is_none_or(|until| stored.document.accepted_by(until)));
+        Ok(all)
     }
 
     /// What can be read of a feature, and everything that is wrong.

@@ -49,6 +49,11 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
         first.error_examples.append(&mut other.error_examples);
         first.runs.append(&mut other.runs);
     }
+    if seen.len() > 1 {
+        for (number, look) in (1..).zip(&mut first.runs) {
+            look.look = number;
+        }
+    }
     Ok(first)
 }
 

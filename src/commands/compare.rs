@@ -41,7 +41,7 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
         stored_references(&record, &request.baselines)?
     } else {
         with_default_rules(&mut record);
-        references_of_runs(&record, &other_side(&record, request)?)
+        references_of_runs(&record, &other_side(&record, &request.against)?)
     };
     let verdict = judged(&mut record, &references, request);
     let models = [ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT)];
@@ -53,11 +53,11 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
 }
 
 /// The runs to compare with: each named once, and fit to be compared with.
-fn other_side(record: &RunRecord, request: &CompareRequest) -> Result<Vec<RunRecord>> {
+pub fn other_side(record: &RunRecord, paths: &[PathBuf]) -> Result<Vec<RunRecord>> {
     let key = |look: &LookRecord| (look.instance_id.clone(), look.started.clone());
     let mut seen: Vec<_> = record.runs.iter().map(key).collect();
     let mut others = Vec::new();
-    for (path, other) in read_records(&request.against)? {
+    for (path, other) in read_records(paths)? {
         let fail = |reason: String| Error::input(&path, "compare with", reason);
         for look in &other.runs {
             if seen.contains(&key(look)) {
@@ -84,10 +84,15 @@ fn judged(record: &mut RunRecord, references: &[Reference], request: &CompareReq
     let replayed = judge(record, references, request.allow);
     // A plan that would look again cannot be gone on with here, and other runs were never part of it: one decision.
     if replayed.look_again || !request.against.is_empty() {
-        record.plan.repeat = Repeat::Times(record.runs.len() as u32);
-        return judge(record, references, request.allow).verdict;
+        return one_decision(record, references, request.allow);
     }
     replayed.verdict
+}
+
+/// All looks at once, whatever the plan was.
+pub fn one_decision(record: &mut RunRecord, references: &[Reference], allow: Allow) -> Verdict {
+    record.plan.repeat = Repeat::Times(record.runs.len() as u32);
+    judge(record, references, allow).verdict
 }
 
 /// The runs as the looks of a plan with restarts, as few of them as settle it.

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use super::compare::{read_records, stored_references};
+use super::compare::{one_decision, other_side, read_records};
 use super::session::{Stdout, complain, print};
-use crate::baseline::{references_of_runs, with_default_rules};
+use crate::baseline::{Library, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::metrics::RunRecord;
 use crate::report::{
@@ -10,7 +10,7 @@ use crate::report::{
     render_json, render_junit, render_markdown, render_markdown_beside, render_side_by_side, render_terminal,
 };
 use crate::store::write_atomic;
-use crate::verdict::{Allow, Reference, Verdict, judge};
+use crate::verdict::{Allow, Finding, FindingKind, Severity, Verdict, judge};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
@@ -61,6 +61,10 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
         record.runs.iter().flat_map(|look| &look.endpoints).any(|endpoint| endpoint.requests > 0)
     };
     let last_load = records.iter().rposition(|(_, record)| sent(record));
+    if last_load.is_none() && !request.before.is_empty() {
+        let hint = "leave --before out, or name a run that sent load";
+        return Err(Error::usage_hint("none of these runs sent load that could be compared", hint));
+    }
     let mut models = Vec::new();
     for (number, (path, record)) in records.iter().enumerate() {
         let before = if Some(number) == last_load { request.before.as_slice() } else { &[] };
@@ -97,23 +101,18 @@ fn model_of(
     if !before.is_empty() {
         let mut record = record.clone();
         with_default_rules(&mut record);
-        let mut others = Vec::new();
-        for (path, other) in read_records(before)? {
-            if other.id == record.id {
-                let reason = format!("run {} is named twice", other.id);
-                return Err(Error::input(&path, "compare with", reason));
-            }
-            others.push(other);
-        }
-        let references = references_of_runs(&record, &others);
-        let mut verdict = judge(&record, &references, Allow::default()).verdict;
-        // What the run came to is not said anew, only what it is compared with.
-        if let Some(stored) = stored {
-            verdict = Verdict { comparisons: verdict.comparisons, ..stored };
-        }
+        let references = references_of_runs(&record, &other_side(&record, before)?);
+        let anew = one_decision(&mut record, &references, Allow::default());
+        let verdict = match stored {
+            Some(stored) => compared_anew(stored, anew),
+            None => anew,
+        };
         return Ok(ReportModel::new(&record, &verdict, &references, request.impact));
     }
-    let references = match (stored_references(record, &request.baselines), &stored) {
+    let library = Library::new(&request.baselines, &record.env);
+    // What was accepted since is not what a run was compared with.
+    let library = if stored.is_some() { library.as_of(&record.started) } else { library };
+    let references = match (library.references_of(&record.scenarios, record.plan.instances), &stored) {
         (Ok(references), _) => references,
         (Err(error), None) => return Err(error),
         (Err(error), Some(_)) => {
@@ -121,27 +120,22 @@ fn model_of(
             Vec::new()
         }
     };
-    Ok(match stored {
-        Some(verdict) => ReportModel::new(record, &verdict, &as_of(references, record), request.impact),
-        None => {
-            let verdict = judge(record, &references, Allow::default()).verdict;
-            ReportModel::new(record, &verdict, &references, request.impact)
-        }
-    })
+    let verdict = stored.unwrap_or_else(|| judge(record, &references, Allow::default()).verdict);
+    Ok(ReportModel::new(record, &verdict, &references, request.impact))
 }
 
-/// The references as they were when the run began: what was accepted since is not what it was compared with.
-fn as_of(mut references: Vec<Reference>, record: &RunRecord) -> Vec<Reference> {
-    let moment = |text: &str| text.parse::<jiff::Timestamp>().ok();
-    let begun = moment(&record.started);
-    for reference in &mut references {
-        reference.runs.retain(|run| {
-            let accepted = run.accepted_at.as_deref().unwrap_or(&run.recorded);
-            begun.is_none() || moment(accepted).is_none_or(|at| Some(at) <= begun)
-        });
-    }
-    references.retain(|reference| !reference.runs.is_empty());
-    references
+/// What a run came to is not said anew, only what it is compared with; nothing that was proven is forgotten.
+fn compared_anew(stored: Verdict, anew: Verdict) -> Verdict {
+    let of_comparison =
+        |f: &Finding| matches!(f.kind, FindingKind::Regression | FindingKind::Errors | FindingKind::Baseline);
+    let mut findings = stored.findings;
+    findings.retain(|f| f.severity == Severity::Fail || !of_comparison(f));
+    findings.extend(anew.findings.into_iter().filter(of_comparison).map(|finding| Finding {
+        reason: format!("Against the runs before: {}", finding.reason),
+        ..finding
+    }));
+    findings.sort_by_key(|finding| finding.severity);
+    Verdict { findings, comparisons: anew.comparisons, ..stored }
 }
 
 /// One run, or several side by side.

@@ -52,7 +52,8 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
 /// where everything is: returns the exit code.
 pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Option<&str>) -> Result<u8> {
     let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
-    let written = write_reports(out, &model).and_then(|()| append_job_summary(&model));
+    let written = write_reports(out, &model);
+    append_job_summary(&model);
     let screen = session.stdout().screen();
     print(&render_terminal(&model, screen, detail))?;
     // The verdict is told even where its files cannot be written.
@@ -70,15 +71,13 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Opti
 const FILES: [&str; 6] =
     ["report.html", "report.md", "junit.xml", "verdict.json", "run.json", "latency.hlog"];
 
-/// Where GitHub Actions asks for one.
-fn append_job_summary(model: &ReportModel) -> Result<()> {
-    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
-        let path = Path::new(&path);
-        let fail = |e| Error::output(path, "append the job's summary to", e);
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(fail)?;
-        file.write_all(render_markdown(model).as_bytes()).map_err(fail)?;
+/// Where GitHub Actions asks for one. That it cannot be had changes no verdict.
+fn append_job_summary(model: &ReportModel) {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    if let Err(e) = file.and_then(|mut file| file.write_all(render_markdown(model).as_bytes())) {
+        complain(&format!("warning: cannot append the job's summary to {}: {e}", Path::new(&path).display()));
     }
-    Ok(())
 }
 
 /// Runs with the live view on standard error, and with signals heard.
@@ -135,7 +134,8 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let result = watched(session, gate)?;
     if request.json {
         let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
-        let written = write_reports(&out, &model).and_then(|()| append_job_summary(&model));
+        let written = write_reports(&out, &model);
+        append_job_summary(&model);
         print(&json(&result.verdict).map_err(|e| Error::harness(e.to_string()))?)?;
         return written.map(|()| result.verdict.exit_code);
     }

@@ -51,6 +51,8 @@ pub struct LoadOutcome {
     pub window_ms: u64,
     /// What never settled, in words.
     pub unsteady: Option<String>,
+    /// Whether steadiness was looked at.
+    pub examined: bool,
     pub endpoints: Vec<EndpointOutcome>,
     pub generator: GeneratorRecord,
     pub instances: BTreeSet<String>,
@@ -221,6 +223,7 @@ fn summarise(
         warmup_ms: if window_ns == UNDECIDED { 0 } else { window_ns / 1_000_000 },
         window_ms: measured_ns.min(window.length_ns).div_ceil(1_000_000),
         unsteady: window.unsteady,
+        examined: window.examined,
         endpoints: Vec::new(),
         generator: GeneratorRecord { workers: reports.len(), ..GeneratorRecord::default() },
         instances: BTreeSet::new(),

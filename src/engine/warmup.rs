@@ -30,9 +30,8 @@ impl SteadyState {
         self.pieces.entry((block.endpoint, block.start_ms)).or_default().merge(&block.response);
     }
 
-    /// What still moves between two instants of the warm-up: an endpoint's index and p50 (ms) in the second and last third.
-    #[must_use]
-    pub fn unsteady(&self, from_ms: u64, to_ms: u64) -> Option<(usize, f64, f64)> {
+    /// The second and the last third between two instants of the warm-up, of endpoints that have samples enough.
+    fn thirds(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = (usize, [Histogram; 2])> {
         let mut thirds: BTreeMap<usize, [Histogram; 2]> = BTreeMap::new();
         for ((endpoint, start_ms), histogram) in &self.pieces {
             let Some(since_ms) = start_ms.checked_sub(from_ms) else { continue };
@@ -41,10 +40,19 @@ impl SteadyState {
                 thirds.entry(*endpoint).or_default()[third as usize - 1].merge(histogram);
             }
         }
-        thirds.into_iter().find_map(|(endpoint, [second, last])| {
-            if second.count().min(last.count()) < LEAST_SAMPLES {
-                return None;
-            }
+        thirds.into_iter().filter(|(_, [second, last])| second.count().min(last.count()) >= LEAST_SAMPLES)
+    }
+
+    /// Whether there is anything to tell it by.
+    #[must_use]
+    pub fn can_tell(&self, from_ms: u64, to_ms: u64) -> bool {
+        self.thirds(from_ms, to_ms).next().is_some()
+    }
+
+    /// What still moves between two instants of the warm-up: an endpoint's index and p50 (ms) in the second and last third.
+    #[must_use]
+    pub fn unsteady(&self, from_ms: u64, to_ms: u64) -> Option<(usize, f64, f64)> {
+        self.thirds(from_ms, to_ms).find_map(|(endpoint, [second, last])| {
             let (before, after) = (second.quantile_ms(0.5)?, last.quantile_ms(0.5)?);
             let chance = NOISE * (spread(&second)?.powi(2) + spread(&last)?.powi(2)).sqrt();
             let moved = (after / before).ln().abs();

@@ -13,6 +13,8 @@ const WARMUP_EXTENSION: Duration = Duration::from_secs(2);
 pub struct WindowDecision {
     pub steady: SteadyState,
     pub unsteady: Option<String>,
+    /// Whether steadiness was looked at when the window began.
+    pub examined: bool,
     /// The longest leading ramp: steadiness is asked of what comes after it.
     lead: Duration,
     /// Next look at the warm-up; `None` once the window is announced.
@@ -37,6 +39,7 @@ impl WindowDecision {
         Self {
             steady: SteadyState::default(),
             unsteady: None,
+            examined: false,
             next: Some(lead + Duration::from_nanos(least_ns)),
             lead,
             fixed: max_ns.is_none(),
@@ -57,7 +60,8 @@ impl WindowDecision {
     pub fn decide(&mut self, shared: &Shared) {
         let elapsed = shared.start.elapsed();
         let Some(next) = self.next.filter(|next| elapsed >= *next) else { return };
-        let moving = self.steady.unsteady(self.lead.as_millis() as u64, next.as_millis() as u64);
+        let (from_ms, to_ms) = (self.lead.as_millis() as u64, next.as_millis() as u64);
+        let moving = self.steady.unsteady(from_ms, to_ms);
         if let Some((endpoint, before, after)) = moving {
             if next < self.max {
                 self.next = Some((next + WARMUP_EXTENSION).min(self.max));
@@ -69,6 +73,7 @@ impl WindowDecision {
                 next.saturating_sub(self.lead).as_secs_f64()
             ));
         }
+        self.examined = self.steady.can_tell(from_ms, to_ms);
         self.next = None;
         shared.window_ns.store((elapsed + NOTICE).as_nanos() as u64, Ordering::Relaxed);
     }

@@ -159,6 +159,7 @@ impl Run {
         record.warmup = WarmupRecord {
             length_ms: outcome.warmup_ms,
             unsteady: outcome.unsteady.clone(),
+            examined: Some(outcome.examined),
             ..WarmupRecord::default()
         };
         record.generator = outcome.generator.clone();

@@ -4,13 +4,15 @@ use crate::error_class::ErrorClass;
 use crate::metrics::{Block, EndpointPlan, Histogram};
 use crate::units::Metric;
 
-/// What "now" means.
+/// What "now" means, where blocks are no longer than half of it.
 const RECENT_MS: u64 = 10_000;
+/// Longer without an answer is worth telling.
+const SILENT_MS: u64 = 3_000;
 /// Nobody reads faster, and the load has the better use for the processor.
 const ANEW_MS: u64 = 500;
 /// A limit is near from this share of it on.
 const NEAR: f64 = 0.9;
-/// Fewer requests beyond a percentile say nothing of it yet.
+/// Fewer requests beyond a percentile, or fewer errors, say nothing yet.
 const LEAST_BEYOND: f64 = 5.0;
 
 /// How a look goes, for whoever watches.
@@ -24,11 +26,15 @@ pub struct Progress {
     pub requests: u64,
     pub errors: BTreeMap<ErrorClass, u64>,
     pub in_flight: usize,
-    /// Requests a second over the last ten seconds: planned, and answered.
+    /// What recent figures are over: ten seconds, or two blocks where those take longer.
+    pub recent_over_ms: u64,
+    /// Requests a second lately, of those that are settled: planned, and answered.
     pub rate_offered: f64,
     pub rate_achieved: f64,
-    /// p50, p95 and p99 of the response time over the last ten seconds.
+    /// p50, p95 and p99 of the response time lately.
     pub recent_ms: [Option<f64>; 3],
+    /// For how long no stretch of the load was answered whole, where that is long.
+    pub silent_ms: Option<u64>,
     /// The nearest first.
     pub near: Vec<NearLimit>,
 }
@@ -49,6 +55,9 @@ pub struct Seen {
     totals: Vec<Total>,
     recent: VecDeque<Recent>,
     now: Progress,
+    /// When the last block came, and how long the longest was.
+    last_ms: u64,
+    longest_ms: u64,
     /// When rates, response times and limits were last worked out.
     worked_out_ms: Option<u64>,
 }
@@ -83,11 +92,15 @@ struct Lately {
 impl Seen {
     pub fn new(plans: Vec<EndpointPlan>) -> Self {
         let totals = vec![Total::default(); plans.len()];
-        Self { plans, totals, recent: VecDeque::new(), now: Progress::default(), worked_out_ms: None }
+        let recent = VecDeque::new();
+        let now = Progress { recent_over_ms: RECENT_MS, ..Progress::default() };
+        Self { plans, totals, recent, now, last_ms: 0, longest_ms: 0, worked_out_ms: None }
     }
 
     pub fn add(&mut self, blocks: &[Block]) {
         for block in blocks {
+            self.last_ms = self.now.elapsed_ms;
+            self.longest_ms = self.longest_ms.max(block.len_ms);
             self.recent.push_back(Recent {
                 at_ms: self.now.elapsed_ms,
                 block: (block.endpoint, block.warmup, block.index),
@@ -124,7 +137,11 @@ impl Seen {
         self.now.in_flight = in_flight;
         if self.worked_out_ms.is_none_or(|at| elapsed_ms >= at + ANEW_MS) {
             self.worked_out_ms = Some(elapsed_ms);
-            let oldest_ms = elapsed_ms.saturating_sub(RECENT_MS);
+            self.now.recent_over_ms = RECENT_MS.max(2 * self.longest_ms);
+            let oldest_ms = elapsed_ms.saturating_sub(self.now.recent_over_ms);
+            let silent_ms = elapsed_ms.saturating_sub(self.last_ms);
+            let long = in_flight > 0 && self.last_ms > 0 && silent_ms >= SILENT_MS.max(2 * self.longest_ms);
+            self.now.silent_ms = long.then_some(silent_ms);
             while self.recent.front().is_some_and(|piece| piece.at_ms < oldest_ms) {
                 self.recent.pop_front();
             }
@@ -164,7 +181,8 @@ impl Seen {
                         total.response.quantile_ms(q)
                     }
                     Some(_) => None,
-                    None => (total.errors > 0).then(|| total.errors as f64 / total.requests.max(1) as f64),
+                    None => (total.errors as f64 >= LEAST_BEYOND)
+                        .then(|| total.errors as f64 / total.requests.max(1) as f64),
                 };
                 near.extend(observed.filter(|value| *value >= NEAR * limit.below).map(|observed| {
                     NearLimit {
@@ -228,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_hangs_is_told_and_slow_load_is_no_hanging() {
+        let mut seen = Seen::new(vec![plan()]);
+        seen.progress(3_000, WINDOW, 9);
+        seen.add(&[piece(2, 50, 50, 20)]);
+        assert_eq!(seen.progress(5_000, WINDOW, 9).silent_ms, None);
+        assert_eq!(seen.progress(9_000, WINDOW, 9).silent_ms, Some(6_000));
+        assert_eq!(seen.progress(9_500, WINDOW, 0).silent_ms, None, "nothing is waited for");
+        seen.add(&[Block { len_ms: 50_000, ..piece(0, 50, 50, 20) }]);
+        let now = seen.progress(40_000, WINDOW, 9);
+        assert_eq!((now.silent_ms, now.recent_over_ms), (None, 100_000));
+        assert!(now.rate_offered > 0.0, "one block of 50 s is not forgotten after ten");
+    }
+
+    #[test]
     fn errors_are_counted_by_class_and_the_nearest_limit_stands_first() {
         let mut seen = Seen::new(vec![plan()]);
         let mut failing = piece(2, 200, 200, 96);
@@ -241,7 +273,7 @@ mod tests {
         let near: Vec<_> = now.near.iter().map(|one| (one.metric, one.observed >= one.below)).collect();
         assert_eq!(near, [(Metric::ErrorRate, true), (Metric::P95, false)]);
         let mut few = Seen::new(vec![plan()]);
-        few.add(&[piece(2, 50, 50, 500)]);
-        assert!(few.progress(3_000, WINDOW, 0).near.is_empty(), "fifty requests have no p95 to tell");
+        few.add(&[Block { errors: [(ErrorClass::Status, 4)].into(), ..piece(2, 20, 20, 500) }]);
+        assert!(few.progress(3_000, WINDOW, 0).near.is_empty(), "neither p95 nor an error rate to tell yet");
     }
 }

@@ -265,6 +265,17 @@ pub struct WarmupRecord {
     pub p50_ms: Option<f64>,
     /// Why the load never settled, if it did not.
     pub unsteady: Option<String>,
+    /// Whether steadiness was looked at: not where the length is fixed or samples were few. Earlier records do not say.
+    #[serde(default)]
+    pub examined: Option<bool>,
+}
+
+impl WarmupRecord {
+    /// Whether it is known that the load had settled.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.unsteady.is_none() && self.examined != Some(false)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

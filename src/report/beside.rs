@@ -1,7 +1,7 @@
 //! Several runs side by side.
 
-use super::model::{ReportModel, change_of};
-use crate::units::{Metric, format_ms, format_share};
+use super::model::ReportModel;
+use crate::units::{Metric, change_of, counted, format_ms, format_share};
 use crate::verdict::EndpointSummary;
 
 /// What must stand below such tables.
@@ -36,6 +36,17 @@ const QUANTITIES: [Quantity; 5] = [
         relative: false,
     },
 ];
+
+/// `3 runs side by side: 1 GO, 2 HOLD`
+#[must_use]
+pub fn actions(models: &[ReportModel]) -> String {
+    let count = |action: &str| models.iter().filter(|model| model.action() == action).count();
+    let told: Vec<String> = ["ROLL BACK", "HOLD", "PARTIAL", "GO"]
+        .into_iter()
+        .filter_map(|action| Some(format!("{} {action}", Some(count(action)).filter(|n| *n > 0)?)))
+        .collect();
+    format!("{} side by side: {}", counted(models.len(), "run"), told.join(", "))
+}
 
 /// For each quantity the endpoints of all runs, in the order in which they first appear.
 #[must_use]

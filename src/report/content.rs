@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::document::{Block, Cell, Table, Tone};
-use super::model::{ReportModel, change_of, level_of, moment, passed_of, severity_word, with_interval};
+use super::model::{ReportModel, moment, passed_of};
 use super::words::{acceptance, quantity, told, told_transient};
 use crate::metrics::{EndpointRecord, Evidence, SmokeStatus};
-use crate::units::{Metric, format_ms, format_share};
+use crate::units::{Metric, change_of, counted, format_ms, format_share, level_of, with_interval};
 use crate::verdict::{Acceptance, Action, Finding, Impact, RuleStatus, Severity, Standing};
 
 #[must_use]
@@ -58,9 +58,9 @@ pub fn tone_of_acceptance(acceptance: Acceptance) -> Tone {
 
 /// A finding and what helps.
 #[must_use]
-pub fn finding_cell(finding: &Finding) -> Cell {
+pub fn finding_cell(model: &ReportModel, finding: &Finding) -> Cell {
     let remedy = finding.remedy.as_ref().map(|remedy| format!(" → {remedy}")).unwrap_or_default();
-    let text = format!("{}: {}{remedy}", severity_word(finding.severity), finding.reason);
+    let text = format!("{}: {}{remedy}", model.word(finding), finding.reason);
     Cell::toned(text, tone_of_severity(finding.severity))
 }
 
@@ -154,7 +154,11 @@ pub fn comparisons(model: &ReportModel) -> Table {
 #[must_use]
 pub fn impact(model: &ReportModel) -> Option<Table> {
     let rows = impact_rows(&model.impact);
-    (!rows.is_empty()).then(|| Table { header: IMPACT_HEADER.to_vec(), rows, numbers: 1..5 })
+    let mut header = IMPACT_HEADER.to_vec();
+    if model.impact.iter().any(|one| one.endpoints < one.of_endpoints) {
+        header[0] = "endpoints with a baseline, together";
+    }
+    (!rows.is_empty()).then_some(Table { header, rows, numbers: 1..5 })
 }
 
 #[must_use]
@@ -216,11 +220,26 @@ pub fn smoke_summary(model: &ReportModel) -> String {
     text
 }
 
-/// What happened in the timeline and was over again, or was not.
+/// What happened in the timeline and was over again, or was not: so many at most.
 #[must_use]
-pub fn transients(model: &ReportModel) -> Vec<Cell> {
+pub fn transients(model: &ReportModel, most: usize) -> Vec<Cell> {
     let tone = |recovered| if recovered { Tone::Caution } else { Tone::Bad };
-    model.transients.iter().map(|t| Cell::toned(told_transient(model, t), tone(t.recovered))).collect()
+    let told = model.transients.iter().map(|t| Cell::toned(told_transient(model, t), tone(t.recovered)));
+    capped(told.collect(), most, "transient", "in `loadgate report --format json`")
+}
+
+/// At most so many, and how many more there are and where.
+#[must_use]
+pub fn capped(mut all: Vec<Cell>, most: usize, noun: &str, place: &str) -> Vec<Cell> {
+    let more = all.len().saturating_sub(most);
+    all.truncate(most);
+    if more > 0 {
+        all.push(Cell::toned(
+            format!("and {} {place}", counted(more, &format!("more {noun}"))),
+            Tone::Caution,
+        ));
+    }
+    all
 }
 
 /// What failed, with its evidence: failed steps first, then one of each kind under load.
@@ -247,6 +266,13 @@ pub fn evidence(model: &ReportModel, most: usize) -> Vec<Block> {
         blocks.extend(example.evidence.as_ref().map(|evidence| Block::Code(code(evidence))));
     }
     blocks
+}
+
+/// What stands above [`evidence`]: errors within the budget are no failure.
+#[must_use]
+pub fn evidence_title(model: &ReportModel) -> &'static str {
+    let failed = model.verdict.findings.iter().any(|f| f.severity == Severity::Fail);
+    if failed { "What failed" } else { "Examples of errors" }
 }
 
 fn code(evidence: &Evidence) -> String {
@@ -279,7 +305,8 @@ pub fn looks(model: &ReportModel) -> Table {
         let requests: u64 = look.endpoints.iter().map(|e| e.requests).sum();
         let errors: u64 = look.endpoints.iter().map(EndpointRecord::error_count).sum();
         let warmup = &look.warmup;
-        let settled = warmup.unsteady.as_deref().unwrap_or("steady");
+        let looked = if warmup.settled() { "steady" } else { "steadiness not examined" };
+        let settled = warmup.unsteady.as_deref().unwrap_or(looked);
         let ended = look.abort.as_ref().map_or(look.stop.clone(), |abort| {
             format!("aborted after {}: {} of {}", format_ms(abort.at_ms as f64), abort.metric, abort.endpoint)
         });

@@ -1,8 +1,8 @@
 use std::fmt::Write as _;
 
 use crate::metrics::{Repeat, RunRecord};
-use crate::units::{Metric, counted, format_ms, visible_change};
-use crate::verdict::{Comparison, Finding, FindingKind, Settled, Severity, Verdict};
+use crate::units::{Metric, change_of, counted, format_ms, visible_change};
+use crate::verdict::{Comparison, Finding, FindingKind, Settled, Verdict, doubt};
 
 /// For each finding and each comparison: what was compared, the interval, the noise, why it is or is not a regression,
 /// and what would settle it. Plain words first.
@@ -60,14 +60,9 @@ fn is_of(finding: &Finding, c: &Comparison) -> bool {
 
 /// Why nothing is proven here whatever was seen.
 fn barred(c: &Comparison, verdict: &Verdict) -> Option<&'static str> {
-    let untrusted = verdict.findings.iter().any(|f| {
-        f.kind == FindingKind::Validity
-            && f.severity == Severity::Hold
-            && f.endpoint.as_ref().is_none_or(|endpoint| *endpoint == c.endpoint)
-    });
     if c.metric == Metric::ErrorRate {
         None
-    } else if untrusted {
+    } else if doubt(verdict, &c.endpoint).is_some() {
         Some("the measurement cannot be trusted, so no latency is proven by it")
     } else if c.detectable.is_none() {
         Some("with one or two baseline instances the first look proves no latency")
@@ -79,9 +74,7 @@ fn barred(c: &Comparison, verdict: &Verdict) -> Option<&'static str> {
 fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
     let rate = c.metric == Metric::ErrorRate;
     let level = |value: f64| if rate { percent(value) } else { format_ms(value) };
-    let change = |value: f64| {
-        if rate { format!("{:+.2} points", value * 100.0) } else { format!("{:+.1}%", value * 100.0) }
-    };
+    let change = |value: f64| change_of(c.metric, value);
     let size = |value: f64| change(value).trim_start_matches('+').to_owned();
     let finding = verdict.findings.iter().find(|f| is_of(f, c));
     let words = match c.settled {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::model::ReportModel;
 use crate::metrics::{SmokeStatus, SmokeStep};
-use crate::verdict::{Finding, FindingKind, Severity};
+use crate::verdict::{Finding, FindingKind, Outcome, Severity};
 
 /// As many of one kind as GitHub shows for a step.
 const MOST_OF_A_KIND: usize = 10;
@@ -14,8 +14,11 @@ const MOST_OF_A_KIND: usize = 10;
 #[must_use]
 pub fn render_annotations(model: &ReportModel, root: Option<&str>) -> String {
     let mut out = String::new();
+    // What was allowed to pass is no error.
+    let passed = model.verdict.outcome == Outcome::Pass;
+    let hold = if passed { "notice" } else { "error" };
     for (severity, command) in
-        [(Severity::Fail, "error"), (Severity::Hold, "error"), (Severity::Warn, "warning")]
+        [(Severity::Fail, "error"), (Severity::Hold, hold), (Severity::Warn, "warning")]
     {
         let findings = model.verdict.findings.iter().filter(|f| f.severity == severity);
         for finding in findings.take(MOST_OF_A_KIND) {
@@ -27,7 +30,8 @@ pub fn render_annotations(model: &ReportModel, root: Option<&str>) -> String {
             });
             let title = property(&format!("loadgate: {}", model.action()));
             let remedy = finding.remedy.as_ref().map(|r| format!("\n{r}")).unwrap_or_default();
-            let message = data(&format!("{}{remedy}", finding.reason));
+            let allowed = if passed && severity == Severity::Hold { "allowed: " } else { "" };
+            let message = data(&format!("{allowed}{}{remedy}", finding.reason));
             let _ = writeln!(out, "::{command} {}title={title}::{message}", place.unwrap_or_default());
         }
     }

@@ -113,18 +113,24 @@ pub fn json<T: Serialize>(value: &T) -> serde_json::Result<String> {
 }
 
 /// Every text of a verdict made inert, and on one line.
+///
+/// # Panics
+/// If it does not read back from JSON, as it must where it is stored: rather no report than one with text that acts.
 #[must_use]
 pub fn inert_verdict(verdict: &Verdict) -> Verdict {
-    mapped(verdict).unwrap_or_else(|| verdict.clone())
+    mapped(verdict).expect("a verdict reads back from JSON")
 }
 
 /// Every text of a record made inert, and on one line; the lines of bodies and commands stay.
+///
+/// # Panics
+/// As [`inert_verdict`].
 #[must_use]
 pub fn inert_record(record: &RunRecord) -> RunRecord {
     // The looks hold histograms, which need no going through; their few texts are done by hand.
     let mut shell = record.clone();
     let runs = std::mem::take(&mut shell.runs);
-    let mut clean = mapped(&shell).unwrap_or(shell);
+    let mut clean = mapped(&shell).expect("a record reads back from JSON");
     clean.runs = runs;
     for look in &mut clean.runs {
         let texts = [&mut look.arm, &mut look.instance_id, &mut look.started, &mut look.stop];

@@ -5,7 +5,6 @@ use super::document::{Block, Cell, Table, Tone};
 use super::inert::shortened;
 use super::model::ReportModel;
 use crate::units::counted;
-use crate::verdict::Severity;
 
 /// What a comment may hold on the usual platforms is 65,536 characters; something is left for what is around it.
 pub const MOST_CHARACTERS: usize = 60_000;
@@ -15,6 +14,7 @@ const MOST_IN_NAME: usize = 120;
 const MOST_CODE: usize = 2_000;
 const SHOWN_FINDINGS: usize = 5;
 const MOST_EXAMPLES: usize = 5;
+const MOST_TRANSIENTS: usize = 10;
 /// A document is cut in its cells, not at its end, where it is signed.
 const UNLIMITED: usize = usize::MAX;
 /// For the notes that say what was left out.
@@ -30,7 +30,8 @@ pub fn render_markdown(model: &ReportModel) -> String {
     ];
     let told =
         |f: &&crate::verdict::Finding| !model.verdict.summary.contains(&f.reason) || f.remedy.is_some();
-    let findings: Vec<Cell> = model.verdict.findings.iter().filter(told).map(content::finding_cell).collect();
+    let findings: Vec<Cell> =
+        model.verdict.findings.iter().filter(told).map(|f| content::finding_cell(model, f)).collect();
     let (shown, folded) = findings.split_at(findings.len().min(SHOWN_FINDINGS));
     if !shown.is_empty() {
         blocks.push(Block::List(shown.to_vec()));
@@ -41,15 +42,14 @@ pub fn render_markdown(model: &ReportModel) -> String {
     if !folded.is_empty() {
         blocks.push(fold(counted(folded.len(), "more finding"), vec![Block::List(folded.to_vec())]));
     }
-    let transients = content::transients(model);
+    let transients = content::transients(model, MOST_TRANSIENTS);
     if !transients.is_empty() {
         blocks.push(Block::Text("Seen in the timeline:".into()));
         blocks.push(Block::List(transients));
     }
-    let failed = model.verdict.findings.iter().any(|f| f.severity == Severity::Fail);
     let evidence = content::evidence(model, MOST_EXAMPLES);
     if !evidence.is_empty() {
-        blocks.push(fold(if failed { "What failed" } else { "Examples of errors" }.into(), evidence));
+        blocks.push(fold(content::evidence_title(model).into(), evidence));
     }
     let rules = content::rules(model);
     if !rules.rows.is_empty() {
@@ -84,6 +84,7 @@ pub fn render_markdown_document(blocks: &[Block]) -> String {
 #[must_use]
 pub fn render_markdown_beside(models: &[ReportModel]) -> String {
     let mut out = Budget::new(MOST_CHARACTERS);
+    out.push(&format!("{}\n\n", strong(&super::beside::actions(models))));
     for (number, model) in (1..).zip(models) {
         out.push(&format!("{number}. {} {}\n", paragraph(model.title()), strong(&model.verdict.summary)));
     }
@@ -291,7 +292,7 @@ pub fn escaped(text: &str) -> String {
                 out.push_str("<!-- -->-");
             }
             ':' if rest.peek() == Some(&'/') => out.push_str(":<!-- -->"),
-            '.' if out.to_ascii_lowercase().ends_with("www") => out.push_str("<!-- -->."),
+            '.' if www(&out) => out.push_str("<!-- -->."),
             // Inside a word it is none.
             '_' if before.is_alphanumeric() && rest.peek().is_some_and(|next| next.is_alphanumeric()) => {
                 out.push(c);
@@ -305,6 +306,10 @@ pub fn escaped(text: &str) -> String {
         before = c;
     }
     out
+}
+
+fn www(before: &str) -> bool {
+    before.len() >= 3 && before.as_bytes()[before.len() - 3..].eq_ignore_ascii_case(b"www")
 }
 
 /// Whether what stands before a dash and a number makes an issue of it: `GH-1`.

@@ -88,7 +88,7 @@ impl ReportModel {
                 file: file.clone(),
                 plan: plan.clone(),
                 summary: summary.clone(),
-                standing: standing(&verdict, plan, summary),
+                standing: standing(&verdict, &record, plan, summary),
                 rules: rules.iter().filter(|rule| rule.endpoint == plan.endpoint).cloned().collect(),
                 comparisons: verdict
                     .comparisons
@@ -109,7 +109,13 @@ impl ReportModel {
     /// What a comparison came to; one that is not trusted proves no latency.
     #[must_use]
     pub fn acceptance(&self, comparison: &Comparison) -> Acceptance {
-        Acceptance::of_comparison(comparison, trusted_at(&self.verdict, &comparison.endpoint))
+        Acceptance::of_comparison(comparison, trusted_at(&self.verdict, &self.record, &comparison.endpoint))
+    }
+
+    /// The runs that an endpoint can be compared with: those of the same request.
+    #[must_use]
+    pub fn reference(&self, row: &EndpointRow) -> Option<&Reference> {
+        self.references.iter().find(|r| r.endpoint == row.name && r.digest == row.plan.digest)
     }
 
     /// `GO`, `HOLD` or `ROLL BACK`.
@@ -169,6 +175,18 @@ impl ReportModel {
     #[must_use]
     pub fn important(&self) -> Vec<&Finding> {
         self.verdict.findings.iter().filter(|f| f.severity != Severity::Info).collect()
+    }
+
+    /// The word for people. What was allowed to pass does not hold.
+    #[must_use]
+    pub fn word(&self, finding: &Finding) -> &'static str {
+        match finding.severity {
+            Severity::Fail => "FAIL",
+            Severity::Hold if self.verdict.outcome == Outcome::Pass => "ALLOWED",
+            Severity::Hold => "HOLD",
+            Severity::Warn => "WARN",
+            Severity::Info => "INFO",
+        }
     }
 
     #[must_use]
@@ -304,45 +322,4 @@ pub fn clock_after(text: &str, ms: u64) -> Option<String> {
     let at = text.parse::<Timestamp>().ok()?;
     let later = at.checked_add(jiff::SignedDuration::from_millis(ms as i64)).ok()?;
     Some(later.strftime("%H:%M:%S").to_string())
-}
-
-/// `+3.2%`, or percentage points for an error rate.
-#[must_use]
-pub fn change_of(metric: Metric, value: f64) -> String {
-    let percent = value * 100.0;
-    match metric {
-        // Nothing is neither more nor less.
-        Metric::ErrorRate if percent.abs() < 0.005 => "0.00 points".to_owned(),
-        Metric::ErrorRate => format!("{percent:+.2} points"),
-        Metric::Quantile(_) if percent.abs() < 0.05 => "0.0%".to_owned(),
-        Metric::Quantile(_) => format!("{percent:+.1}%"),
-    }
-}
-
-/// `131 ms`, or a percentage for an error rate.
-#[must_use]
-pub fn level_of(metric: Metric, value: f64) -> String {
-    match metric {
-        Metric::ErrorRate => format_share(value),
-        Metric::Quantile(_) => format_ms(value),
-    }
-}
-
-/// `+3.2% [-2.0, +8.1] (98%)`: a change with its interval and the interval's level.
-#[must_use]
-pub fn with_interval(metric: Metric, change: f64, interval: [f64; 2], level: f64) -> String {
-    let bare = |value| change_of(metric, value).replace(" points", "").replace('%', "");
-    let [low, high] = interval.map(bare);
-    format!("{} [{low}, {high}] ({:.0}%)", change_of(metric, change), level * 100.0)
-}
-
-/// The word for people.
-#[must_use]
-pub fn severity_word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Fail => "FAIL",
-        Severity::Hold => "HOLD",
-        Severity::Warn => "WARN",
-        Severity::Info => "INFO",
-    }
 }

@@ -1,9 +1,8 @@
 //! How a look goes, in words: for the moving lines of a terminal, and for the plain ones of a log.
 
 use super::inert::{line, shortened};
-use super::model::level_of;
 use crate::gate::{NearLimit, Progress};
-use crate::units::{counted, format_ms, format_share};
+use crate::units::{counted, format_ms, format_share, level_of};
 
 const MOST_NEAR: usize = 3;
 const MOST_NAME: usize = 60;
@@ -31,7 +30,9 @@ pub fn told_rate(progress: &Progress) -> String {
 pub fn told_latencies(progress: &Progress) -> String {
     let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
     let [p50, p95, p99] = progress.recent_ms.map(ms);
-    format!("p50 {p50:>8}, p95 {p95:>8}, p99 {p99:>8} over the last 10 s")
+    let silent = progress.silent_ms.map_or(String::new(), |ms| format!("; NO ANSWERS FOR {}", seconds(ms)));
+    let over = seconds(progress.recent_over_ms);
+    format!("p50 {p50:>8}, p95 {p95:>8}, p99 {p99:>8} over the last {over}{silent}")
 }
 
 #[must_use]

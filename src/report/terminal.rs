@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use super::content;
 use super::document::Cell;
 use super::inert::{columns, shortened};
-use super::model::{ReportModel, change_of, severity_word, with_interval};
+use super::model::ReportModel;
 use super::paint::Paint;
 use super::smoke::draw;
 use super::table::{fitted, in_parts};
-use super::words::{told_impact, told_transient};
-use crate::units::{Metric, format_ms};
+use super::words::told_impact;
+use crate::units::{Metric, change_of, format_ms, with_interval};
 use crate::verdict::{Action, Finding, Severity};
 
 /// What text is written on.
@@ -26,6 +26,7 @@ const USUAL_WIDTH: usize = 100;
 const WIDE: usize = 80;
 const MOST_TITLE: usize = 60;
 const MOST_FINDINGS: usize = 12;
+const MOST_TRANSIENTS: usize = 8;
 const MOST_EXAMPLES: usize = 3;
 const MOST_IN_CLOSING: usize = 3;
 
@@ -60,7 +61,7 @@ impl Screen {
 pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Option<&str>) -> String {
     let paint = screen.paint;
     let mut out = String::new();
-    let _ = writeln!(out, "{}", headline(model, screen));
+    let _ = writeln!(out, "{}", headline(model, screen, 0));
     let _ = writeln!(out, "{}\n", paint.faint(&screen.wrapped(&model.evidence(), 0, 0)));
     if !model.verdict.findings.is_empty() {
         render_findings(&mut out, model, screen);
@@ -87,8 +88,8 @@ pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Option<&str>
         }
         render_examples(&mut out, model, paint);
     }
-    for transient in &model.transients {
-        let _ = writeln!(out, "{}", screen.wrapped(&told_transient(model, transient), 0, 6));
+    for transient in content::transients(model, MOST_TRANSIENTS) {
+        let _ = writeln!(out, "{}", screen.wrapped(&transient.text, 0, 6));
     }
     if !model.transients.is_empty() {
         out.push('\n');
@@ -110,22 +111,25 @@ pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Option<&str>
 #[must_use]
 pub fn render_closing(model: &ReportModel, folder: &str, files: &[&str], screen: Screen) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{}", headline(model, screen));
+    let _ = writeln!(out, "{}", headline(model, screen, 0));
     let important = model.important();
     let untold = |f: &&&Finding| !model.verdict.summary.contains(&f.reason);
     for finding in important.iter().take(MOST_IN_CLOSING).filter(untold) {
-        let word = word(finding, screen.paint);
+        let word = word(model, finding, screen.paint);
         let _ = writeln!(out, "{word}  {}", screen.wrapped(&finding.reason, 6, 6));
     }
     if important.len() > MOST_IN_CLOSING {
-        let _ = writeln!(out, "      … and {} more above", important.len() - MOST_IN_CLOSING);
+        let more = important.len() - MOST_IN_CLOSING;
+        let place = if important.len() > MOST_FINDINGS { "in report.html" } else { "above" };
+        let _ = writeln!(out, "      … and {more} more {place}");
     }
     let _ = writeln!(out, "{}", screen.wrapped(&format!("results in {folder}: {}", files.join(", ")), 0, 2));
     out
 }
 
-fn headline(model: &ReportModel, screen: Screen) -> String {
-    let text = screen.wrapped(&model.verdict.summary, 0, 2);
+/// The verdict's first line, where `at` columns stand before it.
+fn headline(model: &ReportModel, screen: Screen, at: usize) -> String {
+    let text = screen.wrapped(&model.verdict.summary, at, 2);
     match model.verdict.action {
         Action::Go => screen.paint.good(&text),
         Action::Hold => screen.paint.caution(&text),
@@ -133,8 +137,8 @@ fn headline(model: &ReportModel, screen: Screen) -> String {
     }
 }
 
-fn word(finding: &Finding, paint: Paint) -> String {
-    let word = severity_word(finding.severity);
+fn word(model: &ReportModel, finding: &Finding, paint: Paint) -> String {
+    let word = model.word(finding);
     match finding.severity {
         Severity::Fail => paint.bad(word),
         Severity::Hold | Severity::Warn => paint.caution(word),
@@ -152,7 +156,7 @@ fn render_findings(out: &mut String, model: &ReportModel, screen: Screen) {
     let findings = &model.verdict.findings;
     for (i, finding) in findings.iter().take(MOST_FINDINGS).enumerate() {
         if !alone(model, finding) {
-            let word = word(finding, screen.paint);
+            let word = word(model, finding, screen.paint);
             let _ = writeln!(out, "{word}  {}", screen.wrapped(&finding.reason, 6, 6));
         }
         let next = findings.get(i + 1).filter(|_| i + 1 < MOST_FINDINGS);
@@ -225,10 +229,11 @@ fn render_examples(out: &mut String, model: &ReportModel, paint: Paint) {
 /// Several runs side by side, the first as what the others are held against.
 #[must_use]
 pub fn render_side_by_side(models: &[ReportModel], screen: Screen) -> String {
-    let mut out = String::new();
+    let mut out = format!("{}\n", screen.wrapped(&super::beside::actions(models), 0, 2));
     for (number, model) in (1..).zip(models) {
         let title = shortened(model.title(), MOST_TITLE);
-        let _ = writeln!(out, "{number}  {title}  {}", headline(model, screen));
+        let start = format!("{number}  {title}  ");
+        let _ = writeln!(out, "{start}{}", headline(model, screen, columns(&start)));
     }
     out.push('\n');
     for (metric, rows) in super::beside::side_by_side(models) {

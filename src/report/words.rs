@@ -1,7 +1,7 @@
 //! Sentences that several formats share.
 
-use super::model::{ReportModel, change_of, clock_after, level_of, with_interval};
-use crate::units::{Metric, counted, format_ms};
+use super::model::{ReportModel, clock_after};
+use crate::units::{Metric, change_of, counted, format_ms, level_of, with_interval};
 use crate::verdict::{Acceptance, Impact, ImpactMetric, RuleKind, RuleResult, RuleStatus, Transient};
 
 /// One rule in words.
@@ -64,13 +64,23 @@ pub fn quantity(impact: &Impact) -> (&'static str, Metric) {
 pub fn told_impact(impact: &Impact) -> String {
     let (name, metric) = quantity(impact);
     format!(
-        "{name} of all endpoints together: {} before, {} after, {}, allowed {}: {}",
+        "{name} of {} together: {} before, {} after, {}, allowed {}: {}",
+        told_endpoints(impact),
         level_of(metric, impact.before),
         level_of(metric, impact.after),
         with_interval(metric, impact.change, impact.interval, impact.level),
         change_of(metric, impact.allowed),
         acceptance(impact.acceptance)
     )
+}
+
+/// `all endpoints`, or `9 of 10 endpoints` where the others have nothing to compare with.
+#[must_use]
+pub fn told_endpoints(impact: &Impact) -> String {
+    match (impact.endpoints, impact.of_endpoints) {
+        (some, all) if some < all => format!("{some} of {}", counted(all, "endpoint")),
+        _ => "all endpoints".to_owned(),
+    }
 }
 
 /// When a transient was: `13:46:02 UTC`, else since the beginning of its look's window.

@@ -1,10 +1,12 @@
 //! Quantities as people write them: durations, rates, percentages, limits and tolerances.
 //! Text is parsed here once; everything above works in nanoseconds and fractions.
 
+mod change;
 mod duration;
 mod metric;
 mod rule;
 
+pub use change::{change_of, level_of, with_interval};
 pub use duration::{Rate, format_ms, format_ns, format_share, parse_duration_ns, parse_rate, parse_share};
 pub use metric::Metric;
 pub use rule::{

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -32,6 +32,9 @@ pub struct Impact {
     pub acceptance: Acceptance,
     pub instances_before: usize,
     pub instances_after: usize,
+    /// How many endpoints are in it, of how many that are judged: those of which both sides have something.
+    pub endpoints: usize,
+    pub of_endpoints: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,13 +92,15 @@ struct Whole {
 
 /// The mean response time, p95 and error rate of all paired endpoints together: Student's t on instances as for single
 /// endpoints (DESIGN §5, step 1; two one-sided bounds of 95% each), errors by the same test as theirs (step 5). `allowed`
-/// is the relative change of latencies that is accepted. Empty where no endpoint has a counterpart.
+/// is the relative change of latencies that is accepted. Empty where no endpoint has a counterpart, or no stored run
+/// measured all of those that have one.
 #[must_use]
 pub fn impact(record: &RunRecord, references: &[Reference], allowed: f64, verdict: &Verdict) -> Vec<Impact> {
     let sent = paired(record, references, |endpoint| endpoint.requests > 0);
     let answered = paired(record, references, |endpoint| !endpoint.response.is_empty());
-    let mut all = latencies_of(record, &answered, allowed, trusted(verdict));
-    all.extend(errors_of(record, &sent, is_whole(verdict)));
+    let out: BTreeSet<&String> = verdict.comparisons.iter().flat_map(|c| &c.left_out).collect();
+    let mut all = latencies_of(record, &answered, &out, allowed, trusted(verdict, record));
+    all.extend(errors_of(record, &sent, &out, is_whole(verdict, record)));
     all
 }
 
@@ -119,8 +124,14 @@ fn paired<'a>(
         .collect()
 }
 
-fn latencies_of(record: &RunRecord, paired: &[Pair<'_>], allowed: f64, trusted: bool) -> Vec<Impact> {
-    let (before, after) = (before(paired), after(record, paired));
+fn latencies_of(
+    record: &RunRecord,
+    paired: &[Pair<'_>],
+    out: &BTreeSet<&String>,
+    allowed: f64,
+    trusted: bool,
+) -> Vec<Impact> {
+    let (before, after) = (before(paired, out), after(record, paired));
     if before.is_empty() || after.is_empty() {
         return Vec::new();
     }
@@ -164,13 +175,25 @@ fn latencies_of(record: &RunRecord, paired: &[Pair<'_>], allowed: f64, trusted: 
             let compared = stored::compare(std::slice::from_ref(series), levels);
             compared.into_iter().map(|one| {
                 let of = Acceptance::of(one.comparison.interval, one.comparison.delta, trusted);
-                impact_of(*metric, &one.comparison, of)
+                impact_of(*metric, &one.comparison, of, counted(record, paired))
             })
         })
         .collect()
 }
 
-fn impact_of(metric: ImpactMetric, c: &Comparison, acceptance: Acceptance) -> Impact {
+/// How many endpoints are paired, of how many that are judged and were sent.
+fn counted(record: &RunRecord, paired: &[Pair<'_>]) -> [usize; 2] {
+    let plans = record.scenarios.iter().flat_map(|s| &s.endpoints).enumerate();
+    let sent = |i: usize| record.runs.iter().any(|l| l.endpoints.get(i).is_some_and(|e| e.requests > 0));
+    [paired.len(), plans.filter(|(i, plan)| !plan.shown_only && sent(*i)).count()]
+}
+
+fn impact_of(
+    metric: ImpactMetric,
+    c: &Comparison,
+    acceptance: Acceptance,
+    [endpoints, of_endpoints]: [usize; 2],
+) -> Impact {
     Impact {
         metric,
         before: c.reference,
@@ -182,12 +205,19 @@ fn impact_of(metric: ImpactMetric, c: &Comparison, acceptance: Acceptance) -> Im
         acceptance,
         instances_before: c.baseline_instances,
         instances_after: c.candidate_instances,
+        endpoints,
+        of_endpoints,
     }
 }
 
 /// Held to the strictest rule that any of the endpoints has for its own.
-fn errors_of(record: &RunRecord, paired: &[Pair<'_>], whole: bool) -> Option<Impact> {
-    let (before, after) = (before(paired), after(record, paired));
+fn errors_of(
+    record: &RunRecord,
+    paired: &[Pair<'_>],
+    out: &BTreeSet<&String>,
+    whole: bool,
+) -> Option<Impact> {
+    let (before, after) = (before(paired, out), after(record, paired));
     if before.is_empty() || after.is_empty() {
         return None;
     }
@@ -213,11 +243,11 @@ fn errors_of(record: &RunRecord, paired: &[Pair<'_>], whole: bool) -> Option<Imp
         Acceptance::Accepted if !whole => Acceptance::NotProven,
         other => other,
     };
-    Some(impact_of(ImpactMetric::ErrorRate, &compared, acceptance))
+    Some(impact_of(ImpactMetric::ErrorRate, &compared, acceptance, counted(record, paired)))
 }
 
-/// The baseline's runs that measured every paired endpoint.
-fn before(paired: &[Pair<'_>]) -> Vec<Whole> {
+/// The baseline's runs that measured every paired endpoint, less the instances that the verdict left out.
+fn before(paired: &[Pair<'_>], out: &BTreeSet<&String>) -> Vec<Whole> {
     let mut runs: BTreeMap<(&str, String), Whole> = BTreeMap::new();
     let add = |whole: &mut Whole, run: &ReferenceRun| {
         whole.id = run.instance_key();
@@ -231,7 +261,7 @@ fn before(paired: &[Pair<'_>]) -> Vec<Whole> {
     for run in paired.iter().flat_map(|(.., reference)| &reference.runs) {
         add(runs.entry((&run.recorded, run.run_id.clone() + &run.instance_key())).or_default(), run);
     }
-    runs.into_values().filter(|whole| whole.endpoints == paired.len()).collect()
+    runs.into_values().filter(|run| run.endpoints == paired.len() && !out.contains(&run.id)).collect()
 }
 
 fn after(record: &RunRecord, paired: &[Pair<'_>]) -> Vec<Whole> {
@@ -243,6 +273,8 @@ fn after(record: &RunRecord, paired: &[Pair<'_>]) -> Vec<Whole> {
             whole.errors += endpoint.error_count();
             whole.requests += endpoint.requests;
         }
+        // What failed on this machine is not the target's.
+        whole.errors = whole.errors.saturating_sub(look.generator.local_failures);
         whole
     });
     looks.filter(|whole| whole.requests > 0).collect()

@@ -38,6 +38,6 @@ pub use quantiles::{
     seconds_for,
 };
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
-pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, rule_results, standing, trusted, trusted_at};
+pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing, trusted_at};
 pub use stored::MOST_LOOKS;
 pub use transients::{Disturbed, Transient, transients};

@@ -1,8 +1,7 @@
 use serde::Serialize;
 
-use super::model::{
-    Cause, Comparison, EndpointSummary, Finding, FindingKind, Outcome, Settled, Severity, Verdict,
-};
+use super::judge::errors_of_target;
+use super::model::{Comparison, EndpointSummary, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
 use super::statistics::mean;
 use crate::metrics::{EndpointPlan, RunRecord};
 use crate::units::Metric;
@@ -57,9 +56,10 @@ pub fn rule_results(verdict: &Verdict, record: &RunRecord) -> Vec<RuleResult> {
 
 fn of_endpoint(verdict: &Verdict, record: &RunRecord, plan: &EndpointPlan, number: usize) -> Vec<RuleResult> {
     // What was broken off tells what it proved until then, and no more.
-    let partial = !is_whole(verdict);
+    let partial = !is_whole(verdict, record);
     // What was allowed to pass does not hold.
     let open = if verdict.outcome == Outcome::Pass { RuleStatus::Tolerated } else { RuleStatus::Undecided };
+    let not_excluded = if tolerates(verdict) { RuleStatus::Tolerated } else { RuleStatus::Undecided };
     let sent = verdict.endpoints.get(number).is_some_and(|endpoint| endpoint.requests > 0);
     let untrusted = doubt(verdict, &plan.endpoint);
     let limits = plan.rules.limits.iter().map(|limit| {
@@ -101,7 +101,8 @@ fn of_endpoint(verdict: &Verdict, record: &RunRecord, plan: &EndpointPlan, numbe
             (Some(Severity::Hold), _) => open,
             (_, Some(_)) if partial || (untrusted.is_some() && latency) => RuleStatus::NotJudged,
             (_, Some(Comparison { settled: Settled::Within, .. })) => RuleStatus::Held,
-            (_, Some(_)) => RuleStatus::Tolerated,
+            (_, Some(Comparison { settled: Settled::Worse, .. })) => RuleStatus::Broken,
+            (_, Some(Comparison { settled: Settled::Open, .. })) => not_excluded,
             (_, None) if verdict.outcome == Outcome::NoBaseline && without.is_some() => RuleStatus::Undecided,
             (_, None) => RuleStatus::NotJudged,
         };
@@ -139,9 +140,8 @@ fn finding_of<'a>(
 fn observed(record: &RunRecord, number: usize, metric: Metric) -> Option<f64> {
     let looks = || record.runs.iter().filter_map(|look| look.endpoints.get(number));
     let Some(q) = metric.quantile() else {
-        let (errors, requests) =
-            looks().fold((0, 0), |(x, n), look| (x + look.error_count(), n + look.requests));
-        return (requests > 0).then(|| errors as f64 / requests as f64);
+        let requests: u64 = looks().map(|look| look.requests).sum();
+        return (requests > 0).then(|| errors_of_target(record, number) as f64 / requests as f64);
     };
     let logarithms: Vec<f64> = looks().filter_map(|look| Some(look.response.quantile_ms(q)?.ln())).collect();
     (!logarithms.is_empty()).then(|| mean(&logarithms).exp())
@@ -180,48 +180,62 @@ impl Standing {
 }
 
 #[must_use]
-pub fn standing(verdict: &Verdict, plan: &EndpointPlan, summary: &EndpointSummary) -> Standing {
+pub fn standing(
+    verdict: &Verdict,
+    record: &RunRecord,
+    plan: &EndpointPlan,
+    summary: &EndpointSummary,
+) -> Standing {
     let of = |f: &&Finding| f.endpoint.as_deref() == Some(plan.endpoint.as_str());
     let worst = verdict.findings.iter().filter(of).map(|f| f.severity).min();
-    let mut compared = verdict.comparisons.iter().filter(|c| c.endpoint == plan.endpoint).peekable();
-    let without = compared.peek().is_none();
-    let open = compared.any(|c| c.settled == Settled::Open);
+    let compared = || verdict.comparisons.iter().filter(|c| c.endpoint == plan.endpoint);
+    let has = |settled: Settled| compared().any(|c| c.settled == settled);
     match worst {
         _ if summary.requests == 0 => Standing::NotSent,
         _ if plan.shown_only => Standing::Shown,
         _ if verdict.outcome == Outcome::Partial => Standing::Recorded,
         Some(Severity::Fail) => Standing::Fail,
-        _ if !is_whole(verdict) => Standing::Recorded,
+        _ if !is_whole(verdict, record) => Standing::Recorded,
+        _ if doubt(verdict, &plan.endpoint).is_some() => Standing::Hold,
+        _ if has(Settled::Worse) => Standing::Fail,
         Some(Severity::Hold) if verdict.outcome == Outcome::Pass => Standing::Open,
         Some(Severity::Hold) => Standing::Hold,
-        Some(Severity::Warn) if without => Standing::NoBaseline,
-        _ if open => Standing::Open,
+        Some(Severity::Warn) if compared().next().is_none() => Standing::NoBaseline,
+        _ if has(Settled::Open) && tolerates(verdict) => Standing::Open,
+        _ if has(Settled::Open) => Standing::Hold,
         _ => Standing::Ok,
     }
 }
 
+/// Whether a change that is not excluded passes this gate.
+fn tolerates(verdict: &Verdict) -> bool {
+    verdict.gate != "safety" || verdict.outcome == Outcome::Pass
+}
+
 /// What speaks against the measurement of an endpoint, or of the whole run.
-fn doubt<'a>(verdict: &'a Verdict, endpoint: &str) -> Option<&'a Finding> {
-    verdict.findings.iter().find(|f| {
-        f.kind == FindingKind::Validity
-            && f.severity == Severity::Hold
-            && f.endpoint.as_ref().is_none_or(|own| own == endpoint)
-    })
+pub fn doubt<'a>(verdict: &'a Verdict, endpoint: &str) -> Option<&'a Finding> {
+    doubts(verdict).find(|f| f.endpoint.as_ref().is_none_or(|own| own == endpoint))
+}
+
+fn doubts(verdict: &Verdict) -> impl Iterator<Item = &Finding> {
+    verdict.findings.iter().filter(|f| f.kind == FindingKind::Validity && f.severity == Severity::Hold)
 }
 
 /// Whether the latencies of one endpoint prove anything.
 #[must_use]
-pub fn trusted_at(verdict: &Verdict, endpoint: &str) -> bool {
-    is_whole(verdict) && verdict.generator.healthy && doubt(verdict, endpoint).is_none()
+pub fn trusted_at(verdict: &Verdict, record: &RunRecord, endpoint: &str) -> bool {
+    is_whole(verdict, record) && verdict.generator.healthy && doubt(verdict, endpoint).is_none()
 }
 
-/// Whether the latencies of all endpoints together prove anything: they do not where the measurement was broken off or is only a part.
+/// Whether the latencies of all endpoints together prove anything: they do not where the measurement was broken off or is
+/// only a part.
 #[must_use]
-pub fn trusted(verdict: &Verdict) -> bool {
-    is_whole(verdict) && verdict.generator.healthy && verdict.cause != Some(Cause::Invalid)
+pub fn trusted(verdict: &Verdict, record: &RunRecord) -> bool {
+    is_whole(verdict, record) && verdict.generator.healthy && doubts(verdict).next().is_none()
 }
 
 /// Whether a measurement came to its end and is all of it.
-pub(super) fn is_whole(verdict: &Verdict) -> bool {
+pub(super) fn is_whole(verdict: &Verdict, record: &RunRecord) -> bool {
     !matches!(verdict.outcome, Outcome::Interrupted | Outcome::Partial)
+        && record.runs.iter().all(|look| look.abort.is_none())
 }

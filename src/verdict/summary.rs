@@ -2,27 +2,10 @@
 
 use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
 use crate::metrics::{RunRecord, SmokeStatus};
-use crate::units::{Metric, counted, format_ms, format_share, visible_change};
+use crate::units::{self, Metric, change_of, counted, format_ms, format_share, visible_change};
 
-/// `+11.2%`, or points for an error rate.
-fn change(comparison: &Comparison, value: f64) -> String {
-    if comparison.metric == Metric::ErrorRate {
-        format!("{:+.2}", value * 100.0)
-    } else {
-        format!("{:+.1}", value * 100.0)
-    }
-}
-
-fn with_interval(comparison: &Comparison) -> String {
-    let unit = if comparison.metric == Metric::ErrorRate { " points" } else { "%" };
-    let [low, high] = comparison.interval;
-    format!(
-        "{}{unit} [{}, {}] ({})",
-        change(comparison, comparison.change),
-        change(comparison, low),
-        change(comparison, high),
-        format_args!("{:.0}%", comparison.level * 100.0)
-    )
+fn with_interval(c: &Comparison) -> String {
+    units::with_interval(c.metric, c.change, c.interval, c.level)
 }
 
 /// A proven regression, in two lines' worth of words.
@@ -235,10 +218,9 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
         n => format!(" {n} of them have no baseline, which was allowed."),
     };
     if let Some(open) = widest {
-        let unit = if open.metric == Metric::ErrorRate { " points" } else { "%" };
-        let (most, endpoint) = (change(open, open.interval[1]), &open.endpoint);
+        let (most, endpoint) = (change_of(open.metric, open.interval[1]), &open.endpoint);
         return format!(
-            "PASS: no regression found; up to {most}{unit} not excluded ({endpoint} {}).{unpaired}",
+            "PASS: no regression found; up to {most} not excluded ({endpoint} {}).{unpaired}",
             open.metric
         );
     }

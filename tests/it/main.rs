@@ -18,6 +18,7 @@
 //! - `operating`    made runs by a generative model through the judge: false alarms, power
 //! - `corners`      the corners that VERDICT.md lists
 //! - `reports`      every format of the same stored runs, read by those who will: schema, parser; what a run tells
+//! - `deployments`  the document that people sign: nothing is called well that was not shown
 //! - `pages`        pages in a browser, comments by GitHub's reader; hostile text; runs that are large
 //! - `layers`       the import direction of the source
 
@@ -31,6 +32,7 @@ mod conformance;
 mod conformance_servers;
 mod corners;
 mod demo;
+mod deployments;
 mod endings;
 mod features;
 mod hostile;

@@ -271,7 +271,8 @@ fn a_large_run_is_a_small_page() {
     let signed = render_deployment_markdown(&models);
     assert!(signed.contains("## Checklist") && signed.contains("Product owner, date"), "{}", signed.len());
     assert!(
-        signed.matches(": incident. ").count() == 20 && signed.contains(" more, in the report of this run")
+        signed.matches(": incident. ").count() == 20
+            && signed.contains(" more incidents in the report of this run")
     );
     let temp = tempfile::tempdir().unwrap();
     for (name, text) in [("comment.md", comment), ("signed.md", signed)] {

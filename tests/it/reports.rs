@@ -7,16 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use loadgate::error_class::ErrorClass;
-use loadgate::metrics::{Histogram, RunRecord};
-use loadgate::report::{ReportModel, render_deployment_markdown, render_junit};
-use loadgate::verdict::{
-    Acceptance, Allow, DEFAULT_IMPACT, Outcome, RuleStatus, impact, judge, rule_results,
-};
+use loadgate::report::{ReportModel, render_junit};
+use loadgate::verdict::{Allow, DEFAULT_IMPACT, Outcome, RuleStatus, judge, rule_results};
 use serde_json::Value;
 
 use crate::judging::{GOOD, Made, record, references};
-use crate::pages::model;
 use crate::servers::{Service, folder, whole};
 use crate::support::{fixture, loadgate, results, run};
 
@@ -108,26 +103,6 @@ fn a_label_is_in_every_format() {
         let text = report(&["pass", "--label", "pull request 41", "--format", format]);
         assert!(text.contains("pull request 41"), "{format}");
     }
-}
-
-/// The document of the mission's last section, from three runs as three phases.
-#[test]
-fn a_deployment_report_to_sign() {
-    let labels = ["--label", "pre-deployment", "--label", "25%", "--label", "50%", "--deployment"];
-    let of =
-        |format: &str| report(&[&["pass", "inconclusive", "fail", "--format", format], &labels[..]].concat());
-    insta::assert_snapshot!("deployment_markdown", of("markdown"));
-    let html = of("html");
-    insta::assert_snapshot!("deployment_html", html);
-    let ran = |args: &[&str]| run(loadgate(Path::new(&fixture("reports"))).arg("report").args(args));
-    // Compared with a run before the deployment instead of the baselines.
-    let before = report(&["fail", "--deployment", "--before", "pass", "--format", "markdown"]);
-    assert!(before.contains("1 instance after against 1 before"), "{before}");
-    ran(&["pass", "--deployment"]).expect(2).says("--format markdown");
-    ran(&["pass", "fail", "--label", "one"]).expect(2).says("1 labels for 2 runs");
-    ran(&["pass", "--deployment", "--format", "html", "--impact", "2"]).expect(2).says("--impact");
-    ran(&["fail", "--deployment", "--format", "html", "--before", "fail"]).expect(2).says("named twice");
-    ran(&["nowhere"]).expect(2).says("nowhere");
 }
 
 #[test]
@@ -246,94 +221,6 @@ fn junit_agrees_with_the_exit_code_in_every_situation() {
             assert!(!broken || failures > 0, "{what}");
         }
     }
-}
-
-/// "Performance impact below 2%" is proven, refused, or neither.
-#[test]
-fn an_impact_is_accepted_refused_or_not_proven() {
-    let of = |made: &Made, instances: u32, allowed: f64| {
-        let (record, references) = (record(made), references(instances));
-        let verdict = judge(&record, &references, Allow::default()).verdict;
-        impact(&record, &references, allowed, &verdict).iter().map(|i| i.acceptance).collect::<Vec<_>>()
-    };
-    let [accepted, refused, open] = [Acceptance::Accepted, Acceptance::NotAccepted, Acceptance::NotProven];
-    let looks = Made { looks: 5, ..GOOD };
-    let slower = Made { looks: 5, medians: GOOD.medians.map(|m| m * 1.08), ..GOOD };
-    assert_eq!(of(&looks, 5, 0.02), [accepted, accepted, accepted]);
-    assert_eq!(of(&slower, 5, 0.02), [refused, refused, accepted]);
-    assert_eq!(of(&slower, 5, 0.20), [accepted, accepted, accepted]);
-    assert_eq!(of(&GOOD, 1, 0.02), [open, open, accepted], "one run against one");
-    assert_eq!(of(&Made { dropped: 3, ..looks }, 5, 0.02), [open, open, accepted], "untrusted");
-    assert_eq!(of(&Made { errors: 400, ..GOOD }, 5, 0.02)[2], refused);
-    assert!(of(&GOOD, 0, 0.02).is_empty());
-    let cut = Made { interrupted: Some("SIGINT"), ..GOOD };
-    assert_eq!(
-        of(&cut, 5, 0.02),
-        [open, open, open],
-        "what was broken off shows no harm, and no more than that"
-    );
-    assert_eq!(of(&Made { errors: 400, ..cut }, 5, 0.02)[2], refused);
-    // Where nothing was answered there are errors all the same, held to the strictest rule of the endpoints.
-    let (mut record, references) = (record(&GOOD), references(5));
-    record.scenarios[0].endpoints[1].rules.regression[2].delta.share = 0.001;
-    for endpoint in &mut record.runs[0].endpoints {
-        endpoint.response = Histogram::default();
-        endpoint.errors = [(ErrorClass::Connect, endpoint.requests)].into();
-    }
-    let verdict = judge(&record, &references, Allow::default()).verdict;
-    let told: Vec<_> =
-        impact(&record, &references, 0.02, &verdict).iter().map(|i| (i.acceptance, i.allowed)).collect();
-    assert_eq!(told, [(refused, 0.001)]);
-}
-
-/// The word for a feature is the gravest that was found of it, and what was not judged is not well.
-#[test]
-fn a_deployment_report_says_how_each_feature_is() {
-    let of = |change: &dyn Fn(&mut RunRecord), made: &Made, instances: u32| {
-        let mut record = record(made);
-        change(&mut record);
-        let text = render_deployment_markdown(&[model(&record, &references(instances))]);
-        let row = text.lines().find(|line| line.starts_with("| f | ")).unwrap_or_else(|| panic!("{text}"));
-        let word = row.trim_end_matches(" |").rsplit(" | ").next().unwrap().to_owned();
-        let checks: Vec<String> =
-            text.lines().filter(|l| l.starts_with("- [ ]")).map(str::to_owned).collect();
-        (word, checks.join("\n"))
-    };
-    let as_it_is = |_: &mut RunRecord| {};
-    let step = |status: &str| {
-        let status = status.to_owned();
-        move |record: &mut RunRecord| {
-            let steps = serde_json::json!({ "steps": [
-                { "endpoint": "f/a", "place": "f.yaml:3", "status": status, "elapsed_ms": 1.0, "message": "no" },
-                { "endpoint": "f/b", "place": "f.yaml:5", "status": "passed", "elapsed_ms": 1.0, "message": null },
-            ] });
-            record.smoke = Some(serde_json::from_value(steps).unwrap());
-        }
-    };
-    assert_eq!(of(&as_it_is, &GOOD, 5).0, "operational");
-    let (word, checks) = of(&step("failed"), &GOOD, 5);
-    assert_eq!(word, "**BROKEN**");
-    assert!(checks.contains("functional checks: 1 of 2 steps passed, in 1 phase"), "{checks}");
-    assert_eq!(of(&as_it_is, &Made { errors: 60, ..GOOD }, 5).0, "**DEGRADED**");
-    let (word, checks) = of(&as_it_is, &Made { dropped: 3, ..GOOD }, 5);
-    assert_eq!(word, "undecided");
-    assert!(checks.contains("limits judged: 2 of 4") && checks.contains("kept up"), "{checks}");
-    let never_set_up = |record: &mut RunRecord| {
-        record.setup_failed = Some("login answered 500".into());
-        record.runs.clear();
-    };
-    assert_eq!(of(&never_set_up, &GOOD, 5).0, "undecided");
-    let ramps = |record: &mut RunRecord| {
-        record.scenarios[0].endpoints.iter_mut().for_each(|plan| plan.shown_only = true);
-    };
-    assert_eq!(of(&ramps, &GOOD, 5).0, "not judged");
-    let lets_pass = Made { requests: 400, ..GOOD };
-    assert_ne!(of(&as_it_is, &lets_pass, 5).0, "operational", "what could not be told is not well");
-    let smoke_only = |record: &mut RunRecord| {
-        step("passed")(record);
-        record.runs.clear();
-    };
-    assert_eq!(of(&smoke_only, &GOOD, 5).0, "operational, without load");
 }
 
 /// A run leaves everything behind and ends with the verdict, what matters most, and where it is.

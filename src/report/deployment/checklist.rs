@@ -2,7 +2,7 @@ use crate::metrics::SmokeStatus;
 use crate::report::document::Block;
 use crate::report::model::ReportModel;
 use crate::units::counted;
-use crate::verdict::{RuleKind, RuleStatus};
+use crate::verdict::{FindingKind, RuleKind, RuleResult, RuleStatus};
 
 /// What was done, and what was not: a tick is that it was done, and that it went well where that can be said.
 pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<Block> {
@@ -15,9 +15,12 @@ pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<
     let requests: u64 = models.iter().map(|model| model.totals().0).sum();
     let rules = || measured.iter().flat_map(|m| &m.endpoints).flat_map(|row| &row.rules);
     let of = |kind: RuleKind| {
-        let judged = |rule: &&crate::verdict::RuleResult| {
-            matches!(rule.status, RuleStatus::Held | RuleStatus::Broken | RuleStatus::Tolerated)
-                || (rule.status == RuleStatus::Undecided && rule.observed.is_some())
+        let judged = |rule: &&RuleResult| match rule.status {
+            RuleStatus::Held | RuleStatus::Broken => true,
+            RuleStatus::Tolerated | RuleStatus::Undecided => {
+                rule.observed.is_some() && !measured.is_some_and(|model| too_few(model, rule))
+            }
+            RuleStatus::NotJudged => false,
         };
         let all = || rules().filter(|rule| rule.kind == kind);
         (all().filter(judged).count(), all().count())
@@ -27,7 +30,7 @@ pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<
     let phase = measured.filter(|_| models.len() > 1).map_or(String::new(), |m| format!(" ({})", m.title()));
     let loaded = || models.iter().filter(|model| !model.record.runs.is_empty());
     let healthy = loaded().all(|model| model.verdict.generator.healthy);
-    let steady = loaded().all(|m| m.record.runs.iter().all(|look| look.warmup.unsteady.is_none()));
+    let steady = loaded().all(|m| m.record.runs.iter().all(|look| look.warmup.settled()));
     let any = loaded().next().is_some();
     vec![
         check(
@@ -52,4 +55,15 @@ pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<
         check(any && steady, "the service reached a steady state".into()),
         check(false, "resources of the service probed (no probe was part of these runs)".into()),
     ]
+}
+
+/// Whether a limit had too few requests to be held against: a finding that observed nothing says so.
+fn too_few(model: &ReportModel, rule: &RuleResult) -> bool {
+    model.verdict.findings.iter().any(|f| {
+        f.kind == FindingKind::Limit
+            && rule.kind == RuleKind::Limit
+            && f.endpoint.as_ref() == Some(&rule.endpoint)
+            && f.metric == Some(rule.metric)
+            && f.observed.is_none()
+    })
 }

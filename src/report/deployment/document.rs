@@ -8,9 +8,9 @@ use crate::report::document::{Block, Cell, Table, Tone};
 use crate::report::html::render_html_document;
 use crate::report::markdown::render_markdown_document;
 use crate::report::model::{ReportModel, moment};
-use crate::report::words::told_impact;
+use crate::report::words::{told_endpoints, told_impact};
 use crate::units::{counted, format_ms, format_share};
-use crate::verdict::Action;
+use crate::verdict::{Action, Impact};
 
 const TITLE: &str = "Deployment report";
 
@@ -24,7 +24,9 @@ pub fn render_deployment_markdown(models: &[ReportModel]) -> String {
 /// The same as a page, with the plots of the last phase under load.
 #[must_use]
 pub fn render_deployment_html(models: &[ReportModel]) -> String {
-    render_html_document(TITLE, &summary(models), &body(models), measured(models))
+    let (first, rest) = (summary(models), body(models));
+    let Some((Block::Strong(verdict, tone), head)) = first.split_first() else { return String::new() };
+    render_html_document((verdict, *tone), head, &rest, measured(models))
 }
 
 /// The last run that sent load, of those before it that still say something if it sent none.
@@ -61,8 +63,10 @@ fn summary(models: &[ReportModel]) -> Vec<Block> {
     }
     let Some(model) = measured(models) else { return blocks };
     blocks.push(Block::Text(format!("{}: {}.", model.title(), model.evidence())));
-    if let Some(cost) = model.impact.first() {
-        blocks.push(Block::Text(format!("Performance impact: {}.", told_impact(cost))));
+    if !model.impact.is_empty() {
+        blocks.push(Block::Text("Performance impact:".into()));
+        let told = |one: &Impact| Cell::toned(told_impact(one), content::tone_of_acceptance(one.acceptance));
+        blocks.push(Block::List(model.impact.iter().map(told).collect()));
     }
     blocks
 }
@@ -125,17 +129,25 @@ fn before_and_after(measured: Option<&ReportModel>) -> Vec<Block> {
     };
     let mut rows = content::impact_rows(&model.impact);
     if rows.is_empty() {
-        rows.push(unmeasured("response times and errors", "no baseline to compare with"));
+        let why = if model.verdict.comparisons.is_empty() {
+            "no baseline to compare with"
+        } else if model.references.is_empty() {
+            "not told: the runs of the baseline are not at hand"
+        } else {
+            "not told: no run of the baseline measured all these endpoints"
+        };
+        rows.push(unmeasured("response times and errors", why));
     }
     rows.push(unmeasured("CPU", "not measured: no probe"));
     rows.push(unmeasured("memory", "not measured: no probe"));
     let mut blocks = vec![Block::Table(Table { header: IMPACT_HEADER.to_vec(), rows, numbers: 1..5 })];
     if let Some(first) = model.impact.first() {
         blocks.push(Block::Text(format!(
-            "{}: all endpoints together, {} after against {} before. Accepted: the whole interval lies within what is \
+            "{}: {} together, {} after against {} before. Accepted: the whole interval lies within what is \
              allowed. Not accepted: the whole interval lies beyond it. Not proven: anything else. Two instances of one \
              build differ too, so a small impact is rarely proven.",
             model.title(),
+            told_endpoints(first),
             counted(first.instances_after, "instance"),
             first.instances_before
         )));

@@ -1,14 +1,14 @@
 use crate::metrics::{Histogram, LookRecord, SmokeStatus};
+use crate::report::content;
 use crate::report::document::{Block, Cell, Tone};
-use crate::report::model::{ReportModel, level_of};
-use crate::report::words::told_transient;
-use crate::units::format_ms;
-use crate::verdict::{Action, FindingKind, Severity};
+use crate::report::model::ReportModel;
+use crate::units::{format_ms, level_of};
+use crate::verdict::{Action, Finding, FindingKind, Severity};
 
 /// A start this much slower than what followed is worth telling.
 const COLD: f64 = 1.25;
 /// Of one phase; the rest is in its own report.
-const MOST_OF_A_PHASE: usize = 20;
+const MOST_OF_A_KIND: usize = 20;
 
 /// Rules that fired: alerts, and those that ended a load.
 pub fn alerts(models: &[ReportModel]) -> Vec<Block> {
@@ -41,14 +41,8 @@ pub fn incidents(models: &[ReportModel]) -> Vec<Block> {
     let seen: Vec<Cell> = models
         .iter()
         .flat_map(|model| {
-            let mut all = of_phase(model);
-            let more = all.len().saturating_sub(MOST_OF_A_PHASE);
-            all.truncate(MOST_OF_A_PHASE);
-            if more > 0 {
-                all.push(Cell::toned(format!("and {more} more, in the report of this run"), Tone::Caution));
-            }
-            all.into_iter()
-                .map(move |cell| Cell { text: format!("{}: {}", model.title(), cell.text), ..cell })
+            let told = |cell: Cell| Cell { text: format!("{}: {}", model.title(), cell.text), ..cell };
+            of_phase(model).into_iter().map(told)
         })
         .collect();
     if seen.is_empty() {
@@ -58,24 +52,24 @@ pub fn incidents(models: &[ReportModel]) -> Vec<Block> {
     vec![Block::List(seen)]
 }
 
+/// Each kind has a cap of its own: many incidents push no near-miss out.
 fn of_phase(model: &ReportModel) -> Vec<Cell> {
-    let mut seen = Vec::new();
-    for finding in &model.verdict.findings {
-        match finding.severity {
-            Severity::Fail => seen.push(Cell::toned(format!("incident. {}", finding.reason), Tone::Bad)),
-            Severity::Hold if model.verdict.action != Action::Go && finding.endpoint.is_none() => {
-                seen.push(Cell::toned(format!("held. {}", finding.reason), Tone::Caution));
-            }
-            _ => {}
-        }
+    let own = "in the report of this run";
+    let findings = |severity: Severity| model.verdict.findings.iter().filter(move |f| f.severity == severity);
+    let told = |word: &str, finding: &Finding, tone: Tone| {
+        let remedy = finding.remedy.as_ref().map(|remedy| format!(" → {remedy}")).unwrap_or_default();
+        Cell::toned(format!("{word}. {}{remedy}", finding.reason), tone)
+    };
+    let fails = findings(Severity::Fail).map(|f| told("incident", f, Tone::Bad)).collect();
+    let mut seen = content::capped(fails, MOST_OF_A_KIND, "incident", own);
+    if model.verdict.action != Action::Go {
+        let holds = findings(Severity::Hold).map(|f| told("held", f, Tone::Caution)).collect();
+        seen.extend(content::capped(holds, MOST_OF_A_KIND, "reason to hold", own));
     }
     if let Some(signal) = &model.record.interrupted {
         seen.push(Cell::toned(format!("interrupted by {signal}"), Tone::Caution));
     }
-    for transient in &model.transients {
-        let tone = if transient.recovered { Tone::Caution } else { Tone::Bad };
-        seen.push(Cell::toned(told_transient(model, transient), tone));
-    }
+    seen.extend(content::transients(model, MOST_OF_A_KIND));
     for step in model.smoke_steps().iter().filter(|step| step.status == SmokeStatus::NearMiss) {
         let message = step.message.clone().unwrap_or_default();
         let text = format!("near-miss. {} passed only on its second try; {message}", step.endpoint);

@@ -1,7 +1,7 @@
 use crate::metrics::{SmokeStatus, SmokeStep};
 use crate::report::document::{Cell, Table, Tone};
-use crate::report::model::{EndpointRow, ReportModel, level_of};
-use crate::units::{Metric, format_ms, format_share};
+use crate::report::model::{EndpointRow, ReportModel};
+use crate::units::{Metric, format_ms, format_share, level_of};
 use crate::verdict::{Outcome, RuleStatus, Severity, Standing};
 
 /// Each feature as the last run that had it found it.
@@ -17,8 +17,8 @@ pub fn features(models: &[ReportModel]) -> Table {
             "feature",
             "owner",
             "functional checks",
-            "p95 (slowest, limit)",
-            "errors (worst, limit)",
+            "p95 (nearest its limit)",
+            "errors (nearest their limit)",
             "status",
         ],
         rows: names.into_iter().map(|name| feature(models, name)).collect(),
@@ -40,13 +40,19 @@ fn feature(models: &[ReportModel], name: &str) -> Vec<Cell> {
     let rows: Vec<&EndpointRow> = model.iter().flat_map(|m| m.endpoints.iter().filter(of)).collect();
     let owner = model.and_then(|m| m.record.scenarios.iter().find(|s| s.feature == name));
     let steps = models.iter().rev().map(|m| steps_of(m, name)).find(|(all, _)| *all > 0);
+    // What comes closest to its limit, or is farthest beyond; of what has none, the highest.
     let worst = |metric: Metric, value: fn(&EndpointRow) -> Option<f64>| {
         let of = |row: &&EndpointRow| {
             let limit = row.limit(metric);
             let seen = limit.and_then(|rule| rule.observed).or_else(|| value(row))?;
             Some((seen, limit.map(|rule| rule.allowed)))
         };
-        let worst = rows.iter().filter_map(of).max_by(|a, b| a.0.total_cmp(&b.0));
+        let share = |(seen, limit): (f64, Option<f64>)| (limit.is_some(), limit.map_or(seen, |l| seen / l));
+        let judged = rows.iter().filter(|row| row.standing != Standing::Shown);
+        let worst = judged.filter_map(of).max_by(|a, b| {
+            let (a, b) = (share(*a), share(*b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
         worst.map_or("–".to_owned(), |(seen, limit)| {
             let against = limit.map_or(String::new(), |below| format!(" of {}", level_of(metric, below)));
             let seen = if metric == Metric::P95 { format_ms(seen) } else { format_share(seen) };

@@ -7,7 +7,7 @@ use crate::metrics::Histogram;
 use crate::report::inert::shortened;
 use crate::report::model::{EndpointRow, ReportModel};
 use crate::units::{Metric, counted, format_ms};
-use crate::verdict::{Acceptance, instance_key};
+use crate::verdict::Acceptance;
 
 const ROW: f64 = 24.0;
 const TOP: f64 = 6.0;
@@ -123,11 +123,11 @@ pub fn noise(model: &ReportModel) -> Option<Figure> {
         .endpoints
         .iter()
         .filter_map(|row| {
-            let reference = model.references.iter().find(|r| r.endpoint == row.name)?;
+            let reference = model.reference(row)?;
             let p95 = |histogram: &Histogram| histogram.quantile_ms(0.95);
             let mut instances: Vec<(String, Histogram)> = Vec::new();
             for run in &reference.runs {
-                let key = instance_key(&run.instance_id, run.build_id.as_deref());
+                let key = run.instance_key();
                 match instances.iter_mut().find(|(known, _)| *known == key) {
                     Some((_, all)) => all.merge(&run.response),
                     None => instances.push((key, run.response.clone())),

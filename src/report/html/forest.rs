@@ -3,9 +3,9 @@ use maud::{Markup, html};
 use super::frame::{Figure, WIDTH, axis_below};
 use super::scale::{Scale, tenth};
 use crate::report::inert::shortened;
-use crate::report::model::{ReportModel, with_interval};
+use crate::report::model::ReportModel;
 use crate::report::words::acceptance;
-use crate::units::Metric;
+use crate::units::{Metric, with_interval};
 use crate::verdict::{Acceptance, Comparison};
 
 const LEFT: f64 = 206.0;

@@ -9,9 +9,9 @@ use super::frame::Figure;
 use super::spectrum::spectrum;
 use super::timeline::timeline;
 use crate::digest::sha256;
-use crate::report::beside::{CAUTION, side_by_side};
+use crate::report::beside::{CAUTION, actions, side_by_side};
 use crate::report::content;
-use crate::report::document::Block;
+use crate::report::document::{Block, Tone};
 use crate::report::inert::shortened;
 use crate::report::model::{EndpointRow, ReportModel, moment};
 use crate::units::{Metric, counted};
@@ -22,6 +22,7 @@ const SCRIPT: &str = include_str!("script.js");
 /// With so few endpoints all are shown at once; of more only those that are not well, and the one that came closest.
 const FEW: usize = 4;
 const MOST_EXAMPLES: usize = 10;
+const MOST_TRANSIENTS: usize = 50;
 const MOST_TITLE: usize = 90;
 
 /// One run: verdict, findings, endpoints, plots, and everything else on demand.
@@ -30,7 +31,7 @@ pub fn render_html(model: &ReportModel) -> String {
     let body = html! {
         @if !model.verdict.findings.is_empty() {
             h2 { "Findings" }
-            (findings(&model.verdict.findings.iter().map(content::finding_cell).collect::<Vec<_>>()))
+            (findings(&model.verdict.findings.iter().map(|f| content::finding_cell(model, f)).collect::<Vec<_>>()))
         }
         @if !model.record.runs.is_empty() {
             h2 { "Endpoints" }
@@ -49,8 +50,9 @@ pub fn render_html(model: &ReportModel) -> String {
 /// Several runs side by side, each with its verdict.
 #[must_use]
 pub fn render_html_beside(models: &[ReportModel]) -> String {
+    let first = actions(models);
     let head = html! {
-        h1 { (counted(models.len(), "run")) " side by side" }
+        h1 { (first) }
         p.soft { (CAUTION) }
     };
     let body = html! {
@@ -77,13 +79,13 @@ pub fn render_html_beside(models: &[ReportModel]) -> String {
             (comparison_with(model, &format!("r{number}")))
         }
     };
-    page("Runs side by side", &head, &body)
+    page(&first, &head, &body)
 }
 
-/// A document, with the plots of one of its runs.
+/// A document, with the plots of one of its runs; the first line is a verdict here too.
 #[must_use]
 pub fn render_html_document(
-    title: &str,
+    (first, tone): (&str, Tone),
     head: &[Block],
     body: &[Block],
     model: Option<&ReportModel>,
@@ -98,7 +100,8 @@ pub fn render_html_document(
         }
     };
     let body = html! { (blocks(body)) (plots) };
-    page(title, &html! { h1 { (title) } (blocks(head)) }, &body)
+    let tone = class(tone).unwrap_or("plain");
+    page(first, &html! { div.verdict.(tone) { h1 { (first) } } (blocks(head)) }, &body)
 }
 
 fn heading(model: &ReportModel) -> Markup {
@@ -116,7 +119,7 @@ fn heading(model: &ReportModel) -> Markup {
 }
 
 fn incidents(model: &ReportModel) -> Markup {
-    let seen = content::transients(model);
+    let seen = content::transients(model, MOST_TRANSIENTS);
     html! { @if !seen.is_empty() { h2 { "Seen in the timeline" } (findings(&seen)) } }
 }
 
@@ -143,7 +146,7 @@ fn comparison_with(model: &ReportModel, prefix: &str) -> Markup {
 }
 
 fn endpoint(model: &ReportModel, number: usize, row: &EndpointRow) -> Markup {
-    let reference = model.references.iter().find(|r| r.endpoint == row.name && r.digest == row.plan.digest);
+    let reference = model.reference(row);
     let figures: Vec<Figure> = [
         spectrum(&format!("s{number}"), row, reference),
         timeline(&format!("l{number}"), model, number, row),
@@ -178,7 +181,7 @@ fn rest(model: &ReportModel) -> Markup {
     let rules = content::rules(model);
     let evidence = content::evidence(model, MOST_EXAMPLES);
     html! {
-        @if !evidence.is_empty() { h2 { "What failed" } (blocks(&evidence)) }
+        @if !evidence.is_empty() { h2 { (content::evidence_title(model)) } (blocks(&evidence)) }
         h2 { "Detail" }
         @if !rules.rows.is_empty() {
             details { summary { "All rules (" (rules.rows.len()) ")" } (table(&rules, "")) }
