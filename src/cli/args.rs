@@ -283,6 +283,9 @@ pub struct CompareArgs {
     pub explain: bool,
     #[arg(long, value_enum, default_value = "table")]
     pub format: ReportFormatArg,
+    /// Write into this file, whole or not at all, instead of to standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// No colours
     #[arg(long)]
     pub no_color: bool,
@@ -322,7 +325,7 @@ pub struct ReportArgs {
     #[arg(long)]
     pub deployment: bool,
     /// What to call the runs, once for each in their order [default: as recorded]
-    #[arg(long = "label", value_name = "TEXT")]
+    #[arg(long = "label", value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub labels: Vec<String>,
     /// Runs before the deployment, which the last load is compared with instead of the baselines
     #[arg(long, value_name = "RUN", num_args = 1.., requires = "deployment")]

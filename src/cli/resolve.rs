@@ -61,6 +61,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
             as_looks: args.repeat.is_some(),
             explain: args.explain,
             format: report_format(args.format),
+            output: args.output,
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Report(args) => commands::report(&ReportRequest {

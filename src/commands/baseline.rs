@@ -31,7 +31,7 @@ pub fn record(request: &RecordRequest) -> Result<u8> {
     let records = measure(session, request.times, &library, |time, record, verdict| {
         if !matches!(verdict.outcome, Outcome::Pass | Outcome::NoBaseline) {
             let model = ReportModel::new(record, verdict, &[], DEFAULT_IMPACT);
-            print(&render_terminal(&model, session.stdout().screen(), None))?;
+            print(&render_terminal(&model, session.stdout().screen(), session.detail()))?;
             tell("nothing was recorded: a baseline is made of runs that pass")?;
             let mut fails = verdict.findings.iter().filter(|f| f.severity == Severity::Fail).peekable();
             let slower = fails.peek().is_some()

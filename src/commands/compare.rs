@@ -1,12 +1,12 @@
 use std::path::{Path, PathBuf};
 
-use super::report::{ReportFormat, rendered};
-use super::session::{Gate, Stdout, print};
+use super::report::{ReportFormat, deliver, rendered};
+use super::session::{Gate, Stdout};
 use crate::baseline::{Library, joined, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::gate::read_record;
 use crate::metrics::{LookRecord, Repeat, RunRecord};
-use crate::report::{ReportModel, render_explanation};
+use crate::report::{ReportModel, Screen, render_explanation};
 use crate::verdict::{Allow, Cause, DEFAULT_IMPACT, Outcome, Reference, Verdict, judge};
 
 pub struct CompareRequest {
@@ -22,6 +22,8 @@ pub struct CompareRequest {
     /// Say of each comparison what it rests on.
     pub explain: bool,
     pub format: ReportFormat,
+    /// A file instead of standard output.
+    pub output: Option<PathBuf>,
     pub stdout: Stdout,
 }
 
@@ -45,10 +47,12 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
     };
     let verdict = judged(&mut record, &references, request);
     let models = [ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT)];
-    print(&rendered(&models, request.format, request.stdout.screen())?)?;
+    let screen = if request.output.is_some() { Screen::FILE } else { request.stdout.screen() };
+    let mut text = rendered(&models, request.format, screen)?;
     if request.explain && request.format == ReportFormat::Table {
-        print(&render_explanation(&models[0].verdict, &models[0].record))?;
+        text.push_str(&render_explanation(&models[0].verdict, &models[0].record));
     }
+    deliver(&text, request.output.as_deref())?;
     Ok(verdict.exit_code)
 }
 

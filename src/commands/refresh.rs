@@ -75,7 +75,7 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
     let verdict = judge(&record, &references, Allow { no_baseline: true, unresolved: true }).verdict;
     if let Some(code) = unfit(&verdict) {
         let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
-        print(&render_terminal(&model, session.stdout().screen(), None))?;
+        print(&render_terminal(&model, session.stdout().screen(), session.detail()))?;
         tell("nothing was stored: a baseline is made of runs whose checks, limits and validity pass\n")?;
         return Ok(code);
     }

@@ -6,8 +6,9 @@ use crate::baseline::{Library, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
 use crate::metrics::RunRecord;
 use crate::report::{
-    ReportModel, Screen, render_deployment_html, render_deployment_markdown, render_html, render_html_beside,
-    render_json, render_junit, render_markdown, render_markdown_beside, render_side_by_side, render_terminal,
+    Detail, ReportModel, Screen, render_deployment_html, render_deployment_markdown, render_html,
+    render_html_beside, render_json, render_junit, render_markdown, render_markdown_beside,
+    render_side_by_side, render_terminal,
 };
 use crate::store::write_atomic;
 use crate::verdict::{Allow, Finding, FindingKind, Severity, Verdict, judge};
@@ -79,11 +80,20 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
     } else {
         rendered(&models, request.format, screen)?
     };
-    match &request.output {
-        Some(path) => write_atomic(path, text.as_bytes())?,
-        None => print(&text)?,
-    }
+    deliver(&text, request.output.as_deref())?;
     Ok(0)
+}
+
+/// Into a file, whole or not at all; where a link leads; into what is no file (a pipe, a device) as it is. Else, and with
+/// `-`, to standard output.
+pub fn deliver(text: &str, output: Option<&Path>) -> Result<()> {
+    let Some(path) = output.filter(|path| *path != Path::new("-")) else { return print(text) };
+    let fail = |e| Error::output(path, "write", e);
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_file() => write_atomic(&path.canonicalize().map_err(fail)?, text.as_bytes()),
+        Ok(_) => std::fs::write(path, text).map_err(fail),
+        Err(_) => write_atomic(path, text.as_bytes()),
+    }
 }
 
 fn model_of(
@@ -107,7 +117,8 @@ fn model_of(
             Some(stored) => compared_anew(stored, anew),
             None => anew,
         };
-        return Ok(ReportModel::new(&record, &verdict, &references, request.impact));
+        let model = ReportModel::new(&record, &verdict, &references, request.impact);
+        return Ok(ReportModel { before: true, ..model });
     }
     let library = Library::new(&request.baselines, &record.env);
     // What was accepted since is not what a run was compared with.
@@ -142,7 +153,7 @@ fn compared_anew(stored: Verdict, anew: Verdict) -> Verdict {
 pub fn rendered(models: &[ReportModel], format: ReportFormat, screen: Screen) -> Result<String> {
     let fault = |e: &dyn std::fmt::Display| Error::harness(e.to_string());
     Ok(match (format, models) {
-        (ReportFormat::Table, [one]) => render_terminal(one, screen, None),
+        (ReportFormat::Table, [one]) => render_terminal(one, screen, Detail::default()),
         (ReportFormat::Table, many) => render_side_by_side(many, screen),
         (ReportFormat::Json, many) => render_json(many).map_err(|e| fault(&e))?,
         (ReportFormat::Junit, many) => render_junit(many).map_err(|e| fault(&e))?,

@@ -7,7 +7,7 @@ use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
 use crate::report::{
-    Live, ReportModel, json, render_annotations, render_closing, render_latencies, render_markdown,
+    Detail, Live, ReportModel, json, render_annotations, render_closing, render_latencies, render_markdown,
     render_terminal,
 };
 use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
@@ -55,7 +55,7 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Opti
     let written = write_reports(out, &model);
     append_job_summary(&model);
     let screen = session.stdout().screen();
-    print(&render_terminal(&model, screen, detail))?;
+    print(&render_terminal(&model, screen, Detail { instead: detail, steps_shown: !session.quiet }))?;
     // The verdict is told even where its files cannot be written.
     written?;
     if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {

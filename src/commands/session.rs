@@ -7,7 +7,7 @@ use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
-use crate::report::{Paint, Screen, inert};
+use crate::report::{Detail, Paint, Screen, inert};
 use crate::scenario::{LoadOptions, Scenario, load};
 use crate::secrets::Secrets;
 use crate::transport::{Kind, TransportOptions};
@@ -158,6 +158,11 @@ impl Session {
     /// Where a run of this name puts its results.
     pub fn out(&self, id: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| Path::new("results").join(id))
+    }
+
+    /// What is shown of a run whose live view this session had.
+    pub fn detail(&self) -> Detail<'static> {
+        Detail { instead: None, steps_shown: !self.quiet }
     }
 
     pub fn stdout(&self) -> Stdout {

@@ -118,8 +118,12 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
     if path.is_dir() && !file.exists() && journal.exists() {
         return assemble(&journal);
     }
-    let hint = "give a run's folder or its run.json";
-    let bytes = std::fs::read(&file).map_err(|e| Error::input(&file, "read record", e).with_hint(hint))?;
+    let hint = || match runs_in(path).as_slice() {
+        [] => "give a run's folder or its run.json".to_owned(),
+        runs => format!("there are runs in it: {}", runs.join(", ")),
+    };
+    let bytes = std::fs::read(&file).map_err(|e| Error::input(&file, "read record", e).with_hint(hint()))?;
+    let hint = "it is damaged, cut short, or no record of a run; `report` on a folder with a journal alone reads that";
     let fail = |reason: String| Error::input(&file, "read record", reason).with_hint(hint);
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
     match value["format"].as_u64() {
@@ -131,6 +135,14 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
         }
         None => Err(fail("it is no record of a run: it has no `format`".into())),
     }
+}
+
+/// Runs that stand below a folder: at most three of them, the newest names first.
+fn runs_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut runs: Vec<_> = entries.filter(|path| path.join("run.json").exists()).collect();
+    runs.sort();
+    runs.iter().rev().take(3).map(|path| path.display().to_string()).collect()
 }
 
 pub fn journal_path(out: &Path) -> PathBuf {

@@ -19,7 +19,10 @@ const LEAST_BEYOND: f64 = 5.0;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
     pub warming_up: bool,
+    /// Since the load began.
     pub elapsed_ms: u64,
+    /// How long the measured window is open.
+    pub measured_ms: Option<u64>,
     /// To the end of the measured window, once that is known.
     pub remaining_ms: Option<u64>,
     /// Measured so far.
@@ -37,6 +40,14 @@ pub struct Progress {
     pub silent_ms: Option<u64>,
     /// The nearest first.
     pub near: Vec<NearLimit>,
+}
+
+impl Progress {
+    /// Whether there are response times to tell.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.recent_ms.iter().any(Option::is_some)
+    }
 }
 
 /// A limit that is nearly reached, or beyond.
@@ -93,8 +104,15 @@ impl Seen {
     pub fn new(plans: Vec<EndpointPlan>) -> Self {
         let totals = vec![Total::default(); plans.len()];
         let recent = VecDeque::new();
-        let now = Progress { recent_over_ms: RECENT_MS, ..Progress::default() };
-        Self { plans, totals, recent, now, last_ms: 0, longest_ms: 0, worked_out_ms: None }
+        Self {
+            plans,
+            totals,
+            recent,
+            now: Progress::default(),
+            last_ms: 0,
+            longest_ms: 0,
+            worked_out_ms: None,
+        }
     }
 
     pub fn add(&mut self, blocks: &[Block]) {
@@ -133,12 +151,14 @@ impl Seen {
     ) -> &Progress {
         self.now.warming_up = window_ms.is_none_or(|(from, _)| elapsed_ms < from);
         self.now.elapsed_ms = elapsed_ms;
+        self.now.measured_ms = window_ms.and_then(|(from, _)| elapsed_ms.checked_sub(from));
         self.now.remaining_ms = window_ms.map(|(_, to)| to.saturating_sub(elapsed_ms));
         self.now.in_flight = in_flight;
         if self.worked_out_ms.is_none_or(|at| elapsed_ms >= at + ANEW_MS) {
             self.worked_out_ms = Some(elapsed_ms);
-            self.now.recent_over_ms = RECENT_MS.max(2 * self.longest_ms);
-            let oldest_ms = elapsed_ms.saturating_sub(self.now.recent_over_ms);
+            let over_ms = RECENT_MS.max(2 * self.longest_ms);
+            self.now.recent_over_ms = over_ms.min(elapsed_ms);
+            let oldest_ms = elapsed_ms.saturating_sub(over_ms);
             let silent_ms = elapsed_ms.saturating_sub(self.last_ms);
             let long = in_flight > 0 && self.last_ms > 0 && silent_ms >= SILENT_MS.max(2 * self.longest_ms);
             self.now.silent_ms = long.then_some(silent_ms);
@@ -165,7 +185,9 @@ impl Seen {
             own.done += piece.done;
         }
         let rate = |of: fn(&Lately) -> u64| {
-            lately.values().filter(|l| l.len_ms > 0).map(|l| of(l) as f64 * 1e3 / l.len_ms as f64).sum()
+            // A sum of nothing would be -0.
+            let own = lately.values().filter(|l| l.len_ms > 0).map(|l| of(l) as f64 * 1e3 / l.len_ms as f64);
+            own.fold(0.0, |all, one| all + one)
         };
         self.now.rate_offered = rate(|l| l.planned);
         self.now.rate_achieved = rate(|l| l.done);
@@ -255,7 +277,7 @@ mod tests {
         assert_eq!(seen.progress(9_500, WINDOW, 0).silent_ms, None, "nothing is waited for");
         seen.add(&[Block { len_ms: 50_000, ..piece(0, 50, 50, 20) }]);
         let now = seen.progress(40_000, WINDOW, 9);
-        assert_eq!((now.silent_ms, now.recent_over_ms), (None, 100_000));
+        assert_eq!((now.silent_ms, now.recent_over_ms), (None, 40_000));
         assert!(now.rate_offered > 0.0, "one block of 50 s is not forgotten after ten");
     }
 

@@ -32,6 +32,7 @@ impl LookBuilder {
     pub fn add(&mut self, block: Block) -> Option<()> {
         if block.warmup {
             self.warmup.requests += block.planned;
+            self.warmup.length_ms = self.warmup.length_ms.max(block.start_ms + block.len_ms);
             self.warmup.errors += block.error_count();
             self.warm.merge(&block.response);
             return Some(());
@@ -75,9 +76,16 @@ impl LookBuilder {
         look.warmup.p50_ms = self.warm.quantile_ms(0.5);
         look.endpoints = self.endpoints;
         look.blocks = self.timeline.into_values().collect();
+        let cut_off = look.stop == "crash";
+        if cut_off {
+            // Nobody could say any more how far it came: what is there does.
+            let ends = look.blocks.iter().map(|block| block.start_ms + block.len_ms);
+            look.window_ms = ends.max().unwrap_or(0).min(look.window_ms);
+            (look.warmup.length_ms, look.warmup.examined) = (self.warmup.length_ms, Some(false));
+        }
         let window_ms = look.window_ms;
         for (total, plan) in look.endpoints.iter_mut().zip(&self.plans) {
-            total.rate_achieved = if plan.users.is_some() || plan.planned == 0 {
+            total.rate_achieved = if plan.users.is_some() || plan.planned == 0 || cut_off {
                 // A stage that is given by its iterations ends the window when they are done.
                 let length_ms = plan.length_ms.min(window_ms).max(1);
                 total.requests as f64 * 1e3 / length_ms as f64

@@ -1,10 +1,9 @@
 //! The tables and sections that Markdown and HTML share.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use super::document::{Block, Cell, Table, Tone};
-use super::model::{ReportModel, moment, passed_of};
+use super::model::{ReportModel, moment};
 use super::words::{acceptance, quantity, told, told_transient};
 use crate::metrics::{EndpointRecord, Evidence, SmokeStatus};
 use crate::units::{Metric, change_of, counted, format_ms, format_share, level_of, with_interval};
@@ -73,7 +72,7 @@ pub fn endpoints(model: &ReportModel) -> Table {
         vec![
             row.name.clone().into(),
             row.summary.requests.to_string().into(),
-            row.summary.error_rate.map_or("–".to_owned(), format_share).into(),
+            errors(row.summary.errors, row.summary.error_rate).into(),
             ms(row.summary.p50_ms).into(),
             ms(row.summary.p95_ms).into(),
             ms(row.summary.p99_ms).into(),
@@ -96,6 +95,15 @@ pub fn endpoints(model: &ReportModel) -> Table {
         ],
         rows: rows.collect(),
         numbers: 1..8,
+    }
+}
+
+/// `73 (2.32%)`
+fn errors(count: u64, rate: Option<f64>) -> String {
+    match rate {
+        Some(rate) if count > 0 => format!("{count} ({})", format_share(rate)),
+        Some(_) => "0".to_owned(),
+        None => "–".to_owned(),
     }
 }
 
@@ -177,6 +185,9 @@ pub fn impact_rows(impact: &[Impact]) -> Vec<Vec<Cell>> {
     impact.iter().map(row).collect()
 }
 
+/// What is to be said wherever an impact is shown: that it is not proven is no alarm.
+pub const RARELY_PROVEN: &str = "Two instances of one build differ too, so that a small impact is rarely proven by one run; the verdict does not rest on it.";
+
 pub const IMPACT_HEADER: [&str; 6] =
     ["all endpoints together", "before", "after", "change (interval, level)", "allowed", "accepted"];
 
@@ -200,24 +211,6 @@ pub fn smoke(model: &ReportModel) -> Table {
         ]
     });
     Table { header: vec!["step", "time", "status", "what happened"], rows: rows.collect(), numbers: 1..2 }
-}
-
-/// One line for what the functional pass came to.
-#[must_use]
-pub fn smoke_summary(model: &ReportModel) -> String {
-    let steps = model.smoke_steps();
-    let of = |status| steps.iter().filter(|step| step.status == status).count();
-    let mut text = passed_of(steps);
-    for (count, word) in [
-        (of(SmokeStatus::NearMiss), "near-miss"),
-        (of(SmokeStatus::Failed), "failed"),
-        (of(SmokeStatus::Skipped), "skipped"),
-    ] {
-        if count > 0 {
-            let _ = write!(text, ", {count} {word}");
-        }
-    }
-    text
 }
 
 /// What happened in the timeline and was over again, or was not: so many at most.
@@ -305,7 +298,7 @@ pub fn looks(model: &ReportModel) -> Table {
         let requests: u64 = look.endpoints.iter().map(|e| e.requests).sum();
         let errors: u64 = look.endpoints.iter().map(EndpointRecord::error_count).sum();
         let warmup = &look.warmup;
-        let looked = if warmup.settled() { "steady" } else { "steadiness not examined" };
+        let looked = if warmup.settled() { "steady" } else { "steadiness not known" };
         let settled = warmup.unsteady.as_deref().unwrap_or(looked);
         let ended = look.abort.as_ref().map_or(look.stop.clone(), |abort| {
             format!("aborted after {}: {} of {}", format_ms(abort.at_ms as f64), abort.metric, abort.endpoint)

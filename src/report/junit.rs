@@ -136,6 +136,7 @@ fn run_cases(model: &ReportModel) -> Vec<Case> {
     if cases.is_empty() {
         let ended = match model.verdict.outcome {
             Outcome::Partial => Ended::Skipped(model.verdict.summary.clone()),
+            _ if model.record.runs.is_empty() => Ended::Skipped("no load was sent".to_owned()),
             _ => Ended::Passed,
         };
         cases.push(case("can be trusted", ended));
@@ -147,6 +148,9 @@ fn smoke_case(step: &SmokeStep) -> Case {
     let message = step.message.clone().unwrap_or_default();
     let ended = match step.status {
         SmokeStatus::Passed | SmokeStatus::NearMiss => Ended::Passed,
+        SmokeStatus::Skipped if message.is_empty() => {
+            Ended::Skipped("an earlier step of its scenario failed".to_owned())
+        }
         SmokeStatus::Skipped => Ended::Skipped(message),
         SmokeStatus::Failed => {
             let evidence = step.evidence.as_ref();

@@ -11,6 +11,8 @@ use super::watch::{clock, render_watch};
 use crate::gate::{GateEvent, Progress};
 
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// The first line waits for the first answers, but no longer than this.
+const LATE_MS: u64 = 5_000;
 
 /// What is shown on standard error while a run goes on: moving lines in a terminal, a line now and then elsewhere.
 pub struct Live {
@@ -142,7 +144,8 @@ impl Live {
     fn progress(&mut self, progress: &Progress) {
         if let Some(moving) = &self.moving {
             moving.show(self.look, progress);
-        } else if Instant::now() >= self.next_plain {
+        } else if Instant::now() >= self.next_plain && (progress.answered() || progress.elapsed_ms >= LATE_MS)
+        {
             self.next_plain = Instant::now() + PLAIN_EVERY;
             plain(&told_plain(self.look, progress));
         }

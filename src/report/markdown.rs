@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use super::content;
 use super::document::{Block, Cell, Table, Tone};
 use super::inert::shortened;
-use super::model::ReportModel;
+use super::model::{ReportModel, passed_of};
 use crate::units::counted;
 
 /// What a comment may hold on the usual platforms is 65,536 characters; something is left for what is around it.
@@ -57,13 +57,16 @@ pub fn render_markdown(model: &ReportModel) -> String {
     }
     let comparisons = content::comparisons(model);
     if !comparisons.rows.is_empty() {
-        let mut inner: Vec<Block> = content::impact(model).into_iter().map(Block::Table).collect();
+        let mut inner: Vec<Block> = Vec::new();
+        if let Some(impact) = content::impact(model) {
+            inner.extend([Block::Table(impact), Block::Text(content::RARELY_PROVEN.into())]);
+        }
         inner.push(Block::Table(comparisons));
         inner.extend(model.power().map(Block::Text));
         blocks.push(fold("Before against after".into(), inner));
     }
     if !model.smoke_steps().is_empty() {
-        blocks.push(fold(content::smoke_summary(model), vec![Block::Table(content::smoke(model))]));
+        blocks.push(fold(passed_of(model.smoke_steps()), vec![Block::Table(content::smoke(model))]));
     }
     let mut origin = vec![Block::Table(content::provenance(model))];
     if !model.record.runs.is_empty() {

@@ -43,5 +43,5 @@ pub use plan::render_plan;
 pub use smoke::render_smoke;
 pub use starter::{Met, starter_job, starter_scenario};
 pub use table::grid;
-pub use terminal::{Screen, render_closing, render_side_by_side, render_terminal};
+pub use terminal::{Detail, Screen, render_closing, render_side_by_side, render_terminal};
 pub use watch::render_watch;

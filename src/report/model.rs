@@ -7,8 +7,8 @@ use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatu
 use crate::units::{Metric, counted, format_ms, format_share, visible_change};
 use crate::verdict::{
     Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleKind,
-    RuleResult, Severity, Standing, Transient, Verdict, impact, rule_results, standing, transients,
-    trusted_at,
+    RuleResult, Severity, Standing, Transient, Verdict, acceptance, impact, rule_results, standing,
+    transients,
 };
 
 /// Everything that any format shows of one run. Its text is inert already; what it says was decided elsewhere.
@@ -23,6 +23,8 @@ pub struct ReportModel {
     pub transients: Vec<Transient>,
     /// Before against after, all endpoints together.
     pub impact: Vec<Impact>,
+    /// Whether it is compared with runs that somebody named, which are not what the verdict compared with.
+    pub before: bool,
 }
 
 /// What is told with its text as it was.
@@ -103,13 +105,13 @@ impl ReportModel {
         for disturbed in transients.iter_mut().flat_map(|transient| &mut transient.endpoints) {
             disturbed.endpoint = line(&disturbed.endpoint);
         }
-        Self { record, verdict, raw, references, endpoints, transients, impact }
+        Self { record, verdict, raw, references, endpoints, transients, impact, before: false }
     }
 
     /// What a comparison came to; one that is not trusted proves no latency.
     #[must_use]
     pub fn acceptance(&self, comparison: &Comparison) -> Acceptance {
-        Acceptance::of_comparison(comparison, trusted_at(&self.verdict, &self.record, &comparison.endpoint))
+        acceptance(&self.verdict, &self.record, comparison)
     }
 
     /// The runs that an endpoint can be compared with: those of the same request.
@@ -136,6 +138,9 @@ impl ReportModel {
         if self.record.smoke.is_some() {
             parts.push(passed_of(self.smoke_steps()));
         }
+        if self.record.runs.is_empty() {
+            parts.push("no load was sent".to_owned());
+        }
         if let Some(look) = self.record.runs.last() {
             let (requests, errors) = self.totals();
             let share = if requests == 0 { 0.0 } else { errors as f64 / requests as f64 };
@@ -149,6 +154,9 @@ impl ReportModel {
             let window = format_ms(look.window_ms as f64);
             parts.push(format!("{} of {window}", counted(self.verdict.looks, "look")));
             parts.push(match self.verdict.comparisons.first() {
+                Some(c) if self.before => {
+                    format!("against {} before", counted(c.baseline_instances, "instance"))
+                }
                 Some(c) => format!("against {}", counted(c.baseline_instances, "baseline instance")),
                 None => "compared with no baseline".to_owned(),
             });
@@ -286,12 +294,21 @@ impl ReportModel {
     }
 }
 
-/// `7 of 8 functional steps passed`
+/// `7 of 8 functional steps passed, 1 failed`
 #[must_use]
 pub fn passed_of(steps: &[SmokeStep]) -> String {
-    let good = |s: &&SmokeStep| matches!(s.status, SmokeStatus::Passed | SmokeStatus::NearMiss);
-    let passed = steps.iter().filter(good).count();
-    format!("{passed} of {} passed", counted(steps.len(), "functional step"))
+    let of = |status| steps.iter().filter(|step| step.status == status).count();
+    let near = of(SmokeStatus::NearMiss);
+    let passed = of(SmokeStatus::Passed) + near;
+    let mut text = format!("{passed} of {} passed", counted(steps.len(), "functional step"));
+    for (count, word) in
+        [(near, "near-miss"), (of(SmokeStatus::Failed), "failed"), (of(SmokeStatus::Skipped), "skipped")]
+    {
+        if count > 0 {
+            let _ = write!(text, ", {count} {word}");
+        }
+    }
+    text
 }
 
 /// One endpoint over all looks.

@@ -12,7 +12,8 @@ const MOST_NAME: usize = 60;
 pub fn told_phase(look: u32, progress: &Progress) -> String {
     let phase = if progress.warming_up { "warming up" } else { "measuring" };
     let left = progress.remaining_ms.map(|ms| format!(", {} left", seconds(ms))).unwrap_or_default();
-    format!("look {look}: {phase}, {}{left}", seconds(progress.elapsed_ms))
+    let since_ms = progress.measured_ms.unwrap_or(progress.elapsed_ms);
+    format!("look {look}: {phase}, {}{left}", seconds(since_ms))
 }
 
 #[must_use]
@@ -28,6 +29,9 @@ pub fn told_rate(progress: &Progress) -> String {
 
 #[must_use]
 pub fn told_latencies(progress: &Progress) -> String {
+    if !progress.answered() && progress.silent_ms.is_none() {
+        return "no answers yet".to_owned();
+    }
     let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
     let [p50, p95, p99] = progress.recent_ms.map(ms);
     let silent = progress.silent_ms.map_or(String::new(), |ms| format!("; NO ANSWERS FOR {}", seconds(ms)));
@@ -56,11 +60,11 @@ pub fn told_near(near: &[NearLimit]) -> Option<String> {
         .map(|one| {
             let word = if one.observed >= one.below { "BEYOND" } else { "near" };
             format!(
-                "{word} {} {} {} of {}",
-                shortened(&line(&one.endpoint), MOST_NAME),
+                "{word} {} {} of {}: {}",
                 one.metric,
                 level_of(one.metric, one.observed),
-                level_of(one.metric, one.below)
+                level_of(one.metric, one.below),
+                shortened(&line(&one.endpoint), MOST_NAME)
             )
         })
         .collect();

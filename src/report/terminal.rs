@@ -6,11 +6,12 @@ use super::document::Cell;
 use super::inert::{columns, shortened};
 use super::model::ReportModel;
 use super::paint::Paint;
-use super::smoke::draw;
+use super::smoke::{draw, render_step};
 use super::table::{fitted, in_parts};
 use super::words::told_impact;
+use crate::metrics::SmokeStatus;
 use crate::units::{Metric, change_of, format_ms, with_interval};
-use crate::verdict::{Action, Finding, Severity};
+use crate::verdict::{Acceptance, Action, Finding, Severity};
 
 /// What text is written on.
 #[derive(Clone, Copy, Debug)]
@@ -55,16 +56,30 @@ impl Screen {
     }
 }
 
-/// The verdict for a terminal: first line, what it rests on, findings, endpoints (or `detail` instead), where it all came
-/// from.
+/// What a terminal is shown of a run beside its verdict.
+#[derive(Clone, Copy, Default)]
+pub struct Detail<'a> {
+    /// Instead of the table of endpoints.
+    pub instead: Option<&'a str>,
+    /// Whether the live view has shown the functional steps that failed.
+    pub steps_shown: bool,
+}
+
+/// The verdict for a terminal: first line, what it rests on, findings, functional steps that failed, endpoints, where it
+/// all came from.
 #[must_use]
-pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Option<&str>) -> String {
+pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Detail<'_>) -> String {
+    let Detail { instead: detail, steps_shown } = detail;
     let paint = screen.paint;
     let mut out = String::new();
     let _ = writeln!(out, "{}", headline(model, screen, 0));
     let _ = writeln!(out, "{}\n", paint.faint(&screen.wrapped(&model.evidence(), 0, 0)));
     if !model.verdict.findings.is_empty() {
         render_findings(&mut out, model, screen);
+    }
+    let failed = model.smoke_steps().iter().filter(|step| step.status == SmokeStatus::Failed && !steps_shown);
+    for step in failed.take(MOST_EXAMPLES) {
+        let _ = writeln!(out, "{}", render_step(step, paint));
     }
     if !model.endpoints.is_empty() && !model.record.runs.is_empty() {
         match detail {
@@ -84,7 +99,12 @@ pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Option<&str>
             let cells = |row: Vec<Cell>| row.into_iter().map(|cell| cell.text).collect();
             let rows: Vec<Vec<String>> = impact.rows.into_iter().map(cells).collect();
             let width = screen.width.unwrap_or(USUAL_WIDTH);
-            let _ = writeln!(out, "{}\n", fitted(&impact.header, &rows, width, &["allowed", "before"]));
+            let _ = writeln!(out, "{}", fitted(&impact.header, &rows, width, &["allowed", "before"]));
+            let open = model.impact.iter().any(|one| one.acceptance == Acceptance::NotProven);
+            if open && model.verdict.action == Action::Go {
+                let _ = writeln!(out, "{}", paint.faint(&screen.wrapped(content::RARELY_PROVEN, 0, 0)));
+            }
+            out.push('\n');
         }
         render_examples(&mut out, model, paint);
     }
@@ -166,7 +186,7 @@ fn render_findings(out: &mut String, model: &ReportModel, screen: Screen) {
         }
     }
     if findings.len() > MOST_FINDINGS {
-        let _ = writeln!(out, "      … and {} more in verdict.json", findings.len() - MOST_FINDINGS);
+        let _ = writeln!(out, "      … and {} more", findings.len() - MOST_FINDINGS);
     }
     out.push('\n');
 }
@@ -201,11 +221,11 @@ fn endpoints(model: &ReportModel, width: usize) -> String {
             .collect()
     };
     // Names and intervals are worth more than what stands in the files anyway.
-    let droppable = ["p99", "requests", "p50", "p95 limit"];
+    let droppable = ["p99", "requests", "p95 limit", "p50"];
     if width >= WIDE {
         return fitted(&header, &rows(true), width, &droppable);
     }
-    let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "change", "status"];
+    let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "p95 change", "status"];
     fitted(&header, &rows(false), width, &droppable)
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::errors::{self, ErrorSeries};
 use super::model::{Comparison, Settled, Verdict};
 use super::reference::{Reference, ReferenceRun};
-use super::rules::{is_whole, trusted};
+use super::rules::{is_whole, trusted, trusted_at};
 use super::stored::{self, Instance, Levels, Series};
 use crate::metrics::{EndpointPlan, EndpointRecord, Histogram, RunRecord};
 use crate::units::{Metric, RegressionRule, Rules, Tolerance};
@@ -65,16 +65,21 @@ impl Acceptance {
             _ => Self::NotProven,
         }
     }
+}
 
-    /// Of one comparison with a baseline, as the verdict settled it.
-    #[must_use]
-    pub fn of_comparison(comparison: &Comparison, trusted: bool) -> Self {
-        match comparison.settled {
-            _ if !trusted && comparison.metric != Metric::ErrorRate => Self::NotProven,
-            Settled::Within => Self::Accepted,
-            Settled::Worse => Self::NotAccepted,
-            Settled::Open => Self::NotProven,
-        }
+/// What one comparison with a baseline came to, as the verdict settled it. A measurement that is not trusted proves no
+/// latency; one that was broken off shows no more than harm.
+#[must_use]
+pub fn acceptance(verdict: &Verdict, record: &RunRecord, comparison: &Comparison) -> Acceptance {
+    let trusted = match comparison.metric {
+        Metric::ErrorRate => is_whole(verdict, record) || comparison.settled == Settled::Worse,
+        Metric::Quantile(_) => trusted_at(verdict, record, &comparison.endpoint),
+    };
+    match comparison.settled {
+        _ if !trusted => Acceptance::NotProven,
+        Settled::Within => Acceptance::Accepted,
+        Settled::Worse => Acceptance::NotAccepted,
+        Settled::Open => Acceptance::NotProven,
     }
 }
 

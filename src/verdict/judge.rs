@@ -25,6 +25,9 @@ pub struct Allow {
     pub unresolved: bool,
 }
 
+/// Errors where there were none are many times more, but not infinitely so.
+const LEAST_REFERENCE: f64 = 0.001;
+
 /// The verdict, and whether another look would help.
 pub struct Judgement {
     pub verdict: Verdict,
@@ -85,8 +88,18 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         // What was not finished is no reason to hold beside the interruption itself.
         findings.retain(|f| f.severity != Severity::Hold);
     }
-    findings.sort_by_key(|f| f.severity);
+    findings.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| gravity(b).total_cmp(&gravity(a))));
     settle(record, &plans, findings, regression, generator, allow)
+}
+
+/// Which of several failures is told first: what is broken, then what is farthest beyond what it should be. Anything else
+/// stays in the order in which it was found.
+fn gravity(finding: &Finding) -> f64 {
+    match (finding.severity, finding.kind, finding.observed, finding.reference) {
+        (Severity::Fail, FindingKind::Check, ..) => f64::INFINITY,
+        (Severity::Fail, _, Some(observed), Some(reference)) => observed / reference.max(LEAST_REFERENCE),
+        _ => 0.0,
+    }
 }
 
 /// Why a load was not sent that should have been.

@@ -26,7 +26,7 @@ mod transients;
 mod validity;
 
 pub use feasibility::never_judged;
-pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, impact};
+pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, acceptance, impact};
 pub use judge::{Allow, Judgement, judge};
 pub use model::{
     Action, Cause, Comparison, Contrast, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome,
@@ -38,6 +38,6 @@ pub use quantiles::{
     seconds_for,
 };
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
-pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing, trusted_at};
+pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing};
 pub use stored::MOST_LOOKS;
 pub use transients::{Disturbed, Transient, transients};

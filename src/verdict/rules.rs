@@ -170,7 +170,7 @@ impl Standing {
             Self::Ok => "ok",
             Self::Fail => "FAIL",
             Self::Hold => "hold",
-            Self::Open => "open",
+            Self::Open => "unsettled",
             Self::NoBaseline => "no baseline",
             Self::Shown => "shown",
             Self::Recorded => "recorded",

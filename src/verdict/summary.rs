@@ -18,13 +18,9 @@ pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
     );
     let (kind, text) = match comparison.metric.quantile() {
         Some(q) => {
-            let who = if q == 0.5 {
-                "half of all users wait".to_owned()
-            } else {
-                format!("1 in {:.0} users waits", 1.0 / (1.0 - q))
-            };
             let words = format!(
-                "Slower: {who} over {}, was {}. REGRESSION {} {} {}{}, {against}, run noise ±{:.1}%{}",
+                "Slower: 1 in {:.0} users waits over {}, was {}. REGRESSION {} {} {}{}, {against}, run noise ±{:.1}%{}",
+                1.0 / (1.0 - q),
                 format_ms(observed),
                 format_ms(reference),
                 comparison.endpoint,
@@ -38,7 +34,7 @@ pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
         }
         None => {
             let words = format!(
-                "More errors: {} of all requests fail, were {}. REGRESSION {} error_rate {}, {against}",
+                "More errors: {} of its requests fail, {} did. REGRESSION {} error_rate {}, {against}",
                 format_share(observed),
                 format_share(reference),
                 comparison.endpoint,
@@ -66,7 +62,8 @@ fn beyond_others(comparison: &Comparison) -> String {
 }
 
 fn smallest(comparison: &Comparison) -> String {
-    comparison.detectable.map_or(String::new(), |least| {
+    // A change below it that is proven all the same was one of several, or lucky: the figure would only puzzle.
+    comparison.detectable.filter(|least| *least <= comparison.change).map_or(String::new(), |least| {
         format!(", smallest detectable {}", visible_change(least, 1).replace('+', ""))
     })
 }
@@ -141,11 +138,11 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
     }
     let ground = match (verdict.outcome, verdict.cause) {
         (Outcome::Interrupted, _) => {
-            let why = record.interrupted.as_deref().unwrap_or("a signal");
-            format!(
-                "Interrupted by {why}: what was measured until then is kept, and is no pass.{}",
-                proven(verdict)
-            )
+            let why = match record.interrupted.as_deref().unwrap_or("a signal") {
+                "crash" => "Cut off: loadgate was killed, or fell over".to_owned(),
+                signal => format!("Interrupted by {signal}"),
+            };
+            format!("{why}: what was measured until then is kept, and is no pass.{}", proven(verdict))
         }
         (Outcome::Fail, _) => leading(verdict, Severity::Fail),
         (Outcome::Inconclusive, Some(Cause::Invalid)) => {

@@ -9,7 +9,7 @@ use axum::routing::get;
 use loadgate::error_class::ErrorClass;
 use loadgate::metrics::{EndpointPlan, EndpointRecord, ErrorExample, RunRecord, SmokeRecord, TimelineBlock};
 use loadgate::report::{
-    ReportModel, Screen, render_annotations, render_closing, render_deployment_html,
+    Detail, ReportModel, Screen, render_annotations, render_closing, render_deployment_html,
     render_deployment_markdown, render_html, render_html_beside, render_json, render_junit, render_markdown,
     render_markdown_beside, render_side_by_side, render_terminal,
 };
@@ -129,8 +129,8 @@ fn hostile_names_and_bodies_are_inert_in_every_format() {
     let closing = render_closing(compared, "results/x", &["report.html"], Screen::FILE);
     let narrow = Screen { width: Some(60), ..Screen::FILE };
     let mut texts: BTreeMap<&str, String> = BTreeMap::from([
-        ("table", render_terminal(compared, Screen::FILE, None)),
-        ("narrow table", render_terminal(compared, narrow, None)),
+        ("table", render_terminal(compared, Screen::FILE, Detail::default())),
+        ("narrow table", render_terminal(compared, narrow, Detail::default())),
         ("beside", render_side_by_side(&two, Screen::FILE)),
         ("closing", closing),
         ("annotations", render_annotations(compared, Some("/root"))),
@@ -269,7 +269,11 @@ fn a_large_run_is_a_small_page() {
     assert!(folds.len() >= 4 && folds.iter().all(|fold| fold.lines().count() > 8), "no fold is empty");
     assert!(folds.last().unwrap().contains("| loadgate |") && comment.contains("report.html"));
     let signed = render_deployment_markdown(&models);
-    assert!(signed.contains("## Checklist") && signed.contains("Product owner, date"), "{}", signed.len());
+    assert!(
+        signed.contains("## Checklist") && signed.contains("Product owner: approved or rejected, name, date"),
+        "{}",
+        signed.len()
+    );
     assert!(
         signed.matches(": incident. ").count() == 20
             && signed.contains(" more incidents in the report of this run")

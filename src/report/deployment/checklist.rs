@@ -2,15 +2,14 @@ use crate::metrics::SmokeStatus;
 use crate::report::document::Block;
 use crate::report::model::ReportModel;
 use crate::units::counted;
-use crate::verdict::{FindingKind, RuleKind, RuleResult, RuleStatus};
+use crate::verdict::{Action, FindingKind, RuleKind, RuleResult, RuleStatus};
 
 /// What was done, and what was not: a tick is that it was done, and that it went well where that can be said.
 pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<Block> {
     let check = |done: bool, text: String| Block::Check { done, text };
     let steps = || models.iter().flat_map(ReportModel::smoke_steps);
     let count = |status| steps().filter(|step| step.status == status).count();
-    let sent = steps().count() - count(SmokeStatus::Skipped);
-    let failed = count(SmokeStatus::Failed);
+    let (all, failed, skipped) = (steps().count(), count(SmokeStatus::Failed), count(SmokeStatus::Skipped));
     let passes = models.iter().filter(|model| !model.smoke_steps().is_empty()).count();
     let requests: u64 = models.iter().map(|model| model.totals().0).sum();
     let rules = || measured.iter().flat_map(|m| &m.endpoints).flat_map(|row| &row.rules);
@@ -27,28 +26,34 @@ pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<
     };
     let (limits, all_limits) = of(RuleKind::Limit);
     let (compared, all_compared) = of(RuleKind::Regression);
+    // What an earlier phase showed is not shown of a last one that broke before its load.
+    let settled = models.last().is_some_and(|last| last.totals().0 > 0 || last.verdict.action == Action::Go);
     let phase = measured.filter(|_| models.len() > 1).map_or(String::new(), |m| format!(" ({})", m.title()));
     let loaded = || models.iter().filter(|model| !model.record.runs.is_empty());
-    let healthy = loaded().all(|model| model.verdict.generator.healthy);
+    let kept_up = |model: &ReportModel| {
+        let generator = &model.verdict.generator;
+        generator.healthy && generator.send_lag_p99_us.is_some()
+    };
+    let healthy = loaded().all(kept_up);
     let steady = loaded().all(|m| m.record.runs.iter().all(|look| look.warmup.settled()));
     let any = loaded().next().is_some();
     vec![
         check(
-            sent > 0 && failed == 0,
+            all > skipped && failed == 0,
             format!(
                 "functional checks: {} of {} passed, in {}",
-                sent - failed,
-                counted(sent, "step"),
+                all - failed - skipped,
+                counted(all, "step"),
                 counted(passes, "phase")
             ),
         ),
         check(requests > 0, format!("load: {}", counted(requests as usize, "measured request"))),
         check(
-            all_limits > 0 && limits == all_limits,
+            settled && all_limits > 0 && limits == all_limits,
             format!("limits judged: {limits} of {all_limits}{phase}"),
         ),
         check(
-            all_compared > 0 && compared == all_compared,
+            settled && all_compared > 0 && compared == all_compared,
             format!("compared with what ran before: {compared} of {}{phase}", counted(all_compared, "rule")),
         ),
         check(any && healthy, "the load generator kept up".into()),

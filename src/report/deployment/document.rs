@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::checklist::checklist;
@@ -7,7 +8,7 @@ use crate::report::content::{self, IMPACT_HEADER, tone_of_action};
 use crate::report::document::{Block, Cell, Table, Tone};
 use crate::report::html::render_html_document;
 use crate::report::markdown::render_markdown_document;
-use crate::report::model::{ReportModel, moment};
+use crate::report::model::{ReportModel, moment, passed_of};
 use crate::report::words::{told_endpoints, told_impact};
 use crate::units::{counted, format_ms, format_share};
 use crate::verdict::{Action, Impact};
@@ -40,18 +41,32 @@ fn summary(models: &[ReportModel]) -> Vec<Block> {
     let went = models.iter().filter(|model| model.verdict.action == Action::Go).count();
     let begun = models.iter().map(|model| model.record.started.as_str()).min().unwrap_or_default();
     let all_went = went == models.len();
-    let mut text = format!("{TITLE} of {}, begun {}.", counted(models.len(), "phase"), moment(begun));
+    let last_went = last.verdict.action == Action::Go;
+    let mut text = format!("{TITLE} of {}, begun {}", counted(models.len(), "phase"), moment(begun));
+    let builds: BTreeSet<&String> =
+        models.iter().flat_map(|m| &m.record.runs).filter_map(|look| look.build_id.as_ref()).collect();
+    if !builds.is_empty() {
+        let builds: Vec<&str> = builds.into_iter().map(String::as_str).collect();
+        let _ = write!(text, ", build {}", builds.join(", "));
+    }
+    let _ = write!(text, ", target {}.", last.record.target);
     let _ = match (models.len(), all_went) {
         (1, _) => Ok(()),
         (_, true) => write!(text, " All ended in GO."),
         (n, false) => write!(text, " {went} of {n} ended in GO; not so:"),
     };
+    let earlier = match models.len() - went {
+        not if not > 0 && last_went => format!("; {not} of {} phases did not end in GO", models.len()),
+        _ => String::new(),
+    };
     let first = if models.len() == 1 {
         last.verdict.summary.clone()
     } else {
-        format!("{} (last phase: {})", last.verdict.summary, last.title())
+        format!("{} (last phase: {}{earlier})", last.verdict.summary, last.title())
     };
-    let mut blocks = vec![Block::Strong(first, tone_of_action(last.verdict.action)), Block::Text(text)];
+    // What went wrong on the way is looked at before anybody signs.
+    let tone = if last_went && !all_went { Tone::Caution } else { tone_of_action(last.verdict.action) };
+    let mut blocks = vec![Block::Strong(first, tone), Block::Text(text)];
     let others = models.iter().filter(|model| model.verdict.action != Action::Go);
     let others: Vec<Cell> = others
         .map(|m| {
@@ -61,8 +76,23 @@ fn summary(models: &[ReportModel]) -> Vec<Block> {
     if models.len() > 1 && !others.is_empty() {
         blocks.push(Block::List(others));
     }
+    if !models.is_sorted_by_key(|model| &model.record.started) {
+        let text = "The phases stand as they were named, which is not the order in which they ran.";
+        blocks.push(Block::Text(text.into()));
+    }
     let Some(model) = measured(models) else { return blocks };
+    if model.totals().0 > 0 && last.totals().0 == 0 {
+        blocks.push(Block::Text(format!(
+            "{} sent no load: response times, errors and what they are compared with are those of {}.",
+            last.title(),
+            model.title()
+        )));
+    }
     blocks.push(Block::Text(format!("{}: {}.", model.title(), model.evidence())));
+    if model.before {
+        let text = "Compared here with the runs before that were named, in one decision; the verdict above compared with its baseline.";
+        blocks.push(Block::Text(text.into()));
+    }
     if !model.impact.is_empty() {
         blocks.push(Block::Text("Performance impact:".into()));
         let told = |one: &Impact| Cell::toned(told_impact(one), content::tone_of_acceptance(one.acceptance));
@@ -75,6 +105,11 @@ fn body(models: &[ReportModel]) -> Vec<Block> {
     let measured = measured(models);
     let mut blocks = vec![Block::Heading("Phases".into()), Block::Table(phases(models))];
     blocks.push(Block::Heading("Features".into()));
+    if models.len() > 1 {
+        blocks.push(Block::Text(
+            "Each as the last phase that measured it, or at least checked it, found it.".into(),
+        ));
+    }
     blocks.push(Block::Table(features(models)));
     blocks.push(Block::Heading("Before against after".into()));
     blocks.extend(before_and_after(measured));
@@ -84,11 +119,12 @@ fn body(models: &[ReportModel]) -> Vec<Block> {
     blocks.extend(alerts(models));
     blocks.push(Block::Heading("Incidents and near-misses".into()));
     blocks.extend(incidents(models));
-    blocks.push(Block::Heading("Checklist".into()));
+    blocks.push(Block::Heading("Checklist: what was done".into()));
+    blocks.push(Block::Text("A tick says that it was done, not how it ended.".into()));
     blocks.extend(checklist(models, measured));
     blocks.push(Block::Heading("Sign-off".into()));
-    for role in ["Release engineer, date", "Engineering lead, date", "Product owner, date"] {
-        blocks.push(Block::Signature(role.into()));
+    for role in ["Release engineer", "Engineering lead", "Product owner"] {
+        blocks.push(Block::Signature(format!("{role}: approved or rejected, name, date")));
     }
     let origin = models
         .iter()
@@ -104,7 +140,7 @@ fn phases(models: &[ReportModel]) -> Table {
         let share =
             if requests == 0 { "–".to_owned() } else { format_share(errors as f64 / requests as f64) };
         let functional =
-            if model.smoke_steps().is_empty() { "–".to_owned() } else { content::smoke_summary(model) };
+            if model.smoke_steps().is_empty() { "–".to_owned() } else { passed_of(model.smoke_steps()) };
         let length = if measured_ms == 0 { "–".to_owned() } else { format_ms(measured_ms as f64) };
         vec![
             model.title().into(),
@@ -144,12 +180,13 @@ fn before_and_after(measured: Option<&ReportModel>) -> Vec<Block> {
     if let Some(first) = model.impact.first() {
         blocks.push(Block::Text(format!(
             "{}: {} together, {} after against {} before. Accepted: the whole interval lies within what is \
-             allowed. Not accepted: the whole interval lies beyond it. Not proven: anything else. Two instances of one \
-             build differ too, so a small impact is rarely proven.",
+             allowed. Not accepted: the whole interval lies beyond it. Not proven: anything else, and whatever a \
+             measurement that was broken off or is not to be trusted says of response times. {}",
             model.title(),
             told_endpoints(first),
             counted(first.instances_after, "instance"),
-            first.instances_before
+            first.instances_before,
+            content::RARELY_PROVEN
         )));
     }
     let each = content::comparisons(model);
@@ -172,8 +209,11 @@ fn resources(models: &[ReportModel]) -> Vec<Block> {
         .filter(|model| !model.record.runs.is_empty())
         .map(|model| {
             let generator = &model.verdict.generator;
-            let (word, tone) =
-                if generator.healthy { ("healthy", Tone::Good) } else { ("could not keep up", Tone::Bad) };
+            let (word, tone) = match generator.healthy {
+                true if generator.send_lag_p99_us.is_none() => ("not known", Tone::Caution),
+                true => ("healthy", Tone::Good),
+                false => ("could not keep up", Tone::Bad),
+            };
             vec![
                 model.title().into(),
                 generator.cpu_busy.map_or("–".to_owned(), |busy| format!("{:.0}%", busy * 100.0)).into(),

@@ -31,7 +31,9 @@ pub fn alerts(models: &[ReportModel]) -> Vec<Block> {
         }
     }
     if fired.is_empty() {
-        return vec![Block::Text("No rule fired that ends a load (abort_when).".into())];
+        return vec![Block::Text(
+            "No `abort_when` rule ended a load; these runs had no other alerts.".into(),
+        )];
     }
     vec![Block::List(fired)]
 }

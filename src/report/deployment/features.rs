@@ -39,7 +39,7 @@ fn feature(models: &[ReportModel], name: &str) -> Vec<Cell> {
     let model = loaded.or_else(|| models.iter().rev().find(|m| m.endpoints.iter().any(|row| of(&row))));
     let rows: Vec<&EndpointRow> = model.iter().flat_map(|m| m.endpoints.iter().filter(of)).collect();
     let owner = model.and_then(|m| m.record.scenarios.iter().find(|s| s.feature == name));
-    let steps = models.iter().rev().map(|m| steps_of(m, name)).find(|(all, _)| *all > 0);
+    let steps = models.iter().rev().map(|m| steps_of(m, name)).find(|steps| steps.sent > 0);
     // What comes closest to its limit, or is farthest beyond; of what has none, the highest.
     let worst = |metric: Metric, value: fn(&EndpointRow) -> Option<f64>| {
         let of = |row: &&EndpointRow| {
@@ -63,31 +63,34 @@ fn feature(models: &[ReportModel], name: &str) -> Vec<Cell> {
     vec![
         name.into(),
         owner.and_then(|s| s.owner.clone()).unwrap_or_else(|| "–".into()).into(),
-        steps.map_or("–".to_owned(), |(all, passed)| format!("{passed} of {all}")).into(),
+        steps.map_or("–".to_owned(), |steps| format!("{} of {}", steps.passed, steps.all)).into(),
         worst(Metric::P95, |row| row.summary.p95_ms).into(),
         worst(Metric::ErrorRate, |row| row.summary.error_rate).into(),
         Cell::toned(word, tone),
     ]
 }
 
-/// How many functional steps of a feature were sent, and how many passed.
-fn steps_of(model: &ReportModel, feature: &str) -> (usize, usize) {
-    let of = |step: &&SmokeStep| {
-        step.endpoint.split_once('/').is_some_and(|(own, _)| own == feature)
-            && step.status != SmokeStatus::Skipped
-    };
-    let steps = || model.smoke_steps().iter().filter(of);
-    (steps().count(), steps().filter(|s| s.status != SmokeStatus::Failed).count())
+/// The functional steps of a feature in one pass.
+#[derive(Clone, Copy)]
+struct Steps {
+    all: usize,
+    sent: usize,
+    passed: usize,
 }
 
-/// The word for a feature: that of its functional checks (how many were sent, how many passed), else the gravest that was
+fn steps_of(model: &ReportModel, feature: &str) -> Steps {
+    let of = |step: &&SmokeStep| step.endpoint.split_once('/').is_some_and(|(own, _)| own == feature);
+    let steps = || model.smoke_steps().iter().filter(of);
+    let count = |status| steps().filter(|step| step.status == status).count();
+    let (all, failed) = (steps().count(), count(SmokeStatus::Failed));
+    let sent = all - count(SmokeStatus::Skipped);
+    Steps { all, sent, passed: sent - failed }
+}
+
+/// The word for a feature: that of its functional checks, else the gravest that was
 /// found of its endpoints, or of the run they were measured in.
-fn status(
-    model: Option<&ReportModel>,
-    rows: &[&EndpointRow],
-    steps: Option<(usize, usize)>,
-) -> (&'static str, Tone) {
-    let broken = steps.is_some_and(|(all, passed)| passed < all);
+fn status(model: Option<&ReportModel>, rows: &[&EndpointRow], steps: Option<Steps>) -> (&'static str, Tone) {
+    let broken = steps.is_some_and(|steps| steps.passed < steps.sent);
     let sent = rows.iter().any(|row| row.summary.requests > 0);
     let rule = |status: RuleStatus| rows.iter().flat_map(|row| &row.rules).any(|rule| rule.status == status);
     let findings = || model.iter().flat_map(|m| &m.verdict.findings);

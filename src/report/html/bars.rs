@@ -119,6 +119,9 @@ pub fn phases(id: &str, row: &EndpointRow) -> Option<Figure> {
 pub fn noise(model: &ReportModel) -> Option<Figure> {
     const LEFT: f64 = 206.0;
     const MOST_NAME: usize = 26;
+    if model.record.runs.is_empty() {
+        return None;
+    }
     let rows: Vec<(&str, Vec<f64>, Option<f64>)> = model
         .endpoints
         .iter()

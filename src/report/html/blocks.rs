@@ -60,7 +60,7 @@ pub fn findings(items: &[Cell]) -> Markup {
         ul.findings {
             @for item in items {
                 li class=[class(item.tone)] {
-                    @if let Some((word, rest)) = item.text.split_once(": ").filter(|(w, _)| ["FAIL", "HOLD", "WARN", "INFO"].contains(w)) {
+                    @if let Some((word, rest)) = item.text.split_once(": ").filter(|(w, _)| ["FAIL", "HOLD", "ALLOWED", "WARN", "INFO"].contains(w)) {
                         b class=[class(item.tone)] { (word) } " " (rest)
                     } @else { (item.text) }
                 }
@@ -83,17 +83,38 @@ pub fn table(table: &Table, link: &str) -> Markup {
                 tbody { @for (index, row) in table.rows.iter().enumerate() { tr {
                     @for (column, cell) in row.iter().enumerate() {
                         @if column > 0 {
-                            td class=[joined(number(column), class(cell.tone))] { (cell.text) }
+                            td class=[joined(number(column), class(cell.tone))] { (breakable(&cell.text)) }
                         } @else if !link.is_empty() {
-                            th scope="row" { a href={ "#" (link) (index) } { (cell.text) } }
+                            th scope="row" { a href={ "#" (link) (index) } { (breakable(&cell.text)) } }
                         } @else if let Some(rows) = spanned(&table.rows, index) {
-                            th scope=(if rows > 1 { "rowgroup" } else { "row" }) rowspan=[(rows > 1).then_some(rows)] { (cell.text) }
+                            th scope=(if rows > 1 { "rowgroup" } else { "row" }) rowspan=[(rows > 1).then_some(rows)] { (breakable(&cell.text)) }
                         }
                     }
                 } } }
             }
         }
     }
+}
+
+/// Text that may be broken after a slash, and within a word that is too long for a column; nowhere else within words.
+#[must_use]
+pub fn breakable(text: &str) -> Markup {
+    const MOST: usize = 20;
+    let mut pieces = vec![String::new()];
+    let mut length = 0;
+    for c in text.chars() {
+        if length == MOST {
+            pieces.push(String::new());
+            length = 0;
+        }
+        length = if c == ' ' { 0 } else { length + 1 };
+        pieces.last_mut().into_iter().for_each(|piece| piece.push(c));
+        if c == '/' {
+            pieces.push(String::new());
+            length = 0;
+        }
+    }
+    html! { @for (number, piece) in pieces.iter().enumerate() { @if number > 0 { wbr; } (piece) } }
 }
 
 /// How many rows the first cell of this one stands for: those that follow and begin with the same; `None` where it is one

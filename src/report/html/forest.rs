@@ -112,7 +112,12 @@ fn row(model: &ReportModel, c: &Comparison, x: &Scale, y: f64) -> Markup {
                 @if c.metric != Metric::ErrorRate { tspan.strong { (c.metric) } }
             }
             line class={ "interval " (class) } x1=(tenth(low)) x2=(tenth(high)) y1=(tenth(y)) y2=(tenth(y)) {}
-            (sign(of, x.at(c.change), y))
+            @if c.change.abs() > x.to() {
+                @let (at, way) = if c.change > 0.0 { (RIGHT, -7.0) } else { (LEFT, 7.0) };
+                path.(class) d={ "M" (tenth(at)) "," (tenth(y)) " l" (way) ",-5 v10 z" } {}
+            } @else {
+                (sign(of, x.at(c.change), y))
+            }
             text.name x=(tenth(RIGHT + 8.0)) y=(tenth(y + 4.0)) { (acceptance(of)) }
         }
     }

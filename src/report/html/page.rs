@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::bars::{noise, phases, response_and_service};
-use super::blocks::{blocks, class, findings, table};
+use super::blocks::{blocks, breakable, class, findings, table};
 use super::forest::forests;
 use super::frame::Figure;
 use super::spectrum::spectrum;
@@ -13,9 +13,9 @@ use crate::report::beside::{CAUTION, actions, side_by_side};
 use crate::report::content;
 use crate::report::document::{Block, Tone};
 use crate::report::inert::shortened;
-use crate::report::model::{EndpointRow, ReportModel, moment};
+use crate::report::model::{EndpointRow, ReportModel, moment, passed_of};
 use crate::units::{Metric, counted};
-use crate::verdict::{Comparison, Standing};
+use crate::verdict::{Action, Comparison, Standing};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -28,6 +28,7 @@ const MOST_TITLE: usize = 90;
 /// One run: verdict, findings, endpoints, plots, and everything else on demand.
 #[must_use]
 pub fn render_html(model: &ReportModel) -> String {
+    let failed = model.verdict.action == Action::RollBack;
     let body = html! {
         @if !model.verdict.findings.is_empty() {
             h2 { "Findings" }
@@ -37,11 +38,13 @@ pub fn render_html(model: &ReportModel) -> String {
             h2 { "Endpoints" }
             (table(&content::endpoints(model), "e"))
         }
+        @if failed { (evidence(model)) }
         (incidents(model))
         (comparison(model))
         @if !model.record.runs.is_empty() {
             @for (number, row) in model.endpoints.iter().enumerate() { (endpoint(model, number, row)) }
         }
+        @if !failed { (evidence(model)) }
         (rest(model))
     };
     page(&model.verdict.summary, &heading(model), &body)
@@ -69,14 +72,14 @@ pub fn render_html_beside(models: &[ReportModel]) -> String {
                     @for (number, model) in (1..).zip(models) { th.n scope="col" { (number) ": " (shortened(model.title(), 24)) } }
                 } }
                 tbody { @for row in rows { tr {
-                    th scope="row" { (row.name) }
+                    th scope="row" { (breakable(&row.name)) }
                     @for cell in &row.cells { td.n { (cell) } }
                 } } }
             } }
         }
         @for (number, model) in (1..).zip(models) {
             h2 { (number) ": " (model.title()) }
-            (comparison_with(model, &format!("r{number}")))
+            (comparison_with(model, "Before against after", &format!("r{number}")))
         }
     };
     page(&first, &head, &body)
@@ -92,8 +95,8 @@ pub fn render_html_document(
 ) -> String {
     let plots = html! {
         @if let Some(model) = model {
-            h2 { "Plots" }
-            (comparison(model))
+            (comparison_with(model, &format!("Plots of {}: changes", model.title()), ""))
+            h2 { "Plots of " (model.title()) ": endpoints" }
             @for (number, row) in model.endpoints.iter().enumerate().filter(|(_, row)| row.summary.requests > 0) {
                 (endpoint(model, number, row))
             }
@@ -124,20 +127,23 @@ fn incidents(model: &ReportModel) -> Markup {
 }
 
 fn comparison(model: &ReportModel) -> Markup {
-    comparison_with(model, "")
+    comparison_with(model, "Before against after", "")
 }
 
 /// The forest plots, the noise, and the figures behind them; `prefix` keeps names on the page apart.
-fn comparison_with(model: &ReportModel, prefix: &str) -> Markup {
+fn comparison_with(model: &ReportModel, title: &str, prefix: &str) -> Markup {
     let named = |figure: Figure| Figure { id: format!("{prefix}{}", figure.id), ..figure };
     let figures: Vec<Figure> = forests(model).into_iter().chain(noise(model)).map(named).collect();
     html! {
         @if !figures.is_empty() {
-            h2 { "Before against after" }
+            h2 { (title) }
             div.plots { @for figure in &figures { (figure.render()) } }
             details {
                 summary { "The same in figures" }
-                @if let Some(impact) = content::impact(model) { (table(&impact, "")) }
+                @if let Some(impact) = content::impact(model) {
+                    (table(&impact, ""))
+                    p.soft { (content::RARELY_PROVEN) }
+                }
                 (table(&content::comparisons(model), ""))
                 @if let Some(power) = model.power() { p.soft { (power) } }
             }
@@ -177,17 +183,20 @@ fn nearest(model: &ReportModel) -> Option<&str> {
     latencies.max_by(|a, b| share(a).total_cmp(&share(b))).map(|c| c.endpoint.as_str())
 }
 
+fn evidence(model: &ReportModel) -> Markup {
+    let evidence = content::evidence(model, MOST_EXAMPLES);
+    html! { @if !evidence.is_empty() { h2 { (content::evidence_title(model)) } (blocks(&evidence)) } }
+}
+
 fn rest(model: &ReportModel) -> Markup {
     let rules = content::rules(model);
-    let evidence = content::evidence(model, MOST_EXAMPLES);
     html! {
-        @if !evidence.is_empty() { h2 { (content::evidence_title(model)) } (blocks(&evidence)) }
         h2 { "Detail" }
         @if !rules.rows.is_empty() {
             details { summary { "All rules (" (rules.rows.len()) ")" } (table(&rules, "")) }
         }
         @if !model.smoke_steps().is_empty() {
-            details { summary { (content::smoke_summary(model)) } (table(&content::smoke(model), "")) }
+            details { summary { (passed_of(model.smoke_steps())) } (table(&content::smoke(model), "")) }
         }
         @if !model.record.runs.is_empty() {
             details { summary { (counted(model.record.runs.len(), "look")) } (table(&content::looks(model), "")) }

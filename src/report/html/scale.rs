@@ -34,6 +34,12 @@ impl Scale {
         Self::linear(0.0, high * 1.05, start, end)
     }
 
+    /// The highest value on it.
+    #[must_use]
+    pub fn to(&self) -> f64 {
+        self.to
+    }
+
     #[must_use]
     pub fn at(&self, value: f64) -> f64 {
         let share = if self.log {
