@@ -71,6 +71,7 @@ pub fn endpoints(model: &ReportModel) -> Table {
         let (limit, p95) = (row.limit(Metric::P95), row.comparison(Metric::P95));
         vec![
             row.name.clone().into(),
+            Cell::toned(row.standing.word(), tone_of_standing(row.standing)),
             row.summary.requests.to_string().into(),
             errors(row.summary.errors, row.summary.error_rate).into(),
             ms(row.summary.p50_ms).into(),
@@ -78,12 +79,12 @@ pub fn endpoints(model: &ReportModel) -> Table {
             ms(row.summary.p99_ms).into(),
             limit.map_or("–".to_owned(), |l| format!("< {}", format_ms(l.allowed))).into(),
             p95.map_or("–".to_owned(), |c| with_interval(c.metric, c.change, c.interval, c.level)).into(),
-            Cell::toned(row.standing.word(), tone_of_standing(row.standing)),
         ]
     });
     Table {
         header: vec![
             "endpoint",
+            "status",
             "requests",
             "errors",
             "p50",
@@ -91,10 +92,9 @@ pub fn endpoints(model: &ReportModel) -> Table {
             "p99",
             "p95 limit",
             "p95 change (interval, level)",
-            "status",
         ],
         rows: rows.collect(),
-        numbers: 1..8,
+        numbers: 2..9,
     }
 }
 
@@ -235,30 +235,31 @@ pub fn capped(mut all: Vec<Cell>, most: usize, noun: &str, place: &str) -> Vec<C
     all
 }
 
-/// What failed, with its evidence: failed steps first, then one of each kind under load.
+/// What failed, each with its evidence: failed steps first, then one of each kind under load.
 #[must_use]
-pub fn evidence(model: &ReportModel, most: usize) -> Vec<Block> {
-    let mut blocks = Vec::new();
+pub fn evidence(model: &ReportModel, most: usize) -> Vec<Vec<Block>> {
+    let told = |text: String, evidence: Option<&Evidence>| {
+        let mut blocks = vec![Block::Text(text)];
+        blocks.extend(evidence.map(|evidence| Block::Code(code(evidence))));
+        blocks
+    };
     let failed = model.smoke_steps().iter().filter(|step| step.status == SmokeStatus::Failed);
-    for step in failed.take(most) {
-        let message = step.message.clone().unwrap_or_default();
-        blocks.push(Block::Text(format!("{}: {message} ({})", step.endpoint, step.place)));
-        blocks.extend(step.evidence.as_ref().map(|evidence| Block::Code(code(evidence))));
-    }
-    let mut told = BTreeSet::new();
+    let mut all: Vec<Vec<Block>> = failed
+        .take(most)
+        .map(|step| {
+            let message = step.message.clone().unwrap_or_default();
+            told(format!("{}: {message} ({})", step.endpoint, step.place), step.evidence.as_deref())
+        })
+        .collect();
+    let mut kinds = BTreeSet::new();
     for example in &model.record.error_examples {
-        if told.len() == most || !told.insert((&example.endpoint, &example.message)) {
-            continue;
+        if kinds.len() < most && kinds.insert((&example.endpoint, &example.message)) {
+            let (endpoint, class) = (&example.endpoint, example.class.name());
+            let text = format!("{endpoint} under load ({class}): {}", example.message);
+            all.push(told(text, example.evidence.as_deref()));
         }
-        blocks.push(Block::Text(format!(
-            "{} under load ({}): {}",
-            example.endpoint,
-            example.class.name(),
-            example.message
-        )));
-        blocks.extend(example.evidence.as_ref().map(|evidence| Block::Code(code(evidence))));
     }
-    blocks
+    all
 }
 
 /// What stands above [`evidence`]: errors within the budget are no failure.

@@ -47,7 +47,7 @@ pub fn render_markdown(model: &ReportModel) -> String {
         blocks.push(Block::Text("Seen in the timeline:".into()));
         blocks.push(Block::List(transients));
     }
-    let evidence = content::evidence(model, MOST_EXAMPLES);
+    let evidence = content::evidence(model, MOST_EXAMPLES).concat();
     if !evidence.is_empty() {
         blocks.push(fold(content::evidence_title(model).into(), evidence));
     }

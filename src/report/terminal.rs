@@ -133,13 +133,18 @@ pub fn render_closing(model: &ReportModel, folder: &str, files: &[&str], screen:
     let mut out = String::new();
     let _ = writeln!(out, "{}", headline(model, screen, 0));
     let important = model.important();
+    // One of each endpoint: what else is wrong with it stands above.
+    let mut endpoints = BTreeSet::new();
+    let mut most: Vec<&Finding> = important.clone();
+    most.retain(|f| f.endpoint.as_ref().is_none_or(|endpoint| endpoints.insert(endpoint)));
+    most.truncate(MOST_IN_CLOSING);
     let untold = |f: &&&Finding| !model.verdict.summary.contains(&f.reason);
-    for finding in important.iter().take(MOST_IN_CLOSING).filter(untold) {
+    for finding in most.iter().filter(untold) {
         let word = word(model, finding, screen.paint);
         let _ = writeln!(out, "{word}  {}", screen.wrapped(&finding.reason, 6, 6));
     }
-    if important.len() > MOST_IN_CLOSING {
-        let more = important.len() - MOST_IN_CLOSING;
+    let more = important.len() - most.len();
+    if more > 0 {
         let place = if important.len() > MOST_FINDINGS { "in report.html" } else { "above" };
         let _ = writeln!(out, "      … and {more} more {place}");
     }

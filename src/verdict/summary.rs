@@ -34,7 +34,7 @@ pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
         }
         None => {
             let words = format!(
-                "More errors: {} of its requests fail, {} did. REGRESSION {} error_rate {}, {against}",
+                "More errors: {} of its requests fail, before {}. REGRESSION {} error_rate {}, {against}",
                 format_share(observed),
                 format_share(reference),
                 comparison.endpoint,

@@ -263,7 +263,7 @@ fn a_large_run_is_a_small_page() {
     assert_eq!(page.matches("<svg class=\"plot\"").count(), 50 * 4 + 3);
     let comment = render_markdown(&models[0]);
     assert!(comment.chars().count() < 60_000, "{}", comment.chars().count());
-    let table = comment.split("| endpoint | requests").nth(1).unwrap().split("\n\n").next().unwrap();
+    let table = comment.split("| endpoint | status |").nth(1).unwrap().split("\n\n").next().unwrap();
     assert_eq!(table.lines().count() - 2, 50, "a row for each endpoint");
     let folds: Vec<&str> = comment.split("<details>").skip(1).collect();
     assert!(folds.len() >= 4 && folds.iter().all(|fold| fold.lines().count() > 8), "no fold is empty");

@@ -99,7 +99,7 @@ pub fn table(table: &Table, link: &str) -> Markup {
 /// Text that may be broken after a slash, and within a word that is too long for a column; nowhere else within words.
 #[must_use]
 pub fn breakable(text: &str) -> Markup {
-    const MOST: usize = 20;
+    const MOST: usize = 16;
     let mut pieces = vec![String::new()];
     let mut length = 0;
     for c in text.chars() {
@@ -107,7 +107,7 @@ pub fn breakable(text: &str) -> Markup {
             pieces.push(String::new());
             length = 0;
         }
-        length = if c == ' ' { 0 } else { length + 1 };
+        length = if matches!(c, ' ' | '-') { 0 } else { length + 1 };
         pieces.last_mut().into_iter().for_each(|piece| piece.push(c));
         if c == '/' {
             pieces.push(String::new());

@@ -11,7 +11,7 @@ use super::timeline::timeline;
 use crate::digest::sha256;
 use crate::report::beside::{CAUTION, actions, side_by_side};
 use crate::report::content;
-use crate::report::document::{Block, Tone};
+use crate::report::document::{Block, Cell, Tone};
 use crate::report::inert::shortened;
 use crate::report::model::{EndpointRow, ReportModel, moment, passed_of};
 use crate::units::{Metric, counted};
@@ -22,6 +22,8 @@ const SCRIPT: &str = include_str!("script.js");
 /// With so few endpoints all are shown at once; of more only those that are not well, and the one that came closest.
 const FEW: usize = 4;
 const MOST_EXAMPLES: usize = 10;
+const FIRST_EXAMPLES: usize = 3;
+const FIRST_FINDINGS: usize = 8;
 const MOST_TRANSIENTS: usize = 50;
 const MOST_TITLE: usize = 90;
 
@@ -32,7 +34,7 @@ pub fn render_html(model: &ReportModel) -> String {
     let body = html! {
         @if !model.verdict.findings.is_empty() {
             h2 { "Findings" }
-            (findings(&model.verdict.findings.iter().map(|f| content::finding_cell(model, f)).collect::<Vec<_>>()))
+            (all_findings(model))
         }
         @if !model.record.runs.is_empty() {
             h2 { "Endpoints" }
@@ -183,9 +185,30 @@ fn nearest(model: &ReportModel) -> Option<&str> {
     latencies.max_by(|a, b| share(a).total_cmp(&share(b))).map(|c| c.endpoint.as_str())
 }
 
+/// The gravest at once, the rest on demand.
+fn all_findings(model: &ReportModel) -> Markup {
+    let all: Vec<Cell> = model.verdict.findings.iter().map(|f| content::finding_cell(model, f)).collect();
+    let (first, rest) = all.split_at(all.len().min(FIRST_FINDINGS));
+    html! {
+        (findings(first))
+        @if !rest.is_empty() {
+            details { summary { (counted(rest.len(), "more finding")) } (findings(rest)) }
+        }
+    }
+}
+
 fn evidence(model: &ReportModel) -> Markup {
-    let evidence = content::evidence(model, MOST_EXAMPLES);
-    html! { @if !evidence.is_empty() { h2 { (content::evidence_title(model)) } (blocks(&evidence)) } }
+    let all = content::evidence(model, MOST_EXAMPLES);
+    let (first, rest) = all.split_at(all.len().min(FIRST_EXAMPLES));
+    html! {
+        @if !first.is_empty() {
+            h2 { (content::evidence_title(model)) }
+            (blocks(&first.concat()))
+        }
+        @if !rest.is_empty() {
+            details { summary { (counted(rest.len(), "more example")) } (blocks(&rest.concat())) }
+        }
+    }
 }
 
 fn rest(model: &ReportModel) -> Markup {
