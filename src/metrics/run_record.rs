@@ -298,6 +298,25 @@ pub struct EndpointRecord {
 }
 
 impl EndpointRecord {
+    /// One endpoint over several looks: counts, times and errors added; its rate is the mean.
+    #[must_use]
+    pub fn of_looks(looks: &[&Self]) -> Self {
+        let mut all = Self::default();
+        for look in looks {
+            all.requests += look.requests;
+            all.cut += look.cut;
+            all.skipped += look.skipped;
+            for (class, count) in &look.errors {
+                *all.errors.entry(*class).or_default() += count;
+            }
+            all.response.merge(&look.response);
+            all.service.merge(&look.service);
+            all.phases.merge(&look.phases);
+            all.rate_achieved += look.rate_achieved / looks.len() as f64;
+        }
+        all
+    }
+
     #[must_use]
     pub fn error_count(&self) -> u64 {
         self.errors.values().sum()

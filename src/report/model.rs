@@ -313,17 +313,8 @@ pub fn passed_of(steps: &[SmokeStep]) -> String {
 
 /// One endpoint over all looks.
 fn measured(record: &RunRecord, index: usize) -> EndpointRecord {
-    let mut all = EndpointRecord::default();
-    for look in record.runs.iter().filter_map(|look| look.endpoints.get(index)) {
-        all.requests += look.requests;
-        for (class, count) in &look.errors {
-            *all.errors.entry(*class).or_default() += count;
-        }
-        all.response.merge(&look.response);
-        all.service.merge(&look.service);
-        all.phases.merge(&look.phases);
-    }
-    all
+    let looks: Vec<_> = record.runs.iter().filter_map(|look| look.endpoints.get(index)).collect();
+    EndpointRecord::of_looks(&looks)
 }
 
 /// A UTC timestamp for people; what is none stays as it is.

@@ -4,19 +4,7 @@ use crate::phases::Phases;
 
 /// All looks of an endpoint together.
 pub fn endpoint_summary(looks: &[&EndpointRecord], plan: &EndpointPlan) -> EndpointSummary {
-    let mut all = EndpointRecord::default();
-    for look in looks {
-        all.requests += look.requests;
-        all.cut += look.cut;
-        all.skipped += look.skipped;
-        for (class, count) in &look.errors {
-            *all.errors.entry(*class).or_default() += count;
-        }
-        all.response.merge(&look.response);
-        all.service.merge(&look.service);
-        all.phases.merge(&look.phases);
-        all.rate_achieved += look.rate_achieved / looks.len() as f64;
-    }
+    let all = EndpointRecord::of_looks(looks);
     let (feature, step) = plan.endpoint.split_once('/').unwrap_or(("", &plan.endpoint));
     let (response, service) = (|q| all.response.quantile_ms(q), |q| all.service.quantile_ms(q));
     let phases = Phases::NAMES.into_iter().zip(all.phases.all()).filter(|(_, times)| !times.is_empty());

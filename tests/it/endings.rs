@@ -74,7 +74,21 @@ fn kill_9_midway_leaves_every_closed_block_readable() {
     let verdict: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(verdict["outcome"], "interrupted");
     assert_eq!(verdict["endpoints"][0]["requests"].as_u64().unwrap(), closed);
-    run(loadgate(temp.path()).args(["report", "out"])).expect(0).says("Interrupted by crash");
+    run(loadgate(temp.path()).args(["report", "out"])).expect(0).says("Cut off: loadgate was killed");
+    // It is as long as its blocks are, and what nobody measured is not well.
+    let window = |look: &serde_json::Value| look["window_ms"].as_u64().unwrap();
+    let opened = complete
+        .lines()
+        .find_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap().get("look").cloned());
+    let told = run(loadgate(temp.path()).args(["report", "out", "--deployment", "--format", "markdown"]))
+        .expect(0)
+        .out;
+    let planned = window(&opened.unwrap()) as f64 / 1e3;
+    assert!(!told.contains(&format!("1 look of {planned:.1} s")), "{planned} s were planned: {told}");
+    assert!(
+        told.contains("- [ ] the load generator kept up") && told.contains("- [ ] the service reached"),
+        "{told}"
+    );
     // The journal's last line may have been cut off anywhere.
     std::fs::write(results(temp.path()).join("journal"), &complete[..complete.len() - 20]).unwrap();
     run(loadgate(temp.path()).args(["report", "out"])).expect(0).says("risk-dashboard/page");

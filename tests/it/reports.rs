@@ -120,6 +120,16 @@ fn a_report_goes_into_a_file_whole() {
     let mut read = String::new();
     old.read_to_string(&mut read).unwrap();
     assert!(read == text && std::fs::read_to_string(&file).unwrap().contains("ROLL BACK"));
+    // A link stays one, and what is no file is written into.
+    let (link, pipe) = (temp.path().join("link.html"), temp.path().join("pipe"));
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    report(&["pass", "--format", "html", "-o", link.to_str().unwrap()]);
+    assert!(link.is_symlink() && std::fs::read_to_string(&file).unwrap() == text);
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = Command::new("cat").arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+    report(&["pass", "--format", "html", "-o", pipe.to_str().unwrap()]);
+    assert!(reader.wait_with_output().unwrap().stdout == text.as_bytes());
+    assert!(report(&["pass", "--format", "html", "-o", "-"]) == text);
     run(loadgate(Path::new(&fixture("reports"))).args(["report", "pass", "-o", "/dev/null/x"]))
         .expect(5)
         .says("/dev/null");
