@@ -20,10 +20,7 @@ pub fn told_phase(look: u32, progress: &Progress) -> String {
 pub fn told_rate(progress: &Progress) -> String {
     format!(
         "{:>9.1}/s of {:.1}/s offered, {} in flight, {} measured",
-        progress.rate_achieved,
-        progress.rate_offered,
-        progress.in_flight,
-        counted(progress.requests as usize, "request")
+        progress.rate_achieved, progress.rate_offered, progress.in_flight, progress.requests
     )
 }
 
