@@ -283,7 +283,7 @@ pub struct CompareArgs {
     pub explain: bool,
     #[arg(long, value_enum, default_value = "table")]
     pub format: ReportFormatArg,
-    /// Write into this file, whole or not at all, instead of to standard output
+    /// Write into this file, whole or not at all, instead of to standard output (`-`)
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// No colours
@@ -333,7 +333,7 @@ pub struct ReportArgs {
     /// What the release may cost all endpoints together, as a share of response times
     #[arg(long, value_name = "SHARE", default_value = "2%", requires = "deployment")]
     pub impact: String,
-    /// Write into this file, whole or not at all, instead of to standard output
+    /// Write into this file, whole or not at all, instead of to standard output (`-`)
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Folder of the stored baselines: their runs are shown beside this one's; a run without a verdict is judged by them

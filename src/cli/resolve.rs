@@ -61,7 +61,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
             as_looks: args.repeat.is_some(),
             explain: args.explain,
             format: report_format(args.format),
-            output: args.output,
+            output: args.output.filter(|path| path.as_os_str() != "-"),
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Report(args) => commands::report(&ReportRequest {
@@ -73,7 +73,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
             before: args.before,
             impact: parse_share(&args.impact)
                 .map_err(|reason| Error::usage(format!("--impact: {reason}")))?,
-            output: args.output,
+            output: args.output.filter(|path| path.as_os_str() != "-"),
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Validate(args) => {

@@ -11,7 +11,7 @@ use crate::report::{
     render_side_by_side, render_terminal,
 };
 use crate::store::write_atomic;
-use crate::verdict::{Allow, Finding, FindingKind, Severity, Verdict, judge};
+use crate::verdict::{Action, Allow, Finding, FindingKind, Severity, Verdict, judge, sort_findings};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
@@ -84,14 +84,19 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
     Ok(0)
 }
 
-/// Into a file, whole or not at all; where a link leads; into what is no file (a pipe, a device) as it is. Else, and with
-/// `-`, to standard output.
+/// Into a file, whole or not at all; where a link leads; into what is no file (a pipe, a device) as it is. Else to standard
+/// output.
 pub fn deliver(text: &str, output: Option<&Path>) -> Result<()> {
-    let Some(path) = output.filter(|path| *path != Path::new("-")) else { return print(text) };
+    let Some(path) = output else { return print(text) };
     let fail = |e| Error::output(path, "write", e);
     match std::fs::metadata(path) {
         Ok(there) if there.is_file() => write_atomic(&path.canonicalize().map_err(fail)?, text.as_bytes()),
         Ok(_) => std::fs::write(path, text).map_err(fail),
+        // A link to what is yet to be written.
+        Err(_) if path.is_symlink() => {
+            let target = std::fs::read_link(path).map_err(fail)?;
+            write_atomic(&path.parent().unwrap_or(Path::new("")).join(target), text.as_bytes())
+        }
         Err(_) => write_atomic(path, text.as_bytes()),
     }
 }
@@ -120,9 +125,8 @@ fn model_of(
         let model = ReportModel::new(&record, &verdict, &references, request.impact);
         return Ok(ReportModel { before: true, ..model });
     }
-    let library = Library::new(&request.baselines, &record.env);
     // What was accepted since is not what a run was compared with.
-    let library = if stored.is_some() { library.as_of(&record.started) } else { library };
+    let library = Library::new(&request.baselines, &record.env).as_of(&record.started);
     let references = match (library.references_of(&record.scenarios, record.plan.instances), &stored) {
         (Ok(references), _) => references,
         (Err(error), None) => return Err(error),
@@ -135,18 +139,26 @@ fn model_of(
     Ok(ReportModel::new(record, &verdict, &references, request.impact))
 }
 
-/// What a run came to is not said anew, only what it is compared with; nothing that was proven is forgotten.
+/// What a run came to is not said anew, only what it is compared with: nothing that was proven is forgotten, and a proof
+/// against the runs before leads. What they could not settle, no gate had asked for.
 fn compared_anew(stored: Verdict, anew: Verdict) -> Verdict {
     let of_comparison =
         |f: &Finding| matches!(f.kind, FindingKind::Regression | FindingKind::Errors | FindingKind::Baseline);
-    let mut findings = stored.findings;
-    findings.retain(|f| f.severity == Severity::Fail || !of_comparison(f));
-    findings.extend(anew.findings.into_iter().filter(of_comparison).map(|finding| Finding {
+    let proven = anew.findings.iter().any(|f| f.severity == Severity::Fail && of_comparison(f));
+    let mut verdict = Verdict { comparisons: anew.comparisons, ..stored };
+    verdict.findings.retain(|f| f.severity == Severity::Fail || !of_comparison(f));
+    verdict.findings.extend(anew.findings.into_iter().filter(of_comparison).map(|finding| Finding {
         reason: format!("Against the runs before: {}", finding.reason),
+        severity: if finding.severity == Severity::Hold { Severity::Info } else { finding.severity },
         ..finding
     }));
-    findings.sort_by_key(|finding| finding.severity);
-    Verdict { findings, comparisons: anew.comparisons, ..stored }
+    sort_findings(&mut verdict.findings);
+    if proven && verdict.action != Action::RollBack {
+        verdict.summary =
+            format!("{} (against the runs before; by itself: {})", anew.summary, verdict.summary);
+        (verdict.outcome, verdict.cause, verdict.action) = (anew.outcome, anew.cause, anew.action);
+    }
+    verdict
 }
 
 /// One run, or several side by side.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::error_class::ErrorClass;
-use crate::metrics::{Block, EndpointPlan, Histogram};
+use crate::metrics::{Block, BlockGrid, EndpointPlan, Histogram};
 use crate::units::Metric;
 
 /// What "now" means, where blocks are no longer than half of it.
@@ -66,7 +66,7 @@ pub struct Seen {
     totals: Vec<Total>,
     recent: VecDeque<Recent>,
     now: Progress,
-    /// When the last block came, and how long the longest was.
+    /// When the last block came, and how long the longest may be: until it closes, nobody hears of its answers.
     last_ms: u64,
     longest_ms: u64,
     /// When rates, response times and limits were last worked out.
@@ -103,22 +103,14 @@ struct Lately {
 impl Seen {
     pub fn new(plans: Vec<EndpointPlan>) -> Self {
         let totals = vec![Total::default(); plans.len()];
+        let longest_ms = plans.iter().map(longest_block_ms).max().unwrap_or(0);
         let recent = VecDeque::new();
-        Self {
-            plans,
-            totals,
-            recent,
-            now: Progress::default(),
-            last_ms: 0,
-            longest_ms: 0,
-            worked_out_ms: None,
-        }
+        Self { plans, totals, recent, now: Progress::default(), last_ms: 0, longest_ms, worked_out_ms: None }
     }
 
     pub fn add(&mut self, blocks: &[Block]) {
         for block in blocks {
             self.last_ms = self.now.elapsed_ms;
-            self.longest_ms = self.longest_ms.max(block.len_ms);
             self.recent.push_back(Recent {
                 at_ms: self.now.elapsed_ms,
                 block: (block.endpoint, block.warmup, block.index),
@@ -160,7 +152,7 @@ impl Seen {
             self.now.recent_over_ms = over_ms.min(elapsed_ms);
             let oldest_ms = elapsed_ms.saturating_sub(over_ms);
             let silent_ms = elapsed_ms.saturating_sub(self.last_ms);
-            let long = in_flight > 0 && self.last_ms > 0 && silent_ms >= SILENT_MS.max(2 * self.longest_ms);
+            let long = in_flight > 0 && self.last_ms > 0 && silent_ms >= SILENT_MS + self.longest_ms;
             self.now.silent_ms = long.then_some(silent_ms);
             while self.recent.front().is_some_and(|piece| piece.at_ms < oldest_ms) {
                 self.recent.pop_front();
@@ -221,6 +213,16 @@ impl Seen {
     }
 }
 
+/// The last block of a window takes what is left of it, up to twice the others' length.
+fn longest_block_ms(plan: &EndpointPlan) -> u64 {
+    let window_ns = plan.length_ms.max(1) * 1_000_000;
+    let grid = match plan.users {
+        None if plan.rate_per_s > 0.0 => BlockGrid::new(plan.rate_per_s, window_ns),
+        _ => BlockGrid::of_users(window_ns),
+    };
+    window_ns.saturating_sub(grid.start_ns(grid.count - 1)).max(grid.length_ns) / 1_000_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,6 +237,7 @@ mod tests {
         ];
         serde_json::from_value(serde_json::json!({
             "endpoint": "f/s", "digest": "", "request": "", "line": 1, "rate_per_s": 100.0, "planned": 1000,
+            "length_ms": 58_000,
             "rules": Rules { limits, ..Rules::default() },
         }))
         .unwrap()
@@ -275,10 +278,14 @@ mod tests {
         assert_eq!(seen.progress(5_000, WINDOW, 9).silent_ms, None);
         assert_eq!(seen.progress(9_000, WINDOW, 9).silent_ms, Some(6_000));
         assert_eq!(seen.progress(9_500, WINDOW, 0).silent_ms, None, "nothing is waited for");
-        seen.add(&[Block { len_ms: 50_000, ..piece(0, 50, 50, 20) }]);
-        let now = seen.progress(40_000, WINDOW, 9);
-        assert_eq!((now.silent_ms, now.recent_over_ms), (None, 40_000));
-        assert!(now.rate_offered > 0.0, "one block of 50 s is not forgotten after ten");
+        // At 2/s a block takes 25 s, though those of the warm-up were short.
+        let mut slow = Seen::new(vec![EndpointPlan { rate_per_s: 2.0, ..plan() }]);
+        slow.progress(1_000, None, 1);
+        slow.add(&[Block { warmup: true, len_ms: 250, ..piece(0, 1, 1, 20) }]);
+        let now = slow.progress(30_000, WINDOW, 1);
+        assert_eq!(now.silent_ms, None);
+        assert!(now.answered() && now.rate_offered > 0.0, "what came is not forgotten after ten seconds");
+        assert!(slow.progress(45_000, WINDOW, 1).silent_ms.is_some());
     }
 
     #[test]

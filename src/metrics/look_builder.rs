@@ -84,8 +84,13 @@ impl LookBuilder {
             (look.warmup.length_ms, look.warmup.examined) = (self.warmup.length_ms, Some(false));
         }
         let window_ms = look.window_ms;
-        for (total, plan) in look.endpoints.iter_mut().zip(&self.plans) {
-            total.rate_achieved = if plan.users.is_some() || plan.planned == 0 || cut_off {
+        for (number, (total, plan)) in look.endpoints.iter_mut().zip(&self.plans).enumerate() {
+            total.rate_achieved = if cut_off {
+                let own = || look.blocks.iter().filter(|block| block.endpoint == number);
+                let (from, to) =
+                    (own().map(|b| b.start_ms).min(), own().map(|b| b.start_ms + b.len_ms).max());
+                total.requests as f64 * 1e3 / to.zip(from).map_or(1, |(to, from)| to - from).max(1) as f64
+            } else if plan.users.is_some() || plan.planned == 0 {
                 // A stage that is given by its iterations ends the window when they are done.
                 let length_ms = plan.length_ms.min(window_ms).max(1);
                 total.requests as f64 * 1e3 / length_ms as f64

@@ -162,11 +162,14 @@ pub fn comparisons(model: &ReportModel) -> Table {
 #[must_use]
 pub fn impact(model: &ReportModel) -> Option<Table> {
     let rows = impact_rows(&model.impact);
-    let mut header = IMPACT_HEADER.to_vec();
-    if model.impact.iter().any(|one| one.endpoints < one.of_endpoints) {
-        header[0] = "endpoints with a baseline, together";
-    }
-    (!rows.is_empty()).then_some(Table { header, rows, numbers: 1..5 })
+    (!rows.is_empty()).then(|| Table { header: impact_header(model), rows, numbers: 1..5 })
+}
+
+#[must_use]
+pub fn impact_header(model: &ReportModel) -> Vec<&'static str> {
+    let part = model.impact.iter().any(|one| one.endpoints < one.of_endpoints);
+    let of = if part { "endpoints that both sides have" } else { "all endpoints together" };
+    vec![of, "before", "after", "change (interval, level)", "allowed", "accepted"]
 }
 
 #[must_use]
@@ -187,9 +190,6 @@ pub fn impact_rows(impact: &[Impact]) -> Vec<Vec<Cell>> {
 
 /// What is to be said wherever an impact is shown: that it is not proven is no alarm.
 pub const RARELY_PROVEN: &str = "Two instances of one build differ too, so that a small impact is rarely proven by one run; the verdict does not rest on it.";
-
-pub const IMPACT_HEADER: [&str; 6] =
-    ["all endpoints together", "before", "after", "change (interval, level)", "allowed", "accepted"];
 
 /// Steps of the functional pass.
 #[must_use]

@@ -4,7 +4,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use super::model::ReportModel;
 use super::words::{status, told, told_impact};
 use crate::metrics::{SmokeStatus, SmokeStep};
-use crate::verdict::{Finding, Outcome, RuleKind, RuleResult, RuleStatus, Severity};
+use crate::verdict::{Finding, Outcome, RuleKind, RuleResult, RuleStatus, Severity, interruption};
 
 /// What a test case came to.
 enum Ended {
@@ -130,7 +130,7 @@ fn run_cases(model: &ReportModel) -> Vec<Case> {
         })
         .collect();
     if let Some(signal) = &model.record.interrupted {
-        let (message, detail) = (model.verdict.summary.clone(), format!("interrupted by {signal}"));
+        let (message, detail) = (model.verdict.summary.clone(), interruption(signal));
         cases.insert(0, case("was not interrupted", Ended::Errored { message, detail }));
     }
     if cases.is_empty() {

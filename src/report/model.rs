@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::inert::{inert_record, inert_verdict, line};
-use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus, SmokeStep};
+use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SmokeStatus, SmokeStep};
 use crate::units::{Metric, counted, format_ms, format_share, visible_change};
 use crate::verdict::{
     Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleKind,
@@ -120,6 +120,27 @@ impl ReportModel {
         self.references.iter().find(|r| r.endpoint == row.name && r.digest == row.plan.digest)
     }
 
+    /// What it is compared with.
+    #[must_use]
+    pub fn reference_word(&self) -> &'static str {
+        if self.before { "runs before" } else { "baseline" }
+    }
+
+    /// `5 runs of the baseline`
+    #[must_use]
+    pub fn reference_runs(&self, count: usize) -> String {
+        format!("{} {}", counted(count, "run"), if self.before { "before" } else { "of the baseline" })
+    }
+
+    /// Whether the load generator kept up in all looks; `None` where that is not known of one.
+    #[must_use]
+    pub fn kept_up(&self) -> Option<bool> {
+        let known = |look: &LookRecord| look.generator.send_lag_p99_us.is_some();
+        let looks = &self.record.runs;
+        let healthy = self.verdict.generator.healthy;
+        (!healthy || (!looks.is_empty() && looks.iter().all(known))).then_some(healthy)
+    }
+
     /// `GO`, `HOLD` or `ROLL BACK`.
     #[must_use]
     pub fn action(&self) -> &'static str {
@@ -151,8 +172,14 @@ impl ReportModel {
                 counted(errors as usize, "error"),
                 format_share(share)
             ));
-            let window = format_ms(look.window_ms as f64);
-            parts.push(format!("{} of {window}", counted(self.verdict.looks, "look")));
+            let looks = counted(self.verdict.looks, "look");
+            let all_ms: u64 = self.record.runs.iter().map(|own| own.window_ms).sum();
+            let alike = self.record.runs.iter().all(|own| own.window_ms == look.window_ms);
+            parts.push(if alike {
+                format!("{looks} of {}", format_ms(look.window_ms as f64))
+            } else {
+                format!("{looks}, {} in all", format_ms(all_ms as f64))
+            });
             parts.push(match self.verdict.comparisons.first() {
                 Some(c) if self.before => {
                     format!("against {} before", counted(c.baseline_instances, "instance"))
@@ -240,7 +267,7 @@ impl ReportModel {
         }
         if let Some(c) = verdict.comparisons.first() {
             let of = c.reference_of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
-            rows.push(("baseline", format!("{}{of}", counted(c.baseline_instances, "instance"))));
+            rows.push((self.reference_word(), format!("{}{of}", counted(c.baseline_instances, "instance"))));
         }
         let host = &record.environment;
         if host.cores > 0 {

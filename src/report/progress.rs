@@ -27,7 +27,7 @@ pub fn told_rate(progress: &Progress) -> String {
 #[must_use]
 pub fn told_latencies(progress: &Progress) -> String {
     if !progress.answered() && progress.silent_ms.is_none() {
-        return "no answers yet".to_owned();
+        return "no figures yet".to_owned();
     }
     let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
     let [p50, p95, p99] = progress.recent_ms.map(ms);

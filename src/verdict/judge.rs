@@ -88,8 +88,13 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         // What was not finished is no reason to hold beside the interruption itself.
         findings.retain(|f| f.severity != Severity::Hold);
     }
-    findings.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| gravity(b).total_cmp(&gravity(a))));
+    sort_findings(&mut findings);
     settle(record, &plans, findings, regression, generator, allow)
+}
+
+/// The gravest first.
+pub fn sort_findings(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| gravity(b).total_cmp(&gravity(a))));
 }
 
 /// Which of several failures is told first: what is broken, then what is farthest beyond what it should be. Anything else
@@ -305,7 +310,7 @@ fn settle(
         let holds = safety && !allow.unresolved;
         let restarts = record.plan.restarts;
         verdict.findings.extend(summary::open_findings(&verdict.comparisons, holds, restarts));
-        verdict.findings.sort_by_key(|f| f.severity);
+        sort_findings(&mut verdict.findings);
     }
     verdict.summary = summary::first_line(&verdict, record, regression.without_baseline);
     Judgement { verdict, look_again }

@@ -27,7 +27,7 @@ mod validity;
 
 pub use feasibility::never_judged;
 pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, acceptance, impact};
-pub use judge::{Allow, Judgement, judge};
+pub use judge::{Allow, Judgement, judge, sort_findings};
 pub use model::{
     Action, Cause, Comparison, Contrast, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome,
     PhaseSummary, Settled, Severity, VERDICT_FORMAT, Verdict,
@@ -40,4 +40,5 @@ pub use quantiles::{
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
 pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing};
 pub use stored::MOST_LOOKS;
+pub use summary::interruption;
 pub use transients::{Disturbed, Transient, transients};

@@ -102,6 +102,7 @@ fn of_endpoint(verdict: &Verdict, record: &RunRecord, plan: &EndpointPlan, numbe
             (_, Some(_)) if partial || (untrusted.is_some() && latency) => RuleStatus::NotJudged,
             (_, Some(Comparison { settled: Settled::Within, .. })) => RuleStatus::Held,
             (_, Some(Comparison { settled: Settled::Worse, .. })) => RuleStatus::Broken,
+            (Some(Severity::Info), Some(_)) => RuleStatus::Tolerated,
             (_, Some(Comparison { settled: Settled::Open, .. })) => not_excluded,
             (_, None) if verdict.outcome == Outcome::NoBaseline && without.is_some() => RuleStatus::Undecided,
             (_, None) => RuleStatus::NotJudged,
@@ -189,20 +190,22 @@ pub fn standing(
     let of = |f: &&Finding| f.endpoint.as_deref() == Some(plan.endpoint.as_str());
     let worst = verdict.findings.iter().filter(of).map(|f| f.severity).min();
     let compared = || verdict.comparisons.iter().filter(|c| c.endpoint == plan.endpoint);
-    let has = |settled: Settled| compared().any(|c| c.settled == settled);
+    let open = compared().any(|c| c.settled == Settled::Open);
+    let of_comparison = |f: &Finding| matches!(f.kind, FindingKind::Regression | FindingKind::Errors);
+    let let_pass =
+        verdict.findings.iter().filter(of).any(|f| f.severity == Severity::Info && of_comparison(f));
     match worst {
         _ if summary.requests == 0 => Standing::NotSent,
         _ if plan.shown_only => Standing::Shown,
         _ if verdict.outcome == Outcome::Partial => Standing::Recorded,
         Some(Severity::Fail) => Standing::Fail,
-        _ if !is_whole(verdict, record) => Standing::Recorded,
-        _ if doubt(verdict, &plan.endpoint).is_some() => Standing::Hold,
-        _ if has(Settled::Worse) => Standing::Fail,
         Some(Severity::Hold) if verdict.outcome == Outcome::Pass => Standing::Open,
         Some(Severity::Hold) => Standing::Hold,
+        _ if !is_whole(verdict, record) => Standing::Recorded,
+        _ if doubt(verdict, &plan.endpoint).is_some() => Standing::Hold,
         Some(Severity::Warn) if compared().next().is_none() => Standing::NoBaseline,
-        _ if has(Settled::Open) && tolerates(verdict) => Standing::Open,
-        _ if has(Settled::Open) => Standing::Hold,
+        _ if open && (let_pass || tolerates(verdict)) => Standing::Open,
+        _ if open => Standing::Hold,
         _ => Standing::Ok,
     }
 }

@@ -138,10 +138,7 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
     }
     let ground = match (verdict.outcome, verdict.cause) {
         (Outcome::Interrupted, _) => {
-            let why = match record.interrupted.as_deref().unwrap_or("a signal") {
-                "crash" => "Cut off: loadgate was killed, or fell over".to_owned(),
-                signal => format!("Interrupted by {signal}"),
-            };
+            let why = interruption(record.interrupted.as_deref().unwrap_or("a signal"));
             format!("{why}: what was measured until then is kept, and is no pass.{}", proven(verdict))
         }
         (Outcome::Fail, _) => leading(verdict, Severity::Fail),
@@ -159,6 +156,15 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
         (Outcome::Pass | Outcome::Partial, _) => passed(verdict, record, without_baseline),
     };
     format!("{action}. {ground}")
+}
+
+/// Why a run did not come to its end, from what its record says of it.
+#[must_use]
+pub fn interruption(cause: &str) -> String {
+    match cause {
+        "crash" => "Cut off: loadgate was killed, or fell over".to_owned(),
+        signal => format!("Interrupted by {signal}"),
+    }
 }
 
 fn proven(verdict: &Verdict) -> String {

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::process::Command;
 
 use loadgate::error_class::ErrorClass;
-use loadgate::metrics::{Histogram, RunRecord};
-use loadgate::report::{render_deployment_markdown, render_html};
+use loadgate::metrics::{AbortRecord, Histogram, RunRecord};
+use loadgate::report::{ReportModel, render_deployment_markdown, render_html};
 use loadgate::units::Metric;
 use loadgate::verdict::{
-    Acceptance, Allow, Reference, RuleKind, RuleResult, RuleStatus, impact, judge, rule_results,
+    Acceptance, Allow, DEFAULT_IMPACT, Outcome, Reference, RuleKind, RuleResult, RuleStatus, impact, judge,
+    rule_results,
 };
+
+use serde_json::Value;
 
 use crate::judging::{GOOD, Made, record, references};
 use crate::pages::model;
@@ -117,6 +120,15 @@ fn a_deployment_report_says_how_each_feature_is() {
     assert_eq!(of(&ramps, &GOOD, 5).0, "not judged");
     let (_, checks) = of(&as_it_is, &Made { requests: 120, ..GOOD }, 5);
     assert!(checks.contains("limits judged: 2 of 4"), "three requests a block have no p95: {checks}");
+    let measured = |record: &mut RunRecord| {
+        record.runs.iter_mut().for_each(|look| look.generator.send_lag_p99_us = Some(100.0));
+    };
+    assert!(!of(&measured, &Made { looks: 2, ..GOOD }, 5).1.contains("kept up"));
+    let killed_later = |record: &mut RunRecord| {
+        measured(record);
+        record.runs[1].generator.send_lag_p99_us = None;
+    };
+    assert!(of(&killed_later, &Made { looks: 2, ..GOOD }, 5).1.contains("kept up"), "nobody knows");
     let never_looked = |record: &mut RunRecord| record.runs[0].warmup.examined = Some(false);
     assert!(of(&never_looked, &GOOD, 5).1.contains("steady state"), "not ticked where nobody looked");
     assert!(!of(&as_it_is, &GOOD, 5).1.contains("steady state"));
@@ -160,11 +172,28 @@ fn nothing_is_called_well_that_was_not_shown() {
         .unwrap(),
     );
     assert_eq!(standings(&ended), ["FAIL", "recorded"]);
+    let mut slow = record(&Made { looks: 5, ..GOOD });
+    slow.runs[4].abort =
+        ended.runs[4].abort.clone().map(|abort| AbortRecord { metric: Metric::P95, ..abort });
+    assert_eq!(standings(&slow), ["hold", "recorded"], "what ended it, and what was cut short for that");
     assert_eq!(statuses(&ended, "f/b"), [RuleStatus::NotJudged; 5]);
     // What the safety gate would hold is not let pass because something else fails.
     let open = record(&Made { gate: "safety", errors: 60, medians: [150.0, 128.0], ..GOOD });
     assert!(statuses(&open, "f/b").contains(&RuleStatus::Undecided), "{:?}", statuses(&open, "f/b"));
     assert!(!statuses(&open, "f/b").contains(&RuleStatus::Tolerated) && standings(&open) == ["FAIL", "hold"]);
+    // What was allowed is let pass, whatever else the run lacks.
+    let one = record(&Made { gate: "safety", medians: [150.0, 128.0], ..GOOD });
+    let known = references(5).into_iter().skip(1).collect::<Vec<_>>();
+    let allow = Allow { unresolved: true, ..Allow::default() };
+    let verdict = judge(&one, &known, allow).verdict;
+    assert_eq!(verdict.outcome, Outcome::NoBaseline);
+    let of_b = |rule: &RuleResult| rule.endpoint == "f/b" && rule.status == RuleStatus::Undecided;
+    assert!(!rule_results(&verdict, &one).iter().any(of_b));
+    let told = ReportModel::new(&one, &verdict, &known, DEFAULT_IMPACT);
+    assert_eq!(
+        told.endpoints.iter().map(|row| row.standing.word()).collect::<Vec<_>>(),
+        ["no baseline", "unsettled"]
+    );
     // What failed on this machine is not the target's.
     let mut local = record(&Made { errors: 60, ..looks });
     local.runs.iter_mut().for_each(|look| look.generator.local_failures = 60);
@@ -195,7 +224,7 @@ fn an_impact_says_what_it_is_of() {
         run.run_id.push_str(" of b");
     }
     let text = render_deployment_markdown(&[model(&record, &apart)]);
-    assert!(text.contains("no run of the baseline measured all these endpoints"), "{text}");
+    assert!(text.contains("none of the runs of the baseline measured all these endpoints"), "{text}");
     // An endpoint whose request changed has no run-to-run noise to show.
     let mut changed = references(5);
     for reference in &mut changed {
@@ -228,6 +257,21 @@ fn a_report_of_a_stored_run_stays_what_it_was() {
     assert!(text.contains("incident. Against the runs before: Slower: "), "{text}");
     let row = text.lines().find(|line| line.starts_with("| churn-prediction |")).unwrap();
     assert!(row.ends_with("**DEGRADED** |"), "{row}");
+    // It leads, also where the run by itself was well.
+    let path = folder.join("fail/verdict.json");
+    let verdict = std::fs::read_to_string(&path).unwrap();
+    let mut well: Value = serde_json::from_str(&verdict).unwrap();
+    (well["outcome"], well["action"], well["findings"]) =
+        ("pass".into(), "go".into(), Value::Array(Vec::new()));
+    well["summary"] = "GO. PASS: all is well.".into();
+    std::fs::write(&path, well.to_string()).unwrap();
+    let text = told(&["report", "fail", "--before", "pass", "--deployment", "--format", "markdown"]);
+    assert!(
+        text.starts_with("❌ **ROLL BACK. ") && text.contains("by itself: GO. PASS: all is well."),
+        "{text}"
+    );
+    let page = told(&["report", "fail", "--before", "pass", "--deployment", "--format", "html"]);
+    assert!(page.contains("1 run before, lowest to highest") && !page.contains("of the baseline"));
     let twice = ["--deployment", "--format", "html", "--before", "pass", "--before", "pass"];
     of(&[&["report", "fail"], &twice[..]].concat()).expect(2).says("named twice");
     // Runs that are judged together are looks with numbers of their own.

@@ -312,7 +312,7 @@ fn pages_work_in_a_browser() {
     for look in &mut made.runs {
         look.blocks.retain(|block| block.endpoint == 0 || block.start_ms >= 20_000);
     }
-    made.scenarios[0].endpoints[1].length_ms = 20_000;
+    made.scenarios[0].endpoints[1].endpoint = "f/b@stage2".into();
     let looks = render_html(&model(&made, &known));
     for mark in [
         "class=\"abort\"",

@@ -30,11 +30,7 @@ pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<
     let settled = models.last().is_some_and(|last| last.totals().0 > 0 || last.verdict.action == Action::Go);
     let phase = measured.filter(|_| models.len() > 1).map_or(String::new(), |m| format!(" ({})", m.title()));
     let loaded = || models.iter().filter(|model| !model.record.runs.is_empty());
-    let kept_up = |model: &ReportModel| {
-        let generator = &model.verdict.generator;
-        generator.healthy && generator.send_lag_p99_us.is_some()
-    };
-    let healthy = loaded().all(kept_up);
+    let healthy = loaded().all(|model| model.kept_up() == Some(true));
     let steady = loaded().all(|m| m.record.runs.iter().all(|look| look.warmup.settled()));
     let any = loaded().next().is_some();
     vec![

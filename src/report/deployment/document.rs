@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use super::checklist::checklist;
 use super::events::{alerts, incidents};
 use super::features::features;
-use crate::report::content::{self, IMPACT_HEADER, tone_of_action};
+use crate::report::content::{self, tone_of_action};
 use crate::report::document::{Block, Cell, Table, Tone};
 use crate::report::html::render_html_document;
 use crate::report::markdown::render_markdown_document;
@@ -55,9 +55,10 @@ fn summary(models: &[ReportModel]) -> Vec<Block> {
         (_, true) => write!(text, " All ended in GO."),
         (n, false) => write!(text, " {went} of {n} ended in GO; not so:"),
     };
-    let earlier = match models.len() - went {
-        not if not > 0 && last_went => format!("; {not} of {} phases did not end in GO", models.len()),
-        _ => String::new(),
+    let before = models.len() - 1;
+    let earlier = match before - (went - usize::from(last_went)) {
+        0 => String::new(),
+        not => format!("; {not} of {} before it did not end in GO", counted(before, "phase")),
     };
     let first = if models.len() == 1 {
         last.verdict.summary.clone()
@@ -81,7 +82,7 @@ fn summary(models: &[ReportModel]) -> Vec<Block> {
         blocks.push(Block::Text(text.into()));
     }
     let Some(model) = measured(models) else { return blocks };
-    if model.totals().0 > 0 && last.totals().0 == 0 {
+    if last.totals().0 == 0 {
         blocks.push(Block::Text(format!(
             "{} sent no load: response times, errors and what they are compared with are those of {}.",
             last.title(),
@@ -166,17 +167,17 @@ fn before_and_after(measured: Option<&ReportModel>) -> Vec<Block> {
     let mut rows = content::impact_rows(&model.impact);
     if rows.is_empty() {
         let why = if model.verdict.comparisons.is_empty() {
-            "no baseline to compare with"
+            "nothing to compare with".to_owned()
         } else if model.references.is_empty() {
-            "not told: the runs of the baseline are not at hand"
+            format!("not told: the {} are not at hand", runs_of(model))
         } else {
-            "not told: no run of the baseline measured all these endpoints"
+            format!("not told: none of the {} measured all these endpoints", runs_of(model))
         };
-        rows.push(unmeasured("response times and errors", why));
+        rows.push(unmeasured("response times and errors", &why));
     }
     rows.push(unmeasured("CPU", "not measured: no probe"));
     rows.push(unmeasured("memory", "not measured: no probe"));
-    let mut blocks = vec![Block::Table(Table { header: IMPACT_HEADER.to_vec(), rows, numbers: 1..5 })];
+    let mut blocks = vec![Block::Table(Table { header: content::impact_header(model), rows, numbers: 1..5 })];
     if let Some(first) = model.impact.first() {
         blocks.push(Block::Text(format!(
             "{}: {} together, {} after against {} before. Accepted: the whole interval lies within what is \
@@ -196,6 +197,10 @@ fn before_and_after(measured: Option<&ReportModel>) -> Vec<Block> {
     blocks
 }
 
+fn runs_of(model: &ReportModel) -> &'static str {
+    if model.before { "runs before" } else { "runs of the baseline" }
+}
+
 fn unmeasured(name: &str, why: &str) -> Vec<Cell> {
     let mut row = vec![Cell::from(name)];
     row.extend((0..4).map(|_| Cell::from("–")));
@@ -209,10 +214,10 @@ fn resources(models: &[ReportModel]) -> Vec<Block> {
         .filter(|model| !model.record.runs.is_empty())
         .map(|model| {
             let generator = &model.verdict.generator;
-            let (word, tone) = match generator.healthy {
-                true if generator.send_lag_p99_us.is_none() => ("not known", Tone::Caution),
-                true => ("healthy", Tone::Good),
-                false => ("could not keep up", Tone::Bad),
+            let (word, tone) = match model.kept_up() {
+                None => ("not known", Tone::Caution),
+                Some(true) => ("healthy", Tone::Good),
+                Some(false) => ("could not keep up", Tone::Bad),
             };
             vec![
                 model.title().into(),

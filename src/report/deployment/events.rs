@@ -3,7 +3,7 @@ use crate::report::content;
 use crate::report::document::{Block, Cell, Tone};
 use crate::report::model::ReportModel;
 use crate::units::{format_ms, level_of};
-use crate::verdict::{Action, Finding, FindingKind, Severity};
+use crate::verdict::{Action, Finding, FindingKind, Severity, interruption};
 
 /// A start this much slower than what followed is worth telling.
 const COLD: f64 = 1.25;
@@ -69,7 +69,7 @@ fn of_phase(model: &ReportModel) -> Vec<Cell> {
         seen.extend(content::capped(holds, MOST_OF_A_KIND, "reason to hold", own));
     }
     if let Some(signal) = &model.record.interrupted {
-        seen.push(Cell::toned(format!("interrupted by {signal}"), Tone::Caution));
+        seen.push(Cell::toned(interruption(signal), Tone::Caution));
     }
     seen.extend(content::transients(model, MOST_OF_A_KIND));
     for step in model.smoke_steps().iter().filter(|step| step.status == SmokeStatus::NearMiss) {

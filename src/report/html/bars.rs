@@ -174,12 +174,16 @@ pub fn noise(model: &ReportModel) -> Option<Figure> {
         .map(|(name, values, own)| {
             let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
             let own = own.map_or("–".to_owned(), |own| format!("{:+.1}%", own * 100.0));
-            format!("{name}: baseline {:+.1}% to {:+.1}%, this run {own}", low * 100.0, high * 100.0)
+            let before = model.reference_word();
+            format!("{name}: {before} {:+.1}% to {:+.1}%, this run {own}", low * 100.0, high * 100.0)
         })
         .collect();
     Some(Figure {
         id: "n".to_owned(),
-        title: "p95 from run to run: baseline instances (rings) and this run (diamond), around the baseline's mean".into(),
+        title: format!(
+            "p95 from run to run: {} (rings), this run (diamond), around their mean",
+            model.reference_word()
+        ),
         words: told.join("; "),
         height: bottom + 22.0,
         series: Vec::new(),

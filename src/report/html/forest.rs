@@ -38,10 +38,15 @@ pub fn forests(model: &ReportModel) -> Vec<Figure> {
         model.verdict.comparisons.iter().filter(|c| (c.metric == Metric::ErrorRate) == rates).collect()
     };
     let titles = [
-        (false, "f", "Change of response times against the baseline"),
-        (true, "g", "Change of error rates against the baseline"),
+        (false, "f", "Change of response times against the"),
+        (true, "g", "Change of error rates against the"),
     ];
-    titles.into_iter().filter_map(|(rates, id, title)| forest(model, id, title, &of(rates))).collect()
+    titles
+        .into_iter()
+        .filter_map(|(rates, id, title)| {
+            forest(model, id, &format!("{title} {}", model.reference_word()), &of(rates))
+        })
+        .collect()
 }
 
 fn forest(model: &ReportModel, id: &str, title: &str, comparisons: &[&Comparison]) -> Option<Figure> {

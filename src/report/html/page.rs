@@ -154,9 +154,8 @@ fn comparison_with(model: &ReportModel, title: &str, prefix: &str) -> Markup {
 }
 
 fn endpoint(model: &ReportModel, number: usize, row: &EndpointRow) -> Markup {
-    let reference = model.reference(row);
     let figures: Vec<Figure> = [
-        spectrum(&format!("s{number}"), row, reference),
+        spectrum(&format!("s{number}"), model, row),
         timeline(&format!("l{number}"), model, number, row),
         response_and_service(&format!("v{number}"), row),
         phases(&format!("p{number}"), row),

@@ -3,9 +3,9 @@ use maud::{PreEscaped, html};
 use super::frame::{Figure, Hover, Series, WIDTH, axis_below, axis_left, line};
 use super::scale::{Scale, latency_tick, points, tenth};
 use crate::metrics::Histogram;
-use crate::report::model::EndpointRow;
-use crate::units::{Metric, counted, format_ms};
-use crate::verdict::{Reference, RuleKind};
+use crate::report::model::{EndpointRow, ReportModel};
+use crate::units::{Metric, format_ms};
+use crate::verdict::RuleKind;
 
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = WIDTH - 18.0;
@@ -17,7 +17,8 @@ const STEPS: usize = 45;
 
 /// Latency by percentile on `HdrHistogram`'s axis (each nine as wide as the one before), the baseline's runs as a band.
 #[must_use]
-pub fn spectrum(id: &str, row: &EndpointRow, reference: Option<&Reference>) -> Option<Figure> {
+pub fn spectrum(id: &str, model: &ReportModel, row: &EndpointRow) -> Option<Figure> {
+    let reference = model.reference(row);
     let own = &row.measured.response;
     if own.is_empty() {
         return None;
@@ -74,10 +75,7 @@ pub fn spectrum(id: &str, row: &EndpointRow, reference: Option<&Reference>) -> O
     };
     let mut series = vec![Series { name: "this run".into(), style: 1 }];
     if runs > 0 {
-        series.push(Series {
-            name: format!("{} of the baseline, lowest to highest", counted(runs, "run")),
-            style: 2,
-        });
+        series.push(Series { name: format!("{}, lowest to highest", model.reference_runs(runs)), style: 2 });
     }
     let ms = |v: Option<f64>| v.map_or("–".to_owned(), format_ms);
     let words = format!(

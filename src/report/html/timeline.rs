@@ -203,6 +203,11 @@ fn warmup(look: &LookRecord) -> String {
     }
 }
 
+/// `search/find@stage2`, `search/find@ramp1`
+fn is_later_stage(name: &str) -> bool {
+    name.rsplit_once('@').is_some_and(|(_, part)| part.starts_with("stage") || part.starts_with("ramp"))
+}
+
 /// Where the stages of the endpoint's feature begin after the first, in seconds: each has endpoints of its own.
 fn stages(model: &ReportModel, row: &EndpointRow, look: &LookRecord) -> Vec<f64> {
     let mut begin: BTreeMap<usize, u64> = BTreeMap::new();
@@ -211,10 +216,10 @@ fn stages(model: &ReportModel, row: &EndpointRow, look: &LookRecord) -> Vec<f64>
         *first = block.start_ms.min(*first);
     }
     let of = |number: &usize| {
-        model.endpoints.get(*number).is_some_and(|other| {
-            other.summary.feature == row.summary.feature
-                && (1..look.window_ms).contains(&other.plan.length_ms)
-        })
+        model
+            .endpoints
+            .get(*number)
+            .is_some_and(|other| other.summary.feature == row.summary.feature && is_later_stage(&other.name))
     };
     let starts: BTreeSet<u64> = begin.iter().filter(|(number, _)| of(number)).map(|(_, ms)| *ms).collect();
     starts.into_iter().filter(|ms| *ms >= LEAST_STAGE_MS).map(|ms| ms as f64 / 1e3).collect()
