@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::error_class::ErrorClass;
 use crate::metrics::{Block, BlockGrid, EndpointPlan, Histogram};
@@ -83,21 +83,34 @@ struct Total {
 /// One block, or a worker's piece of one.
 struct Recent {
     at_ms: u64,
-    /// Endpoint, whether it is of the warm-up, and number: pieces of one block share it.
-    block: (usize, bool, u64),
+    endpoint: usize,
+    warmup: bool,
+    /// Since the warm-up or the window began.
+    start_ms: u64,
     len_ms: u64,
     planned: u64,
     done: u64,
     response: Histogram,
 }
 
-/// One endpoint over the last seconds.
-#[derive(Default)]
+/// One endpoint over the last seconds: of its window, or of the warm-up before there is any.
 struct Lately {
-    blocks: BTreeSet<(bool, u64)>,
-    len_ms: u64,
+    warmup: bool,
+    from_ms: u64,
+    to_ms: u64,
     planned: u64,
     done: u64,
+}
+
+impl Lately {
+    fn new(warmup: bool) -> Self {
+        Self { warmup, from_ms: u64::MAX, to_ms: 0, planned: 0, done: 0 }
+    }
+
+    /// Requests a second, over a second at least: blocks without requests are not told.
+    fn rate(&self, requests: u64) -> f64 {
+        requests as f64 * 1e3 / self.to_ms.saturating_sub(self.from_ms).max(1_000) as f64
+    }
 }
 
 impl Seen {
@@ -113,7 +126,9 @@ impl Seen {
             self.last_ms = self.now.elapsed_ms;
             self.recent.push_back(Recent {
                 at_ms: self.now.elapsed_ms,
-                block: (block.endpoint, block.warmup, block.index),
+                endpoint: block.endpoint,
+                warmup: block.warmup,
+                start_ms: block.start_ms,
                 len_ms: block.len_ms,
                 planned: block.planned,
                 done: block.done,
@@ -168,21 +183,21 @@ impl Seen {
         let mut lately: BTreeMap<usize, Lately> = BTreeMap::new();
         for piece in &self.recent {
             response.merge(&piece.response);
-            let (endpoint, warmup, index) = piece.block;
-            let own = lately.entry(endpoint).or_default();
-            if own.blocks.insert((warmup, index)) {
-                own.len_ms += piece.len_ms;
+            let own = lately.entry(piece.endpoint).or_insert_with(|| Lately::new(piece.warmup));
+            if own.warmup && !piece.warmup {
+                *own = Lately::new(false);
             }
-            own.planned += piece.planned;
-            own.done += piece.done;
+            if own.warmup == piece.warmup {
+                own.from_ms = own.from_ms.min(piece.start_ms);
+                own.to_ms = own.to_ms.max(piece.start_ms + piece.len_ms);
+                own.planned += piece.planned;
+                own.done += piece.done;
+            }
         }
-        let rate = |of: fn(&Lately) -> u64| {
-            // A sum of nothing would be -0.
-            let own = lately.values().filter(|l| l.len_ms > 0).map(|l| of(l) as f64 * 1e3 / l.len_ms as f64);
-            own.fold(0.0, |all, one| all + one)
-        };
-        self.now.rate_offered = rate(|l| l.planned);
-        self.now.rate_achieved = rate(|l| l.done);
+        // A sum of nothing would be -0.
+        let sum = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, |all, one| all + one);
+        self.now.rate_offered = sum(&mut lately.values().map(|own| own.rate(own.planned)));
+        self.now.rate_achieved = sum(&mut lately.values().map(|own| own.rate(own.done)));
         self.now.recent_ms = [0.5, 0.95, 0.99].map(|q| response.quantile_ms(q));
     }
 
