@@ -3,6 +3,7 @@
 mod args;
 mod baseline_args;
 mod resolve;
+mod stored_args;
 
 use clap::Parser as _;
 

@@ -2,10 +2,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs,
-    ReportFormatArg, ScenarioArgs, SchemaArg, TargetArgs, TransportArg, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
+    SchemaArg, TargetArgs, TransportArg, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
+use super::stored_args::ReportFormatArg;
 use crate::commands::{
     self, CompareRequest, DemoRequest, Gate, InitRequest, PruneRequest, QuickRequest, RecordRequest,
     RefreshRequest, ReportFormat, ReportRequest, RunKind, Session, SetRequest, Stdout, ValidateRequest,

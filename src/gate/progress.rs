@@ -29,7 +29,7 @@ pub struct Progress {
     pub requests: u64,
     pub errors: BTreeMap<ErrorClass, u64>,
     pub in_flight: usize,
-    /// What recent figures are over: ten seconds, or two blocks where those take longer.
+    /// What recent figures are over: ten seconds, or two blocks where those take longer, or all there is yet.
     pub recent_over_ms: u64,
     /// Requests a second lately, of those that are settled: planned, and answered.
     pub rate_offered: f64,
@@ -194,10 +194,11 @@ impl Seen {
                 own.done += piece.done;
             }
         }
-        // A sum of nothing would be -0.
-        let sum = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, |all, one| all + one);
-        self.now.rate_offered = sum(&mut lately.values().map(|own| own.rate(own.planned)));
-        self.now.rate_achieved = sum(&mut lately.values().map(|own| own.rate(own.done)));
+        // Not `sum`, which makes -0 of nothing.
+        (self.now.rate_offered, self.now.rate_achieved) =
+            lately.values().fold((0.0, 0.0), |(offered, achieved), own| {
+                (offered + own.rate(own.planned), achieved + own.rate(own.done))
+            });
         self.now.recent_ms = [0.5, 0.95, 0.99].map(|q| response.quantile_ms(q));
     }
 

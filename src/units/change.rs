@@ -29,3 +29,30 @@ pub fn with_interval(metric: Metric, change: f64, interval: [f64; 2], level: f64
     let [low, high] = interval.map(bare);
     format!("{} [{low}, {high}] ({:.0}%)", change_of(metric, change), level * 100.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_have_a_sign_but_nothing_has_none() {
+        for (metric, value, text) in [
+            (Metric::P95, 0.032, "+3.2%"),
+            (Metric::P95, -0.0004, "0.0%"),
+            (Metric::P95, -0.0006, "-0.1%"),
+            (Metric::ErrorRate, 0.0123, "+1.23 points"),
+            (Metric::ErrorRate, -0.00001, "0.00 points"),
+        ] {
+            assert_eq!(change_of(metric, value), text);
+        }
+        assert_eq!(with_interval(Metric::P50, 0.032, [-0.02, 0.081], 0.98), "+3.2% [-2.0, +8.1] (98%)");
+        assert_eq!(
+            with_interval(Metric::ErrorRate, 0.0, [0.0, 0.0018], 0.9),
+            "0.00 points [0.00, +0.18] (90%)"
+        );
+        assert_eq!(
+            (level_of(Metric::P50, 131.2), level_of(Metric::ErrorRate, 0.0123)),
+            ("131 ms".into(), "1.23%".into())
+        );
+    }
+}

@@ -35,46 +35,56 @@ fn measured(models: &[ReportModel]) -> Option<&ReportModel> {
     models.iter().rev().find(|model| model.totals().0 > 0)
 }
 
-/// Where the deployment stands, which is where its last phase does; then all phases that were not as they should be.
-fn summary(models: &[ReportModel]) -> Vec<Block> {
-    let Some(last) = models.last() else { return Vec::new() };
-    let went = models.iter().filter(|model| model.verdict.action == Action::Go).count();
-    let begun = models.iter().map(|model| model.record.started.as_str()).min().unwrap_or_default();
-    let all_went = went == models.len();
-    let last_went = last.verdict.action == Action::Go;
-    let mut text = format!("{TITLE} of {}, begun {}", counted(models.len(), "phase"), moment(begun));
-    let builds: BTreeSet<&String> =
-        models.iter().flat_map(|m| &m.record.runs).filter_map(|look| look.build_id.as_ref()).collect();
-    if !builds.is_empty() {
-        let builds: Vec<&str> = builds.into_iter().map(String::as_str).collect();
-        let _ = write!(text, ", build {}", builds.join(", "));
-    }
-    let _ = write!(text, ", target {}.", last.record.target);
-    let _ = match (models.len(), all_went) {
-        (1, _) => Ok(()),
-        (_, true) => write!(text, " All ended in GO."),
-        (n, false) => write!(text, " {went} of {n} ended in GO; not so:"),
-    };
-    let before = models.len() - 1;
-    let earlier = match before - (went - usize::from(last_went)) {
+/// Where the deployment stands, which is where its last phase does, with a word of those before it.
+fn headline(models: &[ReportModel], last: &ReportModel) -> Block {
+    let before = &models[..models.len() - 1];
+    let not = before.iter().filter(|model| !went(model)).count();
+    let earlier = match not {
         0 => String::new(),
-        not => format!("; {not} of {} before it did not end in GO", counted(before, "phase")),
+        not => format!("; {not} of {} before it did not end in GO", counted(before.len(), "phase")),
     };
-    let first = if models.len() == 1 {
-        last.verdict.summary.clone()
-    } else {
-        format!("{} (last phase: {}{earlier})", last.verdict.summary, last.title())
+    let text = match before {
+        [] => last.verdict.summary.clone(),
+        _ => format!("{} (last phase: {}{earlier})", last.verdict.summary, last.title()),
     };
     // What went wrong on the way is looked at before anybody signs.
-    let tone = if last_went && !all_went { Tone::Caution } else { tone_of_action(last.verdict.action) };
-    let mut blocks = vec![Block::Strong(first, tone), Block::Text(text)];
-    let others = models.iter().filter(|model| model.verdict.action != Action::Go);
-    let others: Vec<Cell> = others
+    let tone = if went(last) && not > 0 { Tone::Caution } else { tone_of_action(last.verdict.action) };
+    Block::Strong(text, tone)
+}
+
+fn went(model: &ReportModel) -> bool {
+    model.verdict.action == Action::Go
+}
+
+/// Of what, when, and to which target the deployment was.
+fn occasion(models: &[ReportModel], last: &ReportModel) -> String {
+    let begun = models.iter().map(|model| model.record.started.as_str()).min().unwrap_or_default();
+    let mut text = format!("{TITLE} of {}, begun {}", counted(models.len(), "phase"), moment(begun));
+    let looks = models.iter().flat_map(|model| &model.record.runs);
+    let builds: BTreeSet<&str> = looks.filter_map(|look| look.build_id.as_deref()).collect();
+    if !builds.is_empty() {
+        let _ = write!(text, ", build {}", builds.into_iter().collect::<Vec<_>>().join(", "));
+    }
+    let _ = write!(text, ", target {}.", last.record.target);
+    text
+}
+
+/// Where the deployment stands, the phases that were not as they should be, and what it costs.
+fn summary(models: &[ReportModel]) -> Vec<Block> {
+    let Some(last) = models.last() else { return Vec::new() };
+    let mut blocks = vec![headline(models, last), Block::Text(occasion(models, last))];
+    let others: Vec<Cell> = models
+        .iter()
+        .filter(|model| !went(model))
         .map(|m| {
             Cell::toned(format!("{}: {}", m.title(), m.verdict.summary), tone_of_action(m.verdict.action))
         })
         .collect();
-    if models.len() > 1 && !others.is_empty() {
+    if models.len() > 1 && others.is_empty() {
+        blocks.push(Block::Text("All phases ended in GO.".into()));
+    } else if models.len() > 1 {
+        let good = models.len() - others.len();
+        blocks.push(Block::Text(format!("{good} of {} phases ended in GO; not so:", models.len())));
         blocks.push(Block::List(others));
     }
     if !models.is_sorted_by_key(|model| &model.record.started) {
@@ -91,7 +101,7 @@ fn summary(models: &[ReportModel]) -> Vec<Block> {
     }
     blocks.push(Block::Text(format!("{}: {}.", model.title(), model.evidence())));
     if model.before {
-        let text = "Compared here with the runs before that were named, in one decision; the verdict above compared with its baseline.";
+        let text = "Compared here with the runs before that were named, in one decision; the run's own verdict compared with its baseline.";
         blocks.push(Block::Text(text.into()));
     }
     if !model.impact.is_empty() {
