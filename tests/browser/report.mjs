@@ -61,6 +61,9 @@ async function picture(page, name) {
   await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: tall < 12000 });
 }
 
+// Events reach the page after what caused them: what they do is waited for, and fails where it does not come.
+const until = (page, what, message) => page.waitForFunction(what, null, { timeout: 5000 }).catch(() => assert.fail(message));
+
 const openAll = (page) => page.$$eval('details', (all) => all.forEach((d) => { d.open = true; }));
 const closeAll = (page) => page.$$eval('details', (all) => all.forEach((d) => { d.open = false; }));
 
@@ -129,7 +132,7 @@ async function values(page) {
   });
   await page.mouse.move(...at);
   const tip = page.locator('#tip');
-  assert.equal(await tip.isVisible(), true, 'the pointer tells values');
+  await until(page, () => !document.querySelector('#tip').hidden, 'the pointer tells values');
   const p99 = (text) => /p99 ([\d.]+ \S+)/.exec(text)[1];
   const table = p99(await plot.locator('desc').textContent());
   const told = /this run\s+([\d.]+) (\S+)/.exec(await tip.textContent());
@@ -137,6 +140,7 @@ async function values(page) {
   assert.equal(told[2], unit.replace(',', ''));
   assert.ok(Math.abs(told[1] / value - 1) < 0.05, `${told[0]} on the curve, ${table} in the table`);
   await page.mouse.move(0, 0);
+  await until(page, () => document.querySelector('#tip').hidden, 'a pointer that leaves tells nothing');
   await plot.focus();
   await page.keyboard.press('Home');
   const first = await tip.textContent();
@@ -159,9 +163,8 @@ async function links(page) {
   const link = page.locator('th a[href^="#e"]').first();
   if ((await link.count()) > 0) {
     await link.click();
-    const target = page.locator('details:target');
-    assert.equal(await target.evaluate((d) => d.open), true, 'a row leads to its plots');
-    assert.equal(await target.evaluate((d) => d.firstElementChild === document.activeElement), true, 'and so does the keyboard');
+    await until(page, () => document.querySelector('details:target')?.open, 'a row leads to its plots');
+    await until(page, () => document.querySelector('details:target > summary') === document.activeElement, 'and so does the keyboard');
   }
   await closeAll(page);
   await page.locator('#open').click();
