@@ -27,6 +27,12 @@ impl Secrets {
         self.add(vec![(name.to_owned(), value.to_owned())]);
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        self.and(other.values.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
     /// These and more, for one output only.
     #[must_use]
     pub fn and(&self, more: Vec<(String, String)>) -> Self {

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::baseline_args::BaselineCommand;
+use super::canary_args::CanaryArgs;
 use super::stored_args::{CompareArgs, ReportArgs};
 
 /// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
@@ -26,6 +27,8 @@ pub enum Command {
     Smoke(SmokeArgs),
     /// One URL from flags
     Quick(QuickArgs),
+    /// A candidate beside its control, both under load at once: stops early where the candidate is worse
+    Canary(Box<CanaryArgs>),
     /// Judge stored runs again, against baselines or other runs
     Compare(CompareArgs),
     /// Check scenario files and print what a run would send and could judge; sends nothing
@@ -46,6 +49,8 @@ pub enum Command {
     },
     /// Serve the embedded target on loopback
     Demo(DemoArgs),
+    #[command(hide = true)]
+    Supervise { command: String },
 }
 
 #[derive(ClapArgs, Debug)]

@@ -2,6 +2,8 @@
 
 mod args;
 mod baseline_args;
+mod canary;
+mod canary_args;
 mod resolve;
 mod stored_args;
 

@@ -5,6 +5,7 @@ use super::args::{
     AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
     SchemaArg, TargetArgs, TransportArg, TransportArgs,
 };
+use super::canary::canary;
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::stored_args::ReportFormatArg;
 use crate::commands::{
@@ -30,6 +31,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
             session.shard = args.shard.as_deref().map(shard).transpose()?;
             commands::run(&session, RunKind::SmokeAndLoad)
         }
+        Command::Canary(args) => commands::canary(&canary(*args)?),
+        Command::Supervise { command } => commands::supervise(&command),
         Command::Smoke(args) => {
             let session = session(args.scenarios, &args.target, None, None, args.transport, args.output)?;
             match &args.watch {
@@ -141,7 +144,7 @@ fn set(args: SetArgs, features: Vec<String>) -> SetRequest {
     SetRequest { baselines: args.baselines, env: args.env, features }
 }
 
-fn session(
+pub fn session(
     scenarios: ScenarioArgs,
     target: &TargetArgs,
     gating: Option<GateArgs>,
@@ -288,7 +291,7 @@ fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {
     Ok(Some(TargetSpec::Url(url.clone())))
 }
 
-fn base_url(text: &str) -> Result<()> {
+pub fn base_url(text: &str) -> Result<()> {
     let uri: http::Uri = text.parse().map_err(|e| {
         let hint = if text.contains("://") {
             "expected http://host/path"
@@ -307,11 +310,11 @@ fn base_url(text: &str) -> Result<()> {
     Err(Error::usage_hint(format!("`{text}` is not an absolute URL"), hint))
 }
 
-fn fault(text: &str) -> Result<Fault> {
+pub fn fault(text: &str) -> Result<Fault> {
     text.parse().map_err(|reason| Error::usage(format!("--fault: {reason}")))
 }
 
-fn duration(flag: &str, text: &str) -> Result<Duration> {
+pub fn duration(flag: &str, text: &str) -> Result<Duration> {
     parse_duration_ns(text)
         .map(Duration::from_nanos)
         .map_err(|reason| Error::usage(format!("{flag}: {reason}")))
@@ -327,14 +330,14 @@ fn repeat(text: &str) -> Result<Repeat> {
     }
 }
 
-fn gate(arg: GateArg) -> Gate {
+pub fn gate(arg: GateArg) -> Gate {
     match arg {
         GateArg::Regression => Gate::Regression,
         GateArg::Safety => Gate::Safety,
     }
 }
 
-fn allow(args: &[AllowArg]) -> Allow {
+pub fn allow(args: &[AllowArg]) -> Allow {
     Allow {
         no_baseline: args.contains(&AllowArg::NoBaseline),
         unresolved: args.contains(&AllowArg::Unresolved),

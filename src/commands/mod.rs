@@ -1,6 +1,7 @@
 //! One file a use case. Commands print; what they print is rendered in `report`.
 
 mod baseline;
+mod canary;
 mod compare;
 mod demo;
 mod init;
@@ -10,10 +11,12 @@ mod run;
 mod schema;
 mod session;
 mod signals;
+mod supervise;
 mod validate;
 mod watch;
 
 pub use baseline::{PruneRequest, RecordRequest, SetRequest, VerifyRequest, prune, record, show, verify};
+pub use canary::{ArmRequest, CanaryRequest, canary};
 pub use compare::{CompareRequest, compare};
 pub use demo::{DemoRequest, demo};
 pub use init::{InitRequest, init};
@@ -22,5 +25,6 @@ pub use report::{ReportFormat, ReportRequest, report};
 pub use run::{QuickRequest, RunKind, quick, run};
 pub use schema::schema;
 pub use session::{Gate, Session, Stdout};
+pub use supervise::supervise;
 pub use validate::{ValidateRequest, validate};
 pub use watch::{WatchRequest, watch};

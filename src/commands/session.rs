@@ -120,6 +120,7 @@ impl Session {
             restarts,
             same_host: self.same_host,
             instances: self.instances,
+            side_by_side: None,
         }
     }
 
@@ -135,6 +136,7 @@ impl Session {
             scenarios,
             secrets,
             target: self.target()?,
+            beside: None,
             out: out.to_owned(),
             env: self.env(),
             id: id.to_owned(),

@@ -37,7 +37,7 @@ impl Prepared {
         let alone = scenario.session == SessionScope::Iteration
             && step.redirects == 0
             && scenario.steps.iter().filter(|other| other.in_load()).count() == 1;
-        let headers = headers || identity.build.is_some() || identity.instance.is_some() || !alone;
+        let headers = headers || identity.asks() || !alone;
         let wants = Wants { headers, body };
         let template = step.action.request();
         let fixed = template.is_fixed().then(|| {

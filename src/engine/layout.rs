@@ -1,6 +1,7 @@
+use super::arms;
 use super::arrival::Slice;
 use crate::digest::sha256_hex;
-use crate::metrics::BlockGrid;
+use crate::metrics::{BlockGrid, Pairing};
 use crate::random::pick;
 use crate::scenario::{LoadPlan, Scenario};
 
@@ -33,6 +34,14 @@ pub struct Layout {
     attempts: Vec<Vec<Vec<Option<usize>>>>,
 }
 
+/// What of a scenario's arrivals is meant.
+#[derive(Clone, Copy)]
+struct Share {
+    slice: Slice,
+    pairing: Option<Pairing>,
+    arm: usize,
+}
+
 /// Of one scenario, whichever others run beside it.
 #[must_use]
 pub fn scenario_seed(seed: u64, scenario: &Scenario) -> u64 {
@@ -41,21 +50,26 @@ pub fn scenario_seed(seed: u64, scenario: &Scenario) -> u64 {
 }
 
 impl Layout {
+    /// With a pairing the scenarios are those of one arm, then those of the other.
     #[must_use]
-    pub fn new(scenarios: &[Scenario], seed: u64, slice: Slice) -> Self {
+    pub fn new(scenarios: &[Scenario], seed: u64, slice: Slice, pairing: Option<Pairing>) -> Self {
         let mut layout = Self::default();
+        let an_arm = if pairing.is_some() { scenarios.len() / 2 } else { scenarios.len() };
         for (number, scenario) in scenarios.iter().enumerate() {
+            let share = Share { slice, pairing, arm: number / an_arm.max(1) };
             let stages = scenario.load.as_ref().map_or(0, |load| load.stages.len());
             layout.index.push(vec![vec![None; scenario.steps.len()]; stages]);
             layout.attempts.push(vec![vec![None; scenario.steps.len()]; stages]);
             if let Some(load) = &scenario.load {
-                layout.place(number, scenario, load, scenario_seed(seed, scenario), slice);
+                layout.place(number, scenario, load, scenario_seed(seed, scenario), share);
             }
         }
         layout
     }
 
-    fn place(&mut self, number: usize, scenario: &Scenario, load: &LoadPlan, seed: u64, slice: Slice) {
+    fn place(&mut self, number: usize, scenario: &Scenario, load: &LoadPlan, seed: u64, share: Share) {
+        let Share { slice, pairing, arm } = share;
+        let own = |n: &u64| arms::takes(pairing, arm, seed, *n);
         let shares = scenario.shares();
         let mut bases = vec![0];
         for stage in &load.stages {
@@ -63,7 +77,7 @@ impl Layout {
         }
         let planned: Vec<Vec<u64>> = bases
             .windows(2)
-            .map(|pair| scenario.counts(seed, slice.of(pair[1]).filter(|n| *n >= pair[0])))
+            .map(|pair| scenario.counts(seed, slice.of(pair[1]).filter(|n| *n >= pair[0]).filter(own)))
             .collect();
         for (step, spec) in scenario.load_steps() {
             let (mut origin_ns, mut steady, mut ramps) = (0, 0, 0);
@@ -80,7 +94,7 @@ impl Layout {
                     ramps += 1;
                     format!("{}@ramp{ramps}", spec.endpoint)
                 };
-                let rate_per_s = stage.rate_per_s() * shares[step] / slice.count as f64;
+                let rate_per_s = stage.rate_per_s() * shares[step] * arms::part(pairing) / slice.count as f64;
                 let users = (!stage.level.is_open()).then(|| stage.level.users().1);
                 let grid = if stage.iterations.is_some() {
                     BlockGrid::of_quarters(stage.length_ns)

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::arms::ArmTarget;
 use super::arrival::Slice;
 use super::event::Event;
 use super::health;
 use super::layout::Layout;
 use super::recent::Watch;
 use super::stop::{Interrupt, StopCause, StopSignal};
-use super::token::Tokens;
 use super::values::Captured;
 use super::window::WindowDecision;
 use super::worker::{Message, Report, Shared, UNDECIDED, work};
 use crate::error::{Error, Result};
-use crate::metrics::{AbortRecord, EndpointOwn, ErrorExample, GeneratorRecord, Histogram, PhaseHistograms};
+use crate::metrics::{AbortRecord, AnsweredBy, EndpointOwn, ErrorExample, GeneratorRecord, Histogram, Pairing, PhaseHistograms};
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
@@ -30,8 +30,10 @@ pub struct LoadRequest {
     pub scenarios: Vec<Scenario>,
     /// What the `setup` of each captured.
     pub setup: Vec<Captured>,
-    pub tokens: Arc<Tokens>,
-    pub target: String,
+    /// One, or of a side-by-side load the control and the candidate; the scenarios are those of the one, then those of the other.
+    pub arms: Vec<ArmTarget>,
+    /// `None`: one arm.
+    pub pairing: Option<Pairing>,
     pub seed: u64,
     pub secrets: Secrets,
     pub kind: Kind,
@@ -55,8 +57,14 @@ pub struct LoadOutcome {
     pub examined: bool,
     pub endpoints: Vec<EndpointOutcome>,
     pub generator: GeneratorRecord,
-    pub instances: BTreeSet<String>,
-    pub builds: BTreeSet<String>,
+    /// In the order of the request's.
+    pub arms: Vec<ArmOutcome>,
+}
+
+/// What is known of one arm as a whole.
+#[derive(Default)]
+pub struct ArmOutcome {
+    pub answered_by: AnsweredBy,
     pub examples: Vec<ErrorExample>,
     pub abort: Option<AbortRecord>,
 }
@@ -70,16 +78,16 @@ pub struct EndpointOutcome {
     pub examined: (u64, u64),
 }
 
-/// Sends the load of one look. Closed blocks and progress go to `events` as they come.
+/// Sends the load of one look. Closed blocks and progress go to `events` as they come, which may end it.
 ///
 /// # Errors
 /// If a worker cannot be set up, or `events` fails.
 pub async fn run_load(
     request: LoadRequest,
     mut interrupt: Interrupt,
-    events: &mut dyn FnMut(Event) -> Result<()>,
+    events: &mut dyn FnMut(Event) -> Result<ControlFlow<()>>,
 ) -> Result<LoadOutcome> {
-    let layout = Layout::new(&request.scenarios, request.seed, request.slice);
+    let layout = Layout::new(&request.scenarios, request.seed, request.slice, request.pairing);
     // Setting up TLS takes its time; the clock starts after it.
     let transports: Vec<AnyTransport> = (0..request.workers)
         .map(|_| AnyTransport::new(request.kind, &request.transport))
@@ -89,8 +97,8 @@ pub async fn run_load(
     let shared = Arc::new(Shared {
         layout,
         setup: request.setup,
-        tokens: request.tokens,
-        target: request.target,
+        arms: request.arms,
+        pairing: request.pairing,
         seed: request.seed,
         secrets: request.secrets,
         // Workers need a moment to be ready for the first arrival.
@@ -110,6 +118,8 @@ pub async fn run_load(
         threads.push(spawn(shared.clone(), transport, number, sender.clone(), signal.clone())?);
     }
     drop(sender);
+    // What each worker has handed out whole.
+    let mut settled = vec![0; shared.in_flight.len()];
 
     let mut reports: Vec<Report> = Vec::new();
     let mut guard = Guard::new(&shared);
@@ -120,13 +130,25 @@ pub async fn run_load(
             message = messages.recv() => match message {
                 Some(Message::Closed(blocks)) => {
                     blocks.iter().filter(|b| b.warmup).for_each(|b| window.steady.add(b));
-                    events(Event::Closed(blocks))?;
+                    let _ = events(Event::Closed(blocks))?;
+                }
+                Some(Message::Settled(worker, until_ns)) => {
+                    settled[worker] = until_ns;
+                    let until_ns = settled.iter().min().copied().unwrap_or(0);
+                    let window_ns = shared.window_ns.load(Ordering::Relaxed);
+                    if let Some(window_ns) = until_ns.checked_sub(window_ns)
+                        && events(Event::Settled { window_ms: window_ns / 1_000_000 })?.is_break()
+                        && *stop.borrow() < StopCause::Abort
+                    {
+                        stop.send_replace(StopCause::Abort);
+                    }
                 }
                 Some(Message::Recent(pieces)) => {
                     guard.watch.add(shared.start.elapsed().as_nanos() as u64, pieces, guard.longest_ns);
                 }
                 Some(Message::Finished(mut report)) => {
-                    events(Event::Closed(std::mem::take(&mut report.blocks)))?;
+                    let _ = events(Event::Closed(std::mem::take(&mut report.blocks)))?;
+                    settled[report.worker] = u64::MAX;
                     reports.push(*report);
                 }
                 None => return Err(Error::harness("a load worker ended without a report")),
@@ -138,7 +160,7 @@ pub async fn run_load(
                 window.decide(&shared);
                 guard.check(&shared, &stop);
                 let window_ns = shared.window_ns.load(Ordering::Relaxed);
-                events(Event::Progress {
+                let _ = events(Event::Progress {
                     elapsed_ms: shared.start.elapsed().as_millis() as u64,
                     window_ms: (window_ns != UNDECIDED)
                         .then(|| (window_ns / 1_000_000, (window_ns + window.length_ns) / 1_000_000)),
@@ -151,7 +173,7 @@ pub async fn run_load(
     for thread in threads {
         thread.join().map_err(|_| Error::harness("a load worker panicked"))?;
     }
-    Ok(summarise(reports, &shared, window, guard.abort))
+    Ok(summarise(reports, &shared, window, guard.aborts))
 }
 
 fn spawn(
@@ -177,28 +199,32 @@ struct Guard {
     watch: Watch,
     longest_ns: u64,
     next_ns: u64,
-    abort: Option<AbortRecord>,
+    /// Of each arm.
+    aborts: [Option<AbortRecord>; 2],
 }
 
 impl Guard {
     fn new(shared: &Shared) -> Self {
         let rules = shared.scenarios.iter().flat_map(|scenario| &scenario.abort_when);
         let longest_ns = rules.map(|rule| rule.window_ns).max().unwrap_or(0);
-        Self { watch: Watch::default(), longest_ns, next_ns: ABORT_CHECK_NS, abort: None }
+        Self { watch: Watch::default(), longest_ns, next_ns: ABORT_CHECK_NS, aborts: [None, None] }
     }
 
     fn check(&mut self, shared: &Shared, stop: &watch::Sender<StopCause>) {
         let now_ns = shared.start.elapsed().as_nanos() as u64;
-        if self.longest_ns == 0 || self.abort.is_some() || now_ns < self.next_ns {
+        let fired = self.aborts.iter().any(Option::is_some);
+        if self.longest_ns == 0 || fired || now_ns < self.next_ns {
             return;
         }
         self.next_ns = now_ns + ABORT_CHECK_NS;
-        let mut specs = shared.layout.endpoints.iter().enumerate();
-        self.abort = specs.find_map(|(endpoint, spec)| {
-            let rules = &shared.scenarios[spec.scenario].abort_when;
-            rules.iter().find_map(|rule| self.watch.fires(rule, endpoint, &spec.name, now_ns))
-        });
-        if self.abort.is_some() && *stop.borrow() < StopCause::Abort {
+        for arm in 0..shared.arms.len() {
+            let all = shared.layout.endpoints.iter().enumerate();
+            self.aborts[arm] = all.filter(|(_, spec)| shared.arm(spec.scenario) == arm).find_map(|(i, spec)| {
+                let rules = &shared.scenarios[spec.scenario].abort_when;
+                rules.iter().find_map(|rule| self.watch.fires(rule, i, &spec.name, now_ns))
+            });
+        }
+        if self.aborts.iter().any(Option::is_some) && *stop.borrow() < StopCause::Abort {
             stop.send_replace(StopCause::Abort);
         }
     }
@@ -208,7 +234,7 @@ fn summarise(
     reports: Vec<Report>,
     shared: &Shared,
     window: WindowDecision,
-    abort: Option<AbortRecord>,
+    aborts: [Option<AbortRecord>; 2],
 ) -> LoadOutcome {
     let window_ns = shared.window_ns.load(Ordering::Relaxed);
     let mut examined = vec![(0, 0); shared.layout.endpoints.len()];
@@ -226,11 +252,14 @@ fn summarise(
         examined: window.examined,
         endpoints: Vec::new(),
         generator: GeneratorRecord { workers: reports.len(), ..GeneratorRecord::default() },
-        instances: BTreeSet::new(),
-        builds: BTreeSet::new(),
-        examples: Vec::new(),
-        abort,
+        arms: Vec::new(),
     };
+    let asked = shared.scenarios.iter().any(|scenario| scenario.identity.asks());
+    let mut arms = aborts.map(|abort| ArmOutcome {
+        abort,
+        answered_by: AnsweredBy { asked, ..AnsweredBy::default() },
+        examples: Vec::new(),
+    });
     for report in reports {
         for (all, part) in own.iter_mut().zip(&report.own) {
             all.lag.merge(&part.lag);
@@ -240,14 +269,20 @@ fn summarise(
         outcome.generator.unsent_arrivals += report.unsent;
         outcome.generator.local_failures += report.local_failures;
         outcome.generator.cpu_busy = health::larger(outcome.generator.cpu_busy, report.cpu_busy);
-        outcome.instances.extend(report.instances);
-        outcome.builds.extend(report.builds);
-        outcome.examples.extend(report.examples);
+        for (all, own) in arms.iter_mut().zip(report.arms) {
+            all.answered_by.instances.extend(own.answered_by.instances);
+            all.answered_by.builds.extend(own.answered_by.builds);
+            all.answered_by.cohorts.extend(own.answered_by.cohorts);
+            all.examples.extend(own.examples);
+        }
         for (endpoint, (looked, of)) in report.examined {
             examined[endpoint] = (examined[endpoint].0 + looked, examined[endpoint].1 + of);
         }
     }
-    outcome.examples = health::limited(std::mem::take(&mut outcome.examples));
+    for arm in &mut arms {
+        arm.examples = health::limited(std::mem::take(&mut arm.examples));
+    }
+    outcome.arms = arms.into_iter().take(shared.arms.len()).collect();
     let mut all = Histogram::default();
     for endpoint in &own {
         all.merge(&endpoint.lag);

@@ -113,19 +113,17 @@ impl Flights {
 
 impl<T: Transport> Local<T> {
     pub fn new(shared: Arc<Shared>, transport: T, number: u64) -> Self {
-        let prepare = |scenario: &Scenario| {
-            scenario.steps.iter().map(|step| Prepared::new(scenario, step, &shared.target)).collect()
+        let target = |number: usize| &shared.arms[shared.arm(number)].url;
+        let prepare = |(number, scenario): (usize, &Scenario)| {
+            scenario.steps.iter().map(|step| Prepared::new(scenario, step, target(number))).collect()
         };
         let slice = shared.slice_of(number);
         // There may be fewer users than workers: those that have one share all iterations among them.
-        let shares: Vec<Slice> = shared
-            .scenarios
-            .iter()
-            .map(|scenario| {
-                let most = scenario.load.as_ref().map_or(0, |load| u64::from(Users { plan: load }.most()));
-                Slice { index: slice.index, count: slice.count.min(most.max(1)) }
-            })
-            .collect();
+        let share = |scenario: &Scenario| {
+            let most = scenario.load.as_ref().map_or(0, |load| u64::from(Users { plan: load }.most()));
+            Slice { index: slice.index, count: slice.count.min(most.max(1)) }
+        };
+        let shares: Vec<Slice> = shared.scenarios.iter().map(share).collect();
         let limited = |scenario: &Scenario, share: &Slice| {
             let limit = scenario.load.as_ref()?.stages[0].iterations?;
             Some(if share.index < share.count { share.of(limit).count() as u64 } else { 0 })
@@ -143,13 +141,13 @@ impl<T: Transport> Local<T> {
                 .zip(&shares)
                 .map(|(s, share)| Cell::new(limited(s, share)))
                 .collect(),
-            next_index: shares.into_iter().map(Cell::new).collect(),
+            next_index: shares.into_iter().enumerate().map(|(number, share)| Cell::new(shared.rows_of(number, share))).collect(),
             open: Cell::new(0),
             stopping: Cell::new(false),
             panicked: Cell::new(false),
             users_ended: (Notify::new(), Cell::new(0)),
             in_flight: RefCell::default(),
-            prepared: shared.scenarios.iter().map(prepare).collect(),
+            prepared: shared.scenarios.iter().enumerate().map(prepare).collect(),
             samplers: shared.scenarios.iter().map(|s| Sampler::new(s.check_sample)).collect(),
             sessions: shared.scenarios.iter().map(|_| RefCell::default()).collect(),
             seeds: shared.scenarios.iter().map(|s| scenario_seed(shared.seed, s)).collect(),
@@ -168,6 +166,11 @@ impl<T: Transport> Local<T> {
 
     pub fn window_ns(&self) -> u64 {
         self.shared.window_ns.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest request that waits was planned.
+    pub fn oldest_flight_ns(&self) -> Option<u64> {
+        self.in_flight.borrow().slots.iter().flatten().map(|flight| flight.planned_ns).min()
     }
 
     pub fn in_flight(&self) -> usize {
@@ -225,13 +228,14 @@ impl<T: Transport> Local<T> {
         };
         let mut values =
             Values::new(plan, |source| source.row(seed, index), pick(seed, index), &shared.setup[scenario]);
+        let arm = &shared.arms[shared.arm(scenario)];
         let way = Way {
             transport: &self.transport,
             lane,
-            target: &shared.target,
+            target: &arm.url,
             scenario: plan,
             session,
-            tokens: &shared.tokens,
+            tokens: &arm.tokens,
             sampler: Some(&self.samplers[scenario]),
             trace: None,
         };
@@ -306,11 +310,11 @@ impl<T: Transport> Local<T> {
             if let Some(recent) = self.recent.as_ref().filter(|_| !result.local) {
                 recent.borrow_mut().add(&sample);
             }
-            self.note(plan, endpoint, warmup, &result);
+            self.note(scenario, endpoint, warmup, &result);
             if result.failure.is_some() {
                 let prepared = &self.prepared[scenario][step];
                 let ask = Ask { way: &way, step: spec, prepared, values: &values, token: None };
-                self.keep_example(&ask, endpoint, &result);
+                self.keep_example(&ask, scenario, endpoint, &result);
             }
             if let Some(attempts) = shared.layout.attempts(scenario, stage, step) {
                 self.note_attempts(attempts, warmup, &result);

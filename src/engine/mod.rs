@@ -1,5 +1,6 @@
 //! Sends when it says, measures what the target did, and knows how it fared itself. Never prints, never judges.
 
+mod arms;
 mod arrival;
 mod build;
 mod closed_model;
@@ -27,11 +28,12 @@ mod warmup;
 mod window;
 mod worker;
 
+pub use arms::{ArmTarget, CANDIDATE, CONTROL};
 pub use arrival::Slice;
 pub use event::Event;
 pub use functional::{Bracket, Functional, run_part, run_smoke};
 pub use layout::{EndpointSpec, Layout};
-pub use load::{LoadOutcome, LoadRequest, run_load};
+pub use load::{ArmOutcome, LoadOutcome, LoadRequest, run_load};
 pub use stop::{Interrupt, StopCause};
 pub use token::Tokens;
 pub use values::Captured;

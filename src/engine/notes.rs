@@ -4,7 +4,6 @@ use super::evidence::{evidence, shown};
 use super::iteration::{Ask, StepResult};
 use super::local::Local;
 use crate::metrics::{ErrorExample, Outcome, Sample};
-use crate::scenario::Scenario;
 use crate::transport::{Exchange, Transport};
 
 const EXAMPLES_A_CLASS: usize = 20;
@@ -26,7 +25,8 @@ impl<T: Transport> Local<T> {
     }
 
     /// Who answered, and what an error looked like.
-    pub fn note(&self, plan: &Scenario, endpoint: usize, warmup: bool, result: &StepResult) {
+    pub fn note(&self, scenario: usize, endpoint: usize, warmup: bool, result: &StepResult) {
+        let plan = &self.shared.scenarios[scenario];
         if let Some(examined) = result.examined.filter(|_| !warmup) {
             let mut report = self.report.borrow_mut();
             let counts = report.examined.entry(endpoint).or_default();
@@ -34,12 +34,14 @@ impl<T: Transport> Local<T> {
         }
         let identity = &plan.identity;
         if let Some(Exchange { headers, .. }) = &result.exchange
-            && (identity.instance.is_some() || identity.build.is_some())
+            && identity.asks()
         {
             let mut report = self.report.borrow_mut();
             let told = |name: &Option<http::HeaderName>| headers.map().get(name.as_ref()?)?.to_str().ok();
-            remember(&mut report.instances, told(&identity.instance));
-            remember(&mut report.builds, told(&identity.build));
+            let answered = &mut report.arms[self.shared.arm(scenario)].answered_by;
+            remember(&mut answered.instances, told(&identity.instance));
+            remember(&mut answered.builds, told(&identity.build));
+            remember(&mut answered.cohorts, told(&identity.cohort));
         }
         if result.failure.is_some() {
             self.report.borrow_mut().local_failures += u64::from(result.local && !warmup);
@@ -47,12 +49,13 @@ impl<T: Transport> Local<T> {
     }
 
     /// What an error looked like; the first of each endpoint and class with all that shows why.
-    pub fn keep_example(&self, ask: &Ask<'_, T>, endpoint: usize, result: &StepResult) {
+    pub fn keep_example(&self, ask: &Ask<'_, T>, scenario: usize, endpoint: usize, result: &StepResult) {
         let Ask { way, step, values, .. } = ask;
         let Some(failure) = &result.failure else { return };
         let name = &self.shared.layout.endpoints[endpoint].name;
         let mut report = self.report.borrow_mut();
-        let same = || report.examples.iter().filter(|e| e.class == failure.class);
+        let examples = &mut report.arms[self.shared.arm(scenario)].examples;
+        let same = || examples.iter().filter(|e| e.class == failure.class);
         if same().count() >= EXAMPLES_A_CLASS {
             return;
         }
@@ -63,7 +66,7 @@ impl<T: Transport> Local<T> {
             Box::new(evidence(way.scenario, step, result, sent.as_ref(), values, secrets))
         });
         let message = shown(step, &failure.message, secrets);
-        report.examples.push(ErrorExample {
+        examples.push(ErrorExample {
             endpoint: name.clone(),
             class: failure.class,
             message,

@@ -1,9 +1,11 @@
 use std::iter::Peekable;
 use std::rc::Rc;
 
+use super::arms::drawn;
 use super::arrival::{Arrivals, Slice};
 use super::layout::scenario_seed;
 use super::local::{Iteration, Local, PanicWatch};
+use crate::metrics::Pairing;
 use crate::scenario::{LoadPlan, Scenario};
 use crate::transport::Transport;
 
@@ -16,12 +18,26 @@ pub struct Feed {
     warmup: Peekable<Arrivals>,
     window: Peekable<Arrivals>,
     length_ns: u64,
+    seed: u64,
+    beside: Option<Beside>,
+}
+
+/// How an arrival is shared by two arms.
+#[derive(Clone, Copy)]
+struct Beside {
+    pairing: Pairing,
+    /// From a scenario of the control to the same one of the candidate.
+    step: usize,
 }
 
 impl Feed {
     /// The feeds of all scenarios with a `rate`. Those of one rate are shifted against each other, so that they do not
     /// arrive in bursts.
-    pub fn all(scenarios: &[Scenario], seed: u64, slice: Slice) -> Vec<Self> {
+    ///
+    /// Of two arms the scenarios are the control's, then the candidate's; their arrivals are the same.
+    pub fn all(scenarios: &[Scenario], seed: u64, slice: Slice, pairing: Option<Pairing>) -> Vec<Self> {
+        let beside = pairing.map(|pairing| Beside { pairing, step: scenarios.len() / 2 });
+        let scenarios = &scenarios[..beside.map_or(scenarios.len(), |beside| beside.step)];
         let open = |scenario: &Scenario| scenario.load.as_ref().is_some_and(LoadPlan::is_open);
         let count = scenarios.iter().filter(|scenario| open(scenario)).count();
         let mut feeds: Vec<Self> = Vec::new();
@@ -33,6 +49,8 @@ impl Feed {
                 warmup: Arrivals::warmup(load, seed, phase).sliced(slice).peekable(),
                 window: Arrivals::measured(load, seed, phase).sliced(slice).peekable(),
                 length_ns: load.window_ns(),
+                seed,
+                beside,
             });
         }
         feeds
@@ -47,6 +65,20 @@ impl Feed {
         let arrival = self.window.peek()?;
         let (index, stage, planned_ns) = (arrival.index, arrival.stage, window_ns + arrival.at_ns);
         Some(Iteration { scenario: self.scenario, stage, index, planned_ns, warmup: false })
+    }
+
+    /// The scenarios that begin an iteration at this arrival, in order.
+    fn begin(&self, index: u64) -> impl Iterator<Item = usize> + use<> {
+        let first = self.scenario;
+        let (one, other) = match self.beside {
+            None => (first, None),
+            Some(Beside { pairing, step }) => {
+                let arm = drawn(pairing, self.seed, index);
+                let both = pairing == Pairing::Mirror;
+                (first + arm * step, both.then_some(first + (1 - arm) * step))
+            }
+        };
+        std::iter::once(one).chain(other)
     }
 
     fn take(&mut self, iteration: &Iteration) {
@@ -75,20 +107,26 @@ pub fn release_due<T: Transport + 'static>(
             }
             feed.take(&iteration);
             let too_late = !iteration.warmup && now_ns > window_ns + feed.length_ns + GRACE_NS;
-            if too_late {
-                local.report.borrow_mut().unsent += 1;
-            } else if local.is_full() {
-                local.report.borrow_mut().dropped += u64::from(!iteration.warmup);
-            } else {
-                let local = local.clone();
-                local.open.set(local.open.get() + 1);
-                tokio::task::spawn_local(async move {
-                    let _watch = PanicWatch(local.clone());
-                    local.iterate(&local.lane, iteration, None).await;
-                    local.open.set(local.open.get() - 1);
-                });
+            for scenario in feed.begin(iteration.index) {
+                if too_late {
+                    local.report.borrow_mut().unsent += 1;
+                } else if local.is_full() {
+                    local.report.borrow_mut().dropped += u64::from(!iteration.warmup);
+                } else {
+                    begin(local, Iteration { scenario, ..iteration });
+                }
             }
         }
     }
     next_ns
+}
+
+fn begin<T: Transport + 'static>(local: &Rc<Local<T>>, iteration: Iteration) {
+    let local = local.clone();
+    local.open.set(local.open.get() + 1);
+    tokio::task::spawn_local(async move {
+        let _watch = PanicWatch(local.clone());
+        local.iterate(&local.lane, iteration, None).await;
+        local.open.set(local.open.get() - 1);
+    });
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::arms::ArmTarget;
 use super::arrival::Slice;
 use super::closed_model::start_users;
 use super::layout::Layout;
@@ -14,10 +15,9 @@ use super::open_model::{Feed, release_due};
 use super::pacer::Pacer;
 use super::recent::Piece;
 use super::stop::{StopCause, StopSignal};
-use super::token::Tokens;
 use super::values::Captured;
 use crate::machine;
-use crate::metrics::{Block, EndpointOwn, ErrorExample, Recorder};
+use crate::metrics::{AnsweredBy, Block, EndpointOwn, ErrorExample, Pairing, Recorder};
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::Transport;
@@ -29,6 +29,10 @@ pub const UNDECIDED: u64 = u64::MAX;
 /// than a crash may cost, since whoever takes them wants the core too.
 const FLUSH_WARMUP: Duration = Duration::from_millis(250);
 const FLUSH: Duration = Duration::from_secs(1);
+/// Where they may end the load.
+const FLUSH_WATCHED: Duration = Duration::from_millis(500);
+/// An arrival that is due is under way by then.
+const UNDER_WAY_NS: u64 = 50_000_000;
 
 /// What all workers of a look share, read-only but for the atomics, which none touches on the way of a request but to
 /// read where the window begins.
@@ -36,9 +40,10 @@ pub struct Shared {
     pub scenarios: Vec<Scenario>,
     /// What the `setup` of each captured.
     pub setup: Vec<Captured>,
-    pub tokens: Arc<Tokens>,
     pub layout: Layout,
-    pub target: String,
+    /// The scenarios are those of the first, then those of the second.
+    pub arms: Vec<ArmTarget>,
+    pub pairing: Option<Pairing>,
     pub seed: u64,
     pub secrets: Secrets,
     pub start: Instant,
@@ -60,6 +65,21 @@ impl Shared {
         self.slice.part(worker, self.in_flight.len() as u64)
     }
 
+    /// Whose requests those of a scenario are.
+    pub fn arm(&self, scenario: usize) -> usize {
+        scenario * self.arms.len() / self.scenarios.len().max(1)
+    }
+
+    /// Which data rows virtual users take: where arms must not meet, every other one each.
+    pub fn rows_of(&self, scenario: usize, share: Slice) -> Slice {
+        match self.pairing {
+            Some(Pairing::Split) => {
+                Slice { index: 2 * share.index + self.arm(scenario) as u64, count: 2 * share.count }
+            }
+            Some(Pairing::Mirror) | None => share,
+        }
+    }
+
     pub fn watches(&self) -> bool {
         self.scenarios.iter().any(|scenario| !scenario.abort_when.is_empty())
     }
@@ -67,8 +87,17 @@ impl Shared {
 
 pub enum Message {
     Closed(Vec<Block>),
+    /// A worker's blocks that end by so many nanoseconds since the load began have all been handed out.
+    Settled(usize, u64),
     Recent(Vec<Piece>),
     Finished(Box<Report>),
+}
+
+/// Who answered on one arm, and what its errors looked like.
+#[derive(Default)]
+pub struct ArmReport {
+    pub answered_by: AnsweredBy,
+    pub examples: Vec<ErrorExample>,
 }
 
 /// A worker's last words.
@@ -81,11 +110,12 @@ pub struct Report {
     pub local_failures: u64,
     /// CPU share of the thread within the measured window.
     pub cpu_busy: Option<f64>,
-    pub instances: BTreeSet<String>,
-    pub builds: BTreeSet<String>,
-    pub examples: Vec<ErrorExample>,
+    /// Of each arm.
+    pub arms: [ArmReport; 2],
     /// By endpoint: how many bodies were taken apart, of how many.
     pub examined: BTreeMap<usize, (u64, u64)>,
+    /// Whose words these are.
+    pub worker: usize,
     pub stop: Option<StopCause>,
     /// When nothing more was sent, since the load began.
     pub ended_ns: u64,
@@ -101,7 +131,7 @@ pub async fn work<T: Transport + 'static>(
 ) {
     let pacer = Pacer::new();
     let slice = shared.slice_of(number);
-    let mut feeds = Feed::all(&shared.scenarios, shared.seed, slice);
+    let mut feeds = Feed::all(&shared.scenarios, shared.seed, slice, shared.pairing);
     let local = Rc::new(Local::new(shared.clone(), transport, number));
     // Before it there is no time to plan by.
     pacer.wait_until(shared.start).await;
@@ -115,7 +145,13 @@ pub async fn work<T: Transport + 'static>(
         }
         let next_ns = release_due(&local, &mut feeds, now_ns, window_ns);
         if Instant::now() >= next_flush {
-            next_flush += if now_ns < window_ns { FLUSH_WARMUP } else { FLUSH };
+            next_flush += if now_ns < window_ns {
+                FLUSH_WARMUP
+            } else if shared.pairing.is_some() {
+                FLUSH_WATCHED
+            } else {
+                FLUSH
+            };
             flush(&local, number, &messages);
             local.adjust_samples();
         }
@@ -147,6 +183,7 @@ pub async fn work<T: Transport + 'static>(
         .map(|(cpu_s, from)| (machine::thread_cpu_s() - cpu_s) / from.elapsed().as_secs_f64().max(1e-3));
     let cause = drain(&local, cause, number, &messages, &mut stop).await;
     let mut report = local.report.take();
+    report.worker = number as usize;
     let recorder = local.recorder.replace(Recorder::new(Vec::new()));
     (report.blocks, report.own) = recorder.finish();
     (report.stop, report.cpu_busy, report.ended_ns) = (Some(cause), cpu_busy, ended_ns);
@@ -191,6 +228,11 @@ fn flush<T: Transport>(local: &Local<T>, number: u64, messages: &mpsc::Unbounded
     // Nobody listens only while all is being torn down.
     if !closed.is_empty() {
         let _ = messages.send(Message::Closed(closed));
+    }
+    if local.shared.pairing.is_some() {
+        let begun_ns = local.elapsed_ns().saturating_sub(UNDER_WAY_NS);
+        let settled_ns = local.oldest_flight_ns().map_or(begun_ns, |planned_ns| planned_ns.min(begun_ns));
+        let _ = messages.send(Message::Settled(number as usize, settled_ns));
     }
     if let Some(recent) = &local.recent {
         let _ = messages.send(Message::Recent(recent.borrow_mut().drain()));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::{
-    Block, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, RunRecord, SmokeRecord,
+    Block, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, RunRecord, SmokeRecord,
     interval_log,
 };
 use crate::store::{read_journal, write_atomic};
@@ -22,6 +22,8 @@ pub enum Entry {
     /// A look without its measurements.
     Look(Box<LookRecord>),
     Block(Box<Block>),
+    /// The same of the arm beside the candidate.
+    OfControl(Box<Entry>),
     /// The same look again, with all but its blocks, and what is known of its endpoints only at the end.
     LookEnded {
         look: Box<LookRecord>,
@@ -56,6 +58,8 @@ pub fn assemble(path: &Path) -> Result<RunRecord> {
 struct Assembly {
     record: Option<RunRecord>,
     open: Option<(Box<LookRecord>, LookBuilder)>,
+    /// The control's, as a record of its own.
+    control: Option<Box<Assembly>>,
 }
 
 impl Assembly {
@@ -71,6 +75,12 @@ impl Assembly {
         let record = self.record.as_mut()?;
         match entry {
             Entry::Started(_) => return None,
+            Entry::OfControl(entry) => {
+                let control = self.control.get_or_insert_with(|| {
+                    Box::new(Self { record: record.of_control(), ..Self::default() })
+                });
+                control.take(*entry)?;
+            }
             Entry::Smoke(smoke) => record.smoke = Some(smoke),
             Entry::NotReady(reason) => record.not_ready = Some(reason),
             Entry::SetupFailed(reason) => record.setup_failed = Some(reason),
@@ -104,7 +114,18 @@ impl Assembly {
 
     fn finish(mut self) -> Option<RunRecord> {
         self.close();
-        self.record
+        let mut record = self.record?;
+        if let Some(control) = self.control.and_then(|control| control.finish()) {
+            record.control = Some(Box::new(ControlRecord {
+                target: control.target,
+                smoke: control.smoke,
+                not_ready: control.not_ready,
+                setup_failed: control.setup_failed,
+                runs: control.runs,
+                error_examples: control.error_examples,
+            }));
+        }
+        Some(record)
     }
 }
 

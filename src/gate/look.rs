@@ -1,14 +1,20 @@
+use std::ops::ControlFlow;
+
 use http::HeaderName;
 use jiff::Timestamp;
 
+use super::arm::Arm;
+use super::early::Early;
 use super::journal::{EndpointEnd, Entry};
 use super::pipeline::{GateEvent, Run};
 use super::progress::Seen;
-use super::record::{scenario_records, seed};
+use super::record::{scenario_records_of, seed};
 use super::target::Target;
-use crate::engine::{Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, run_load, run_part};
+use crate::engine::{
+    ArmOutcome, ArmTarget, Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, run_load, run_part,
+};
 use crate::error::Result;
-use crate::metrics::{LookRecord, WarmupRecord};
+use crate::metrics::{Block, LookRecord, Pairing, WarmupRecord};
 use crate::scenario::{Identity, Part, Scenario};
 use crate::transport::Kind;
 
@@ -19,75 +25,101 @@ const OWN_FILES_A_WORKER: u64 = 5;
 const DRAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Run {
-    /// What stands before a load. `None`: something failed, is cleaned up and noted.
-    async fn set_up(&mut self, target: &Target, scenarios: &[Scenario]) -> Result<Option<Vec<Captured>>> {
+    /// What stands before a load, on all arms. `None`: something failed, is cleaned up and noted.
+    async fn set_up(&mut self, targets: &[Target]) -> Result<Option<Vec<Captured>>> {
         let transport = self.functional()?;
-        let (mut setup, mut failures) = (Vec::new(), Vec::new());
-        for scenario in scenarios {
-            let bracket =
-                run_part(&self.passes(&transport, &target.url), scenario, Part::Setup, &Captured::new())
-                    .await;
-            failures.extend(bracket.failures);
-            setup.push(bracket.captured);
+        let arms = self.arms.clone();
+        let (mut setup, mut failed) = (Vec::new(), Vec::new());
+        for (arm, target) in arms.iter().zip(targets) {
+            let mut failures = Vec::new();
+            for scenario in &arm.loaded() {
+                let passes = self.passes(&transport, arm, target);
+                let bracket = run_part(&passes, scenario, Part::Setup, &Captured::new()).await;
+                failures.extend(bracket.failures);
+                setup.push(bracket.captured);
+            }
+            failed.push(failures);
         }
-        if failures.is_empty() {
+        if failed.iter().all(Vec::is_empty) {
             return Ok(Some(setup));
         }
-        failures.extend(self.tear_down(target, scenarios, &setup).await?);
-        let reason = self.request.secrets.scrub(&failures.join("; "));
-        self.journal.append(vec![Entry::SetupFailed(reason)])?;
+        let left = self.tear_down(targets, &setup).await?;
+        for ((arm, failures), left) in arms.iter().zip(failed).zip(left) {
+            let all: Vec<String> = failures.into_iter().chain(left).collect();
+            if !all.is_empty() {
+                let reason = self.request.secrets.scrub(&all.join("; "));
+                self.journal.append(vec![arm.entry(Entry::SetupFailed(reason))])?;
+            }
+        }
         Ok(None)
     }
 
-    /// What stands after a load, whatever happened; returns what failed.
-    async fn tear_down(
-        &self,
-        target: &Target,
-        scenarios: &[Scenario],
-        setup: &[Captured],
-    ) -> Result<Vec<String>> {
+    /// What stands after a load, whatever happened; returns what failed on each arm.
+    async fn tear_down(&self, targets: &[Target], setup: &[Captured]) -> Result<Vec<Vec<String>>> {
         let transport = self.functional()?;
-        let mut failures = Vec::new();
-        for (scenario, captured) in scenarios.iter().zip(setup) {
-            let passes = self.passes(&transport, &target.url);
-            failures.extend(run_part(&passes, scenario, Part::Teardown, captured).await.failures);
+        let mut setup = setup.iter();
+        let mut all = Vec::new();
+        for (arm, target) in self.arms.iter().zip(targets) {
+            let mut failures = Vec::new();
+            for (scenario, captured) in arm.loaded().iter().zip(&mut setup) {
+                let passes = self.passes(&transport, arm, target);
+                failures.extend(run_part(&passes, scenario, Part::Teardown, captured).await.failures);
+            }
+            all.push(failures);
         }
-        Ok(failures)
+        Ok(all)
     }
 
-    /// The load of one look. `true`: nothing more is to be measured.
+    /// What a look is before anything is measured, one for each arm.
+    fn begun(&self, look: u32) -> Vec<LookRecord> {
+        let started = Timestamp::now().to_string();
+        let begin = |arm: &Arm| {
+            let scenarios = arm.loaded();
+            let loads = || scenarios.iter().filter_map(|s| s.load.as_ref());
+            LookRecord {
+                look,
+                arm: arm.name().into(),
+                instance_id: self.request.invocation.clone(),
+                seed: seed(&self.request.scenarios),
+                started: started.clone(),
+                window_ms: loads().map(|l| l.window_ns() / 1_000_000).max().unwrap_or(0),
+                stages: scenarios
+                    .iter()
+                    .zip(loads())
+                    .map(|(s, l)| format!("{}: {}", s.feature, l.described()))
+                    .collect(),
+                stop: "crash".into(),
+                ..LookRecord::default()
+            }
+        };
+        self.arms.iter().map(begin).collect()
+    }
+
+    /// The load of one look, on all arms at once. `true`: nothing more is to be measured.
     pub async fn look(
         &mut self,
         look: u32,
-        target: &Target,
-        scenarios: &[Scenario],
+        targets: &[Target],
         observe: &mut dyn FnMut(GateEvent<'_>),
     ) -> Result<bool> {
-        let Some(setup) = self.set_up(target, scenarios).await? else { return Ok(true) };
-        let loads = || scenarios.iter().filter_map(|s| s.load.as_ref());
-        let mut record = LookRecord {
-            look,
-            arm: "candidate".into(),
-            instance_id: self.request.invocation.clone(),
-            seed: seed(scenarios),
-            started: Timestamp::now().to_string(),
-            window_ms: loads().map(|l| l.window_ns() / 1_000_000).max().unwrap_or(0),
-            stages: scenarios
-                .iter()
-                .zip(loads())
-                .map(|(s, l)| format!("{}: {}", s.feature, l.described()))
-                .collect(),
-            stop: "crash".into(),
-            ..LookRecord::default()
-        };
-        self.journal.append(vec![Entry::Look(Box::new(record.clone()))])?;
+        let Some(setup) = self.set_up(targets).await? else { return Ok(true) };
+        let arms = self.arms.clone();
+        let mut records = self.begun(look);
+        let entries = arms.iter().zip(&records).map(|(arm, r)| arm.entry(Entry::Look(Box::new(r.clone()))));
+        self.journal.append(entries.collect())?;
         self.journal.sync()?;
+        let pairing = self.pairing();
+        let scenarios: Vec<Scenario> = arms.iter().flat_map(Arm::loaded).collect();
         let load = LoadRequest {
-            scenarios: scenarios.to_vec(),
+            scenarios: scenarios.clone(),
             setup: setup.clone(),
-            tokens: self.tokens.clone(),
-            target: target.url.clone(),
-            seed: record.seed,
+            arms: arms
+                .iter()
+                .zip(targets)
+                .map(|(arm, target)| ArmTarget { url: target.url.clone(), tokens: arm.tokens.clone() })
+                .collect(),
+            pairing,
+            seed: records[0].seed,
             secrets: self.request.secrets.clone(),
             kind: self.request.kind.unwrap_or(Kind::Wire),
             transport: self.request.transport.clone(),
@@ -96,56 +128,99 @@ impl Run {
             in_flight_cap: in_flight_cap(),
             drain: DRAIN,
         };
-        let plans = scenario_records(scenarios, self.request.slice()).into_iter().flat_map(|s| s.endpoints);
-        let mut seen = Seen::new(plans.collect());
-        let journal = &mut self.journal;
+        let candidate = arms.len() - 1;
+        let plans: Vec<_> = scenario_records_of(&arms[candidate].loaded(), self.request.slice(), pairing)
+            .into_iter()
+            .flat_map(|s| s.endpoints)
+            .collect();
+        let an_arm = plans.len();
+        if pairing.is_some() && self.early.is_none() {
+            self.early = Some(Early::new(&plans));
+        }
+        let mut seen = Seen::new(plans);
+        let (journal, early) = (&mut self.journal, &mut self.early);
         let outcome = run_load(load, self.interrupt.clone(), &mut |event| match event {
             Event::Closed(blocks) => {
-                seen.add(&blocks);
-                journal.append(blocks.into_iter().map(|b| Entry::Block(Box::new(b))).collect())
+                if let Some(early) = early {
+                    early.take(&blocks);
+                }
+                let entries = |mut block: Block| {
+                    let arm = block.endpoint / an_arm;
+                    block.endpoint %= an_arm;
+                    if arm == candidate {
+                        seen.add(std::slice::from_ref(&block));
+                    }
+                    arms[arm].entry(Entry::Block(Box::new(block)))
+                };
+                journal.append(blocks.into_iter().map(entries).collect())?;
+                Ok(ControlFlow::Continue(()))
+            }
+            Event::Settled { window_ms } => {
+                let stop = early.as_mut().and_then(|early| early.settled(window_ms));
+                Ok(if stop.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             }
             Event::Progress { elapsed_ms, window_ms, in_flight } => {
                 observe(GateEvent::Progress(seen.progress(elapsed_ms, window_ms, in_flight)));
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             }
         })
         .await;
-        let left = self.tear_down(target, scenarios, &setup).await?;
-        let outcome = outcome?;
-        self.describe(&mut record, &outcome);
-        record.notes.extend(left.into_iter().map(|failure| format!("teardown failed: {failure}")));
-        record.remarks = samples(scenarios, self.request.slice(), record.seed, &outcome);
-        let LoadOutcome { endpoints, examples, abort, .. } = outcome;
-        let endpoints = endpoints
-            .into_iter()
-            .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
-            .collect();
+        let left = self.tear_down(targets, &setup).await?;
+        let mut outcome = outcome?;
+        let stopped = self.early.as_mut().and_then(|early| early.ended(outcome.window_ms));
+        records[candidate].early_stop = stopped.clone();
+        let remarks = samples(&scenarios, self.request.slice(), (records[0].seed, pairing), &outcome);
+        let mut ends = std::mem::take(&mut outcome.endpoints).into_iter();
+        let mut aborted = stopped.is_some();
+        let mut entries = Vec::new();
+        for ((number, mut record), (own, left)) in
+            (0..).zip(records).zip(std::mem::take(&mut outcome.arms).into_iter().zip(left))
+        {
+            self.describe(&mut record, &arms[number], &outcome, &own);
+            record.notes.extend(left.into_iter().map(|failure| format!("teardown failed: {failure}")));
+            if number == candidate {
+                record.remarks.clone_from(&remarks);
+            }
+            aborted |= own.abort.is_some();
+            let endpoints = ends
+                .by_ref()
+                .take(an_arm)
+                .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
+                .collect();
+            let (look, examples) = (Box::new(record), own.examples);
+            entries.push(arms[number].entry(Entry::LookEnded { look, endpoints, examples }));
+        }
         // Blocks may be written out of order among themselves, but not after the end of their look.
         self.journal.sync()?;
-        self.journal.append(vec![Entry::LookEnded { look: Box::new(record), endpoints, examples }])?;
-        Ok(abort.is_some())
+        self.journal.append(entries)?;
+        Ok(aborted)
     }
 
     /// Who answered, and how the sending went.
-    fn describe(&self, record: &mut LookRecord, outcome: &LoadOutcome) {
+    fn describe(&self, record: &mut LookRecord, arm: &Arm, outcome: &LoadOutcome, own: &ArmOutcome) {
         let joined = |names: &std::collections::BTreeSet<String>| {
             (!names.is_empty()).then(|| names.iter().map(String::as_str).collect::<Vec<_>>().join("+"))
         };
-        let restarted = self.request.plan.restarts.then(|| format!("{}-look-{}", self.id, record.look));
-        let named = joined(&outcome.instances).map(|name| {
+        let beside = self.arms.len() > 1;
+        let which = if beside { format!("-{}", arm.name()) } else { String::new() };
+        let afresh = self.request.plan.restarts || (beside && arm.spec.is_started());
+        let restarted = afresh.then(|| format!("{}{which}-look-{}", self.id, record.look));
+        let named = joined(&own.answered_by.instances).map(|name| {
             // A host keeps its name over a restart; what answers there is another instance all the same.
             let hooked =
                 self.request.restart_hook.as_ref().filter(|_| record.look > 1 || self.request.restart_first);
             if hooked.is_some() { format!("{name} restarted for {}-{}", self.id, record.look) } else { name }
         });
-        record.instance_id = named.or(restarted).unwrap_or_else(|| self.request.invocation.clone());
-        record.build_id = joined(&outcome.builds);
-        let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
-            self.request.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())
-        };
+        record.instance_id =
+            named.or(restarted).unwrap_or_else(|| format!("{}{which}", self.request.invocation));
+        record.build_id = joined(&own.answered_by.builds);
+        record.answered_by = beside.then(|| own.answered_by.clone());
+        let asked =
+            |pick: fn(&Identity) -> &Option<HeaderName>| arm.scenarios.iter().find_map(|s| pick(&s.identity).as_ref());
         let silent = [
-            (asked(|i| &i.instance), outcome.instances.is_empty()),
-            (asked(|i| &i.build), outcome.builds.is_empty()),
+            (asked(|i| &i.instance), own.answered_by.instances.is_empty()),
+            (asked(|i| &i.build), own.answered_by.builds.is_empty()),
+            (asked(|i| &i.cohort), own.answered_by.cohorts.is_empty()),
         ];
         for (header, missing) in silent {
             record.notes.extend(header.filter(|_| missing).map(|header| {
@@ -163,13 +238,18 @@ impl Run {
             ..WarmupRecord::default()
         };
         record.generator = outcome.generator.clone();
-        record.abort.clone_from(&outcome.abort);
+        record.abort.clone_from(&own.abort);
     }
 }
 
 /// What is to be said of checks that were made on a part of the responses only.
-fn samples(scenarios: &[Scenario], slice: Slice, seed: u64, outcome: &LoadOutcome) -> Vec<String> {
-    let layout = Layout::new(scenarios, seed, slice);
+fn samples(
+    scenarios: &[Scenario],
+    slice: Slice,
+    (seed, pairing): (u64, Option<Pairing>),
+    outcome: &LoadOutcome,
+) -> Vec<String> {
+    let layout = Layout::new(scenarios, seed, slice, pairing);
     let part =
         layout.endpoints.iter().zip(&outcome.endpoints).filter(|(_, end)| end.examined.0 < end.examined.1);
     part.map(|(spec, end)| {

@@ -1,5 +1,7 @@
 //! The pipeline: smoke, looks, judgement; with a journal, so that nothing measured is lost.
 
+mod arm;
+mod early;
 mod journal;
 mod look;
 mod pipeline;
@@ -8,9 +10,10 @@ mod record;
 mod target;
 mod watch;
 
+pub use arm::BesideRequest;
 pub use journal::{read_record, write_results};
 pub use pipeline::{GateEvent, GateRequest, GateResult, run_gate};
 pub use progress::{NearLimit, Progress};
-pub use record::{run_id, scenario_records};
-pub use target::TargetSpec;
+pub use record::{run_id, scenario_records, scenario_records_of};
+pub use target::{TargetSpec, supervise};
 pub use watch::{Watch, WatchedStep};

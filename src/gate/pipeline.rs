@@ -4,19 +4,24 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::arm::{Arm, BesideRequest};
+use super::early::Early;
 use super::journal::{Entry, assemble, journal_path, write_results};
 use super::progress::Progress;
-use super::record::{environment, scenario_records};
+use super::record::{environment, scenario_records_of};
 use super::target::{Target, TargetSpec, wait_ready};
 use super::watch::{Watch, WatchedStep};
-use crate::engine::{Functional, Interrupt, Slice, Tokens, run_smoke};
+use crate::engine::{Functional, Interrupt, Slice, run_smoke};
 use crate::error::{Error, Result};
-use crate::metrics::{JudgementPlan, RECORD_FORMAT, Repeat, RunRecord, ShardRecord, SmokeRecord, SmokeStep};
+use crate::metrics::{
+    ControlRecord, JudgementPlan, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, ShardRecord, SmokeRecord,
+    SmokeStep,
+};
 use crate::scenario::Scenario;
 use crate::secrets::{Secrets, without_userinfo};
 use crate::store::Journal;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
-use crate::verdict::{Allow, Judgement, Reference, Verdict, judge};
+use crate::verdict::{Allow, Judgement, Reference, Verdict, decides_after, judge};
 
 const RESTART_READY: Duration = Duration::from_secs(60);
 
@@ -25,6 +30,8 @@ pub struct GateRequest {
     pub scenarios: Vec<Scenario>,
     pub secrets: Secrets,
     pub target: TargetSpec,
+    /// The arm beside which it is judged, if it is.
+    pub beside: Option<BesideRequest>,
     /// The run's folder; must not hold another run.
     pub out: PathBuf,
     pub env: String,
@@ -63,7 +70,10 @@ impl GateRequest {
 /// What a caller may want to show while it runs.
 pub enum GateEvent<'a> {
     Waiting,
-    SmokeStarted,
+    /// On which arm, where there are two.
+    SmokeStarted {
+        arm: Option<&'static str>,
+    },
     WatchStarted(Watch),
     SmokeDone(&'a SmokeRecord),
     /// In a later pass of a watch a step went otherwise than in the one before.
@@ -78,6 +88,8 @@ pub enum GateEvent<'a> {
     },
     LookStarted {
         look: u32,
+        /// Of how many segments, side by side.
+        of: Option<usize>,
     },
     Progress(&'a Progress),
     LookDone {
@@ -117,7 +129,9 @@ pub struct Run {
     pub interrupt: Interrupt,
     pub journal: Journal,
     pub id: String,
-    pub tokens: Arc<Tokens>,
+    /// The candidate alone, or the control and then the candidate.
+    pub arms: Arc<[Arm]>,
+    pub early: Option<Early>,
 }
 
 impl Run {
@@ -129,6 +143,7 @@ impl Run {
             ));
         }
         let id = request.id.clone();
+        let told = |target: &TargetSpec| without_userinfo(&request.secrets.scrub(target.name()));
         let mut journal = Journal::create(&journal_path(&request.out))?;
         let record = RunRecord {
             format: RECORD_FORMAT,
@@ -136,12 +151,13 @@ impl Run {
             loadgate_version: env!("CARGO_PKG_VERSION").to_owned(),
             label: request.label.as_ref().map(|label| request.secrets.scrub(label)),
             started: Timestamp::now().to_string(),
-            target: without_userinfo(&request.secrets.scrub(request.target.name())),
+            target: told(&request.target),
             env: request.env.clone(),
             plan: request.plan.clone(),
             environment: environment(),
             scenarios: if request.load {
-                scenario_records(&request.scenarios, request.slice())
+                let pairing = request.beside.as_ref().map(|beside| beside.pairing);
+                scenario_records_of(&request.scenarios, request.slice(), pairing)
             } else {
                 Vec::new()
             },
@@ -151,16 +167,18 @@ impl Run {
             interrupted: None,
             not_ready: None,
             setup_failed: None,
+            control: request.beside.as_ref().map(|beside| Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })),
             shard: request.shard,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        let tokens = Arc::new(Tokens::new(request.secrets.clone()));
-        Ok(Self { request, interrupt, journal, id, tokens })
+        let control = request.beside.iter().map(|b| Arm::new(true, &b.target, &b.scenarios, &request.secrets));
+        let candidate = Arm::new(false, &request.target, &request.scenarios, &request.secrets);
+        let arms = control.chain([candidate]).collect();
+        Ok(Self { request, interrupt, journal, id, arms, early: None })
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
-        let loaded: Vec<Scenario> =
-            self.request.scenarios.iter().filter(|s| s.load.is_some()).cloned().collect();
+        let loads = self.request.load && self.request.scenarios.iter().any(|s| s.load.is_some());
         for look in 1.. {
             if look > 1 || self.request.restart_first {
                 self.restart().await?;
@@ -168,17 +186,22 @@ impl Run {
                     return Ok(());
                 }
             }
-            let target = Target::start(&self.request.target).await?;
-            if !self.ready(&target, look, observe).await?
-                || (look == 1 && !self.smoke(&target, observe).await?)
+            let Some(mut targets) = self.start(look, observe).await? else { return Ok(()) };
+            if (look == 1 && !self.smoke(&targets, observe).await?)
+                || !loads
+                || self.interrupt.signal().is_some()
             {
                 return Ok(());
             }
-            if !self.request.load || loaded.is_empty() || self.interrupt.signal().is_some() {
-                return Ok(());
+            let of = self.request.beside.as_ref().map(|_| SEGMENTS);
+            observe(GateEvent::LookStarted { look, of });
+            let aborted = self.look(look, &targets, observe).await?;
+            for target in &mut targets {
+                target.stop().await;
             }
-            observe(GateEvent::LookStarted { look });
-            let aborted = self.look(look, &target, &loaded, observe).await?;
+            if of.is_some() && !aborted && !decides_after(look as usize) && self.interrupt.signal().is_none() {
+                continue;
+            }
             let judgement = self.judge_so_far()?;
             let again = self.interrupt.signal().is_none()
                 && !aborted
@@ -202,13 +225,14 @@ impl Run {
     pub fn passes<'a>(
         &'a self,
         transport: &'a AnyTransport,
-        target: &'a str,
+        arm: &'a Arm,
+        target: &'a Target,
     ) -> Functional<'a, AnyTransport> {
         Functional {
             transport,
-            target,
+            target: &target.url,
             secrets: &self.request.secrets,
-            tokens: &self.tokens,
+            tokens: &arm.tokens,
             interrupt: self.interrupt.clone(),
             number: 0,
         }
@@ -235,42 +259,68 @@ impl Run {
         }
     }
 
-    async fn ready(
+    /// What is put under load, ready to answer. `None`: it never was, which is noted, or a signal came.
+    async fn start(
         &mut self,
-        target: &Target,
         look: u32,
         observe: &mut dyn FnMut(GateEvent<'_>),
-    ) -> Result<bool> {
+    ) -> Result<Option<Vec<Target>>> {
+        let (arms, mut targets) = (self.arms.clone(), Vec::new());
         let restarted = (look > 1 || self.request.restart_first) && self.request.restart_hook.is_some();
-        let Some(within) = self.request.wait.or(restarted.then_some(RESTART_READY)) else { return Ok(true) };
-        observe(GateEvent::Waiting);
-        let transport = self.functional()?;
-        match wait_ready(&transport, &target.url, within, self.interrupt.clone()).await {
-            Ok(()) => Ok(true),
-            Err(_) if self.interrupt.signal().is_some() => Ok(false),
-            Err(reason) => {
-                self.journal.append(vec![Entry::NotReady(self.request.secrets.scrub(&reason))])?;
-                Ok(false)
+        let mut ready = true;
+        for arm in arms.iter() {
+            let log = self.request.out.join(format!("{}.log", arm.name()));
+            let started = Target::start(&arm.spec, &log).await;
+            let mut target = match started {
+                Ok(target) => target,
+                Err(error) if arm.spec.is_command() => {
+                    self.journal.append(vec![arm.entry(Entry::NotReady(error.to_string()))])?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            let always = restarted || arm.spec.is_command();
+            if let Some(within) = self.request.wait.or(always.then_some(RESTART_READY)) {
+                observe(GateEvent::Waiting);
+                let transport = self.functional()?;
+                if let Err(reason) = wait_ready(&transport, &mut target, within, self.interrupt.clone()).await {
+                    if self.interrupt.signal().is_some() {
+                        return Ok(None);
+                    }
+                    let reason = self.request.secrets.scrub(&reason);
+                    self.journal.append(vec![arm.entry(Entry::NotReady(reason))])?;
+                    ready = false;
+                }
             }
+            targets.push(target);
         }
+        Ok(ready.then_some(targets))
     }
 
-    async fn smoke(&mut self, target: &Target, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<bool> {
+    /// How the arms share the load, where there are two.
+    pub fn pairing(&self) -> Option<Pairing> {
+        self.request.beside.as_ref().map(|beside| beside.pairing)
+    }
+
+    async fn smoke(&mut self, targets: &[Target], observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<bool> {
         if !self.request.smoke {
             return Ok(true);
         }
         if let Some(watch) = self.request.watch {
-            let smoke = self.watch(target, watch, observe).await?;
+            let smoke = self.watch(&targets[0], watch, observe).await?;
             let passed = smoke.passed();
             self.journal.append(vec![Entry::Smoke(smoke)])?;
             return Ok(passed);
         }
-        observe(GateEvent::SmokeStarted);
         let transport = self.functional()?;
-        let smoke = run_smoke(&self.passes(&transport, &target.url), &self.request.scenarios).await;
-        observe(GateEvent::SmokeDone(&smoke));
-        let passed = smoke.passed();
-        self.journal.append(vec![Entry::Smoke(smoke)])?;
+        let (arms, mut passed) = (self.arms.clone(), true);
+        for (arm, target) in arms.iter().zip(targets) {
+            observe(GateEvent::SmokeStarted { arm: (arms.len() > 1).then(|| arm.name()) });
+            let smoke = run_smoke(&self.passes(&transport, arm, target), &arm.scenarios).await;
+            observe(GateEvent::SmokeDone(&smoke));
+            passed &= smoke.passed();
+            self.journal.append(vec![arm.entry(Entry::Smoke(smoke))])?;
+        }
         Ok(passed)
     }
 

@@ -3,7 +3,7 @@ use jiff::Timestamp;
 use crate::digest::sha256_hex;
 use crate::engine::{EndpointSpec, Layout, Slice};
 use crate::machine;
-use crate::metrics::{EndpointPlan, Environment, ScenarioRecord};
+use crate::metrics::{EndpointPlan, Environment, Pairing, ScenarioRecord};
 use crate::scenario::{Action, Scenario, Step};
 use crate::units::Rules;
 
@@ -18,7 +18,21 @@ pub fn run_id() -> String {
 /// What the record says of the scenarios: everything that judging them again takes.
 #[must_use]
 pub fn scenario_records(scenarios: &[Scenario], slice: Slice) -> Vec<ScenarioRecord> {
-    let layout = Layout::new(scenarios, seed(scenarios), slice);
+    scenario_records_of(scenarios, slice, None)
+}
+
+/// The same of the candidate's part of a side-by-side load.
+#[must_use]
+pub fn scenario_records_of(
+    scenarios: &[Scenario],
+    slice: Slice,
+    pairing: Option<Pairing>,
+) -> Vec<ScenarioRecord> {
+    let seed = seed(scenarios);
+    let (layout, first) = match pairing {
+        None => (Layout::new(scenarios, seed, slice, None), 0),
+        Some(_) => (Layout::new(&[scenarios, scenarios].concat(), seed, slice, pairing), scenarios.len()),
+    };
     scenarios
         .iter()
         .enumerate()
@@ -30,7 +44,7 @@ pub fn scenario_records(scenarios: &[Scenario], slice: Slice) -> Vec<ScenarioRec
             endpoints: layout
                 .endpoints
                 .iter()
-                .filter(|spec| spec.scenario == number)
+                .filter(|spec| spec.scenario == first + number)
                 .map(|spec| endpoint_plan(&scenario.steps[spec.step], spec))
                 .collect(),
         })

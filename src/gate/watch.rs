@@ -114,7 +114,7 @@ impl Run {
         let mut passes = 0;
         loop {
             let at = begun.elapsed();
-            let functional = Functional { number: passes, ..self.passes(&transport, &target.url) };
+            let functional = Functional { number: passes, ..self.passes(&transport, &self.arms[0], target) };
             let smoke = run_smoke(&functional, &self.request.scenarios).await;
             if interrupt.signal().is_some() && passes > 0 {
                 break;

@@ -161,6 +161,18 @@ impl Histogram {
         self.quantile_ns(q).map(|ns| ns as f64 / 1e6)
     }
 
+    /// The share of samples above `ms`, to the bucket that `ms` lies in; 0 without samples.
+    #[must_use]
+    pub fn share_above(&self, ms: f64) -> f64 {
+        let last = number(bucket((ms * 1e6).round().max(0.0) as u64));
+        let (mut above, mut all) = (0u64, 0u64);
+        self.each_bucket(|number, count| {
+            all += count;
+            above += if number > last { count } else { 0 };
+        });
+        if all == 0 { 0.0 } else { above as f64 / all as f64 }
+    }
+
     #[must_use]
     pub fn mean_ms(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.dense().mean() / 1e6)

@@ -9,6 +9,7 @@ mod phase;
 mod recorder;
 mod run_record;
 mod sample;
+mod side_by_side;
 
 pub use block::{Block, BlockGrid};
 pub use histogram::{BUCKETS, Histogram, bucket_ms, rank};
@@ -22,3 +23,4 @@ pub use run_record::{
     ScenarioRecord, ShardRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};
+pub use side_by_side::{AnsweredBy, ControlRecord, EarlyStop, Pairing, SEGMENTS, SideBySide};

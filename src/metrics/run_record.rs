@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
 use super::phase::PhaseHistograms;
+use super::side_by_side::{AnsweredBy, ControlRecord, EarlyStop, SideBySide};
 use crate::error_class::ErrorClass;
 use crate::units::{Metric, Rules};
 
@@ -29,7 +30,11 @@ pub struct RunRecord {
     pub environment: Environment,
     pub scenarios: Vec<ScenarioRecord>,
     pub smoke: Option<SmokeRecord>,
+    /// Of the candidate, which in a run without a control is the only arm.
     pub runs: Vec<LookRecord>,
+    /// The arm beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Box<ControlRecord>>,
     pub error_examples: Vec<ErrorExample>,
     /// The signal that ended it early, if any.
     pub interrupted: Option<String>,
@@ -41,6 +46,47 @@ pub struct RunRecord {
     /// Which part of the load this is, if it is not all of it.
     #[serde(default)]
     pub shard: Option<ShardRecord>,
+}
+
+impl RunRecord {
+    /// The control of a side-by-side run as a record of its own.
+    #[must_use]
+    pub fn of_control(&self) -> Option<Self> {
+        let control = self.control.as_deref()?;
+        Some(Self {
+            target: control.target.clone(),
+            smoke: control.smoke.clone(),
+            runs: control.runs.clone(),
+            error_examples: control.error_examples.clone(),
+            not_ready: control.not_ready.clone(),
+            setup_failed: control.setup_failed.clone(),
+            ..self.without_arms()
+        })
+    }
+
+    /// All but what was measured.
+    fn without_arms(&self) -> Self {
+        Self {
+            format: self.format,
+            id: self.id.clone(),
+            loadgate_version: self.loadgate_version.clone(),
+            label: self.label.clone(),
+            started: self.started.clone(),
+            target: String::new(),
+            env: self.env.clone(),
+            plan: self.plan.clone(),
+            environment: self.environment.clone(),
+            scenarios: self.scenarios.clone(),
+            smoke: None,
+            runs: Vec::new(),
+            control: None,
+            error_examples: Vec::new(),
+            interrupted: self.interrupted.clone(),
+            not_ready: None,
+            setup_failed: None,
+            shard: self.shard,
+        }
+    }
 }
 
 /// Every `count`-th arrival or virtual user, from `index` on (0-based).
@@ -58,7 +104,7 @@ fn default_instances() -> usize {
 }
 
 /// How the run is to be judged; `compare` replays it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JudgementPlan {
     /// `regression` or `safety`.
     pub gate: String,
@@ -71,6 +117,9 @@ pub struct JudgementPlan {
     /// How many of the newest baseline instances count.
     #[serde(default = "default_instances")]
     pub instances: usize,
+    /// Judged beside a control instead of against stored runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side_by_side: Option<SideBySide>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +262,7 @@ impl SmokeRecord {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LookRecord {
     pub look: u32,
-    /// `candidate`; side-by-side runs will have `control` as well.
+    /// `candidate` or `control`.
     pub arm: String,
     /// The identity header's values, else the restart's or the invocation's id.
     pub instance_id: String,
@@ -238,6 +287,12 @@ pub struct LookRecord {
     /// The rule that ended the load early.
     #[serde(default)]
     pub abort: Option<AbortRecord>,
+    /// The evidence that ended a side-by-side run before its next look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
+    /// Of a side-by-side run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
 }
 
 /// What an `abort_when` rule saw.

@@ -88,7 +88,10 @@ impl Live {
         }
         match event {
             GateEvent::Waiting => self.line("waiting for the target"),
-            GateEvent::SmokeStarted => self.line("smoke: one pass over every step"),
+            GateEvent::SmokeStarted { arm } => {
+                let of = arm.map(|arm| format!(" of the {arm}")).unwrap_or_default();
+                self.line(&format!("smoke{of}: one pass over every step"));
+            }
             GateEvent::SmokeDone(smoke) => self.line(render_smoke(smoke, self.paint).trim_end()),
             GateEvent::WatchStarted(watch) => {
                 let (length, every) = (watch.length, watch.every.as_secs_f64());
@@ -108,10 +111,13 @@ impl Live {
             GateEvent::WatchDone { passes, length, steps } => {
                 self.line(render_watch(*passes, *length, steps).trim_end());
             }
-            GateEvent::LookStarted { look } => {
+            GateEvent::LookStarted { look, of } => {
                 self.look = *look;
                 self.next_plain = Instant::now();
-                self.line(&format!("look {look}: load"));
+                self.line(&match of {
+                    Some(of) => format!("segment {look} of {of}: load on both arms"),
+                    None => format!("look {look}: load"),
+                });
             }
             GateEvent::Progress(progress) => self.progress(progress),
             GateEvent::LookDone { look, verdict, again } => {

@@ -87,6 +87,13 @@ impl LoadPlan {
         self.stages.iter().map(Stage::arrivals).sum()
     }
 
+    /// Makes every measured stage so many times as long.
+    pub fn scale(&mut self, by: f64) {
+        for stage in &mut self.stages {
+            stage.length_ns = (stage.length_ns as f64 * by).round() as u64;
+        }
+    }
+
     /// For people: `100/s for 30 s, ramp 100/s to 200/s for 10 s`.
     #[must_use]
     pub fn described(&self) -> String {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use regex::Regex;
 
 use super::data::DataSource;
@@ -70,6 +70,29 @@ pub enum CheckSample {
 pub struct Identity {
     pub build: Option<HeaderName>,
     pub instance: Option<HeaderName>,
+    /// Which cohort of users an answer is for, where a flag decides that.
+    pub cohort: Option<HeaderName>,
+}
+
+impl Scenario {
+    /// Sends these headers with every request, instead of the file's of the same name.
+    pub fn add_headers(&mut self, headers: &[(HeaderName, HeaderValue)]) {
+        for step in &mut self.steps {
+            let own = &mut step.action.request_mut().headers;
+            for (name, value) in headers {
+                own.retain(|(known, _)| known != name);
+                own.push((name.clone(), Template::literal(value.to_str().unwrap_or_default())));
+            }
+        }
+    }
+}
+
+impl Identity {
+    /// Whether any header is asked for.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.build.is_some() || self.instance.is_some() || self.cohort.is_some()
+    }
 }
 
 /// Where something stands in the scenario file.
@@ -222,6 +245,15 @@ impl Message {
 impl Action {
     #[must_use]
     pub fn request(&self) -> &RequestTemplate {
+        match self {
+            Self::Request(request)
+            | Self::Poll { request, .. }
+            | Self::Events { request, .. }
+            | Self::Socket { request, .. } => request,
+        }
+    }
+
+    pub fn request_mut(&mut self) -> &mut RequestTemplate {
         match self {
             Self::Request(request)
             | Self::Poll { request, .. }

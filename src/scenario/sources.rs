@@ -11,7 +11,7 @@ use super::scope::{CaptureName, Scope};
 use super::template::{Meaning, Template};
 
 pub const DATA_KEYS: [&str; 4] = ["csv", "json", "pick", "types"];
-pub const IDENTITY_KEYS: [&str; 2] = ["build", "instance"];
+pub const IDENTITY_KEYS: [&str; 3] = ["build", "instance", "cohort"];
 
 /// Reads `vars`. One with a generated value in it is drawn once an iteration; returned are these, with their slots.
 pub fn read_vars(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>) -> Vec<(usize, Template)> {
@@ -97,11 +97,11 @@ pub fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, fo
 
 pub fn read_identity(reader: &Reader, fields: &Fields<'_>) -> Identity {
     let Some(node) = fields.get("identity") else { return Identity::default() };
-    let Some(spec) = reader.fields(node, "`build` and `instance` with header names", &IDENTITY_KEYS) else {
+    let Some(spec) = reader.fields(node, "`build`, `instance` or `cohort` with header names", &IDENTITY_KEYS) else {
         return Identity::default();
     };
     let header = |name| spec.get(name).and_then(|n| header_name(reader, n, reader.text(n, "a header name")?));
-    Identity { build: header("build"), instance: header("instance") }
+    Identity { build: header("build"), instance: header("instance"), cohort: header("cohort") }
 }
 
 pub fn header_name(reader: &Reader, node: &Node, text: &str) -> Option<HeaderName> {

@@ -10,10 +10,10 @@ use super::reference::Reference;
 use super::regression::{self, Regression, Trusted};
 use super::statistics::mean;
 use super::stored::MOST_LOOKS;
-use super::{provenance, summary, validity};
+use super::{arms, provenance, side_by_side, summary, validity};
 use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
-use crate::metrics::{EndpointPlan, EndpointRecord, Repeat, RunRecord, SmokeStatus};
+use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SEGMENTS, SmokeStatus};
 use crate::units::Metric;
 
 /// What the caller accepts.
@@ -39,13 +39,27 @@ pub struct Judgement {
 pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judgement {
     let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
     let mut findings = smoke_findings(record);
-    let (generator, ailments) = validity::generator(record, &plans);
+    let (generator, mut ailments) = validity::generator(record, &plans);
     let mut regression = Regression::default();
     findings.extend(not_begun(record));
+    let beside = record.of_control();
+    let mut of_control = beside.as_ref().map(smoke_findings).unwrap_or_default();
+    findings.extend(beside.iter().flat_map(not_begun).map(|f| Finding { reason: format!("Of the control: {}", f.reason), ..f }));
     if !record.runs.is_empty() {
         let evidence = Evidence::of(record);
         let mut unsound = validity::judge(record, &plans, &evidence);
-        if record.shard.is_none() {
+        if let (Some(beside), Some(control), Some(plan)) = (&beside, &record.control, &record.plan.side_by_side) {
+            let evidence = Evidence::of(beside);
+            let also = validity::judge(beside, &plans, &evidence);
+            unsound.extend(also.into_iter().map(|f| Finding { reason: format!("Of the control: {}", f.reason), ..f }));
+            unsound.extend(arms::identity(record, control, plan));
+            unsound.push(side_by_side::calibration(plan));
+            let late = validity::generator(beside, &plans).1;
+            ailments.extend(late.into_iter().filter(|own| generator.healthy && !own.reason.is_empty()));
+            of_control.extend(validity::aborted(beside));
+            of_control.extend(personal_data(beside));
+            of_control.extend(judge_limits(beside, &plans, &evidence, &|_| true));
+        } else if record.shard.is_none() {
             unsound.extend(provenance::judge(record, &plans, references));
         }
         let holds = |f: &&Finding| f.kind == FindingKind::Validity && f.severity == Severity::Hold;
@@ -74,10 +88,15 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         // A shard sees a part of the load; only all of them together are judged.
         if record.shard.is_none() {
             findings.extend(judge_limits(record, &plans, &evidence, &trusted));
-            regression = regression::judge(record, &plans, references, &evidence, &trusted);
+            regression = match &record.control {
+                Some(control) => side_by_side::judge(record, control, &plans, &trusted),
+                None => regression::judge(record, &plans, references, &evidence, &trusted),
+            };
             findings.append(&mut regression.findings);
+            findings.extend(arms::early(record, &trusted));
         }
     }
+    arms::excuse(&mut findings, of_control);
     let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
     let begun = record.not_ready.is_none() && record.setup_failed.is_none();
     if record.runs.is_empty() && !checked && begun {
@@ -177,8 +196,8 @@ pub fn rate_of(record: &RunRecord, index: usize, plan: &EndpointPlan) -> f64 {
 }
 
 /// What failed on this machine proves nothing of the target; where that is known only in all, each endpoint is spared it.
-pub fn errors_of_target(record: &RunRecord, index: usize) -> u64 {
-    let looks = record.runs.iter().filter_map(|look| Some((look, look.endpoints.get(index)?)));
+pub fn errors_of_target(runs: &[LookRecord], index: usize) -> u64 {
+    let looks = runs.iter().filter_map(|look| Some((look, look.endpoints.get(index)?)));
     looks.map(|(look, e)| e.error_count().saturating_sub(look.generator.local_failures)).sum()
 }
 
@@ -199,7 +218,7 @@ fn judge_limits(
         for limit in &plan.rules.limits {
             let found = if limit.metric == Metric::ErrorRate {
                 let requests = looks.iter().map(|e| e.requests).sum();
-                let errors = errors_of_target(record, i);
+                let errors = errors_of_target(&record.runs, i);
                 limits::judge_errors(
                     &plan.endpoint,
                     limit,
@@ -258,14 +277,16 @@ fn settle(
     let unresolved = regression.unresolved && !failed;
     let at_limit = findings.iter().any(|f| f.kind == FindingKind::Limit && f.severity == Severity::Hold);
     let sequential = record.plan.repeat == Repeat::Auto && record.plan.restarts;
-    let look_again = sequential
-        && record.runs.len() < MOST_LOOKS
+    let more = match &record.control {
+        Some(_) => record.runs.len() < SEGMENTS,
+        None => sequential && record.runs.len() < MOST_LOOKS && (safety || regression.suspect),
+    };
+    let look_again = more
         && record.interrupted.is_none()
         && record.runs.iter().all(|look| look.abort.is_none())
         && !failed
         && !invalid
-        && unresolved
-        && (safety || regression.suspect);
+        && unresolved;
     let holds_unresolved = unresolved && safety && !allow.unresolved;
     let (outcome, cause, action, code) = match record.interrupted.as_deref() {
         Some("SIGTERM") => (Outcome::Interrupted, None, Action::Hold, ExitCode::Terminated),
@@ -308,8 +329,8 @@ fn settle(
     };
     if unresolved && record.interrupted.is_none() {
         let holds = safety && !allow.unresolved;
-        let restarts = record.plan.restarts;
-        verdict.findings.extend(summary::open_findings(&verdict.comparisons, holds, restarts));
+        let open = summary::open_findings(&verdict, record, holds);
+        verdict.findings.extend(open);
         sort_findings(&mut verdict.findings);
     }
     verdict.summary = summary::first_line(&verdict, record, regression.without_baseline);

@@ -1,5 +1,6 @@
 //! From a run record and references to an outcome. Pure: no I/O, no clock, the same inputs give the same bytes.
 
+mod arms;
 mod contrast;
 mod creep;
 mod endpoint;
@@ -19,6 +20,8 @@ mod quantiles;
 mod reference;
 mod regression;
 mod rules;
+mod sequential;
+mod side_by_side;
 mod statistics;
 mod stored;
 mod summary;
@@ -39,6 +42,8 @@ pub use quantiles::{
 };
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
 pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing};
+pub use sequential::{Piece, Sequential};
+pub use side_by_side::{ASSUMED_SIGMA_DEP, Spread, decides_after, sigma_dep, spreads};
 pub use stored::MOST_LOOKS;
 pub use summary::interruption;
 pub use transients::{Disturbed, Transient, transients};

@@ -93,7 +93,7 @@ pub fn judge(
         .comparisons
         .iter()
         .any(|c| c.metric == Metric::ErrorRate && c.change > 0.0 && c.settled == Settled::Open);
-    decide(&mut result, levels, trusted);
+    decide(&mut result, levels, trusted, &summary::regression_finding);
     let worse = |finding: &Finding| {
         let same = |c: &&Comparison| {
             Some(&c.endpoint) == finding.endpoint.as_ref() && Some(c.metric) == finding.metric
@@ -105,8 +105,14 @@ pub fn judge(
     result
 }
 
-/// Pass before fail: a real change far below Δ is no regression, in all and for each comparison.
-fn decide(result: &mut Regression, levels: Levels, trusted: Trusted<'_>) {
+/// Pass before fail: a real change far below Δ is no regression, in all and for each comparison. `told` words what is proven, and
+/// whether by itself.
+pub fn decide(
+    result: &mut Regression,
+    levels: Levels,
+    trusted: Trusted<'_>,
+    told: &dyn Fn(&Comparison, bool) -> Finding,
+) {
     if result.comparisons.iter().all(|c| c.settled == Settled::Within) {
         return;
     }
@@ -140,7 +146,7 @@ fn decide(result: &mut Regression, levels: Levels, trusted: Trusted<'_>) {
     }
     for (i, confirmed) in worse {
         result.comparisons[i].settled = Settled::Worse;
-        result.findings.push(summary::regression_finding(&result.comparisons[i], confirmed));
+        result.findings.push(told(&result.comparisons[i], confirmed));
     }
     result.unresolved = result.comparisons.iter().any(|c| c.settled == Settled::Open);
 }
@@ -217,7 +223,7 @@ fn error_series(
         endpoint: plan.endpoint.clone(),
         rule: *rule,
         baseline: instances.into_values().collect(),
-        candidate: (errors_of_target(record, i), looks_of(record, i).iter().map(|e| e.requests).sum()),
+        candidate: (errors_of_target(&record.runs, i), looks_of(record, i).iter().map(|e| e.requests).sum()),
         candidate_instances: candidates.len(),
     }
 }

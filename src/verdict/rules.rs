@@ -142,7 +142,7 @@ fn observed(record: &RunRecord, number: usize, metric: Metric) -> Option<f64> {
     let looks = || record.runs.iter().filter_map(|look| look.endpoints.get(number));
     let Some(q) = metric.quantile() else {
         let requests: u64 = looks().map(|look| look.requests).sum();
-        return (requests > 0).then(|| errors_of_target(record, number) as f64 / requests as f64);
+        return (requests > 0).then(|| errors_of_target(&record.runs, number) as f64 / requests as f64);
     };
     let logarithms: Vec<f64> = looks().filter_map(|look| Some(look.response.quantile_ms(q)?.ln())).collect();
     (!logarithms.is_empty()).then(|| mean(&logarithms).exp())

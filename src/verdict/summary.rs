@@ -1,7 +1,7 @@
 //! Plain words first, then the statistics.
 
 use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
-use crate::metrics::{RunRecord, SmokeStatus};
+use crate::metrics::{EarlyStop, RunRecord, SmokeStatus};
 use crate::units::{self, Metric, change_of, counted, format_ms, format_share, visible_change};
 
 fn with_interval(c: &Comparison) -> String {
@@ -48,6 +48,71 @@ pub fn regression_finding(comparison: &Comparison, confirmed: bool) -> Finding {
     carried(finding, comparison)
 }
 
+/// The candidate is proven worse than the control beside it; `requests` went to each arm.
+pub fn beside_finding(comparison: &Comparison, confirmed: bool, requests: u64) -> Finding {
+    let (observed, reference) = (comparison.observed, comparison.reference);
+    let (kind, words) = match comparison.metric.quantile() {
+        Some(q) => (
+            FindingKind::Regression,
+            format!(
+                "Slower: 1 in {:.0} users waits over {}, the control's over {}",
+                1.0 / (1.0 - q),
+                format_ms(observed),
+                format_ms(reference)
+            ),
+        ),
+        None => (
+            FindingKind::Errors,
+            format!(
+                "More errors: {} of its requests fail, of the control's {}",
+                format_share(observed),
+                format_share(reference)
+            ),
+        ),
+    };
+    let text = format!(
+        "{words}. REGRESSION {} {} {}, {} side by side{}",
+        comparison.endpoint,
+        comparison.metric,
+        with_interval(comparison),
+        counted(requests as usize, "request"),
+        smallest(comparison)
+    );
+    let mut finding = Finding::new(kind, Severity::Fail, Some(&comparison.endpoint), text);
+    finding.confirmed = confirmed;
+    carried(finding, comparison)
+}
+
+/// The evidence against the candidate sufficed before the next look.
+pub fn early_finding(stop: &EarlyStop) -> Finding {
+    let after_s = stop.at_ms as f64 / 1e3;
+    let (own, other) = (format_share(stop.candidate), format_share(stop.control));
+    let endpoint = &stop.endpoint;
+    let text = match (stop.beyond_ms, stop.breaker) {
+        (Some(beyond_ms), _) => format!(
+            "Slower: {own} of {endpoint}'s requests take over {}, of the control's {other}. STOPPED after {after_s:.0} s: the evidence against {} is {:.0} to 1, 250 suffice",
+            format_ms(beyond_ms),
+            stop.metric,
+            stop.evidence
+        ),
+        (None, true) => format!(
+            "Broken: {own} of {endpoint}'s latest requests fail, of the control's {other}. STOPPED after {after_s:.0} s"
+        ),
+        (None, false) => format!(
+            "More errors: {own} of {endpoint}'s requests fail, of the control's {other}. STOPPED after {after_s:.0} s: the evidence against it is {:.0} to 1, 250 suffice",
+            stop.evidence
+        ),
+    };
+    let kind = if stop.metric == Metric::ErrorRate { FindingKind::Errors } else { FindingKind::Regression };
+    let finding = Finding::new(kind, Severity::Fail, Some(endpoint), text);
+    if stop.metric == Metric::ErrorRate {
+        let mut finding = finding.measured(stop.metric, stop.candidate, stop.control);
+        finding.change = Some(stop.candidate - stop.control);
+        return finding;
+    }
+    finding.about(stop.metric)
+}
+
 /// Where the comparison with the other features says more than that with the past.
 fn beyond_others(comparison: &Comparison) -> String {
     match &comparison.contrast {
@@ -85,14 +150,17 @@ fn allowed(comparison: &Comparison) -> String {
 }
 
 /// One finding for each comparison that is not settled.
-pub fn open_findings(comparisons: &[Comparison], hold: bool, restarts: bool) -> Vec<Finding> {
+pub fn open_findings(verdict: &Verdict, record: &RunRecord, hold: bool) -> Vec<Finding> {
+    let (comparisons, restarts) = (&verdict.comparisons, record.plan.restarts);
     let severity = if hold { Severity::Hold } else { Severity::Info };
     let passable = comparisons
         .iter()
         .filter(|c| c.settled == Settled::Open)
         .filter_map(|c| c.passable.filter(|least| *least > c.delta))
         .fold(0.0, f64::max);
-    let remedy = if restarts {
+    let remedy = if record.control.is_some() {
+        "a longer run (`--for`) or a higher rate would settle it".to_owned()
+    } else if restarts {
         "more looks, or a longer history of baselines, would settle it".to_owned()
     } else if passable > 0.0 {
         format!(
@@ -143,8 +211,13 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
         }
         (Outcome::Fail, _) => leading(verdict, Severity::Fail),
         (Outcome::Inconclusive, Some(Cause::Invalid)) => {
+            let said = if record.control.is_some() {
+                "Nothing is known of the candidate."
+            } else {
+                "The measurement cannot be trusted."
+            };
             format!(
-                "The measurement cannot be trusted. {}",
+                "{said} {}",
                 leading_of(verdict, Severity::Hold, FindingKind::Validity)
             )
         }
@@ -232,8 +305,9 @@ fn passed(verdict: &Verdict, record: &RunRecord, without_baseline: usize) -> Str
         None => format!("PASS: {endpoints} within limits.{unpaired}"),
         Some(c) => {
             let worst = format!("{} {} {}", c.endpoint, c.metric, with_interval(c));
+            let than = if record.control.is_some() { " beside the control" } else { "" };
             format!(
-                "PASS: {endpoints} within limits and no slower than allowed; closest is {worst}.{unpaired}"
+                "PASS: {endpoints} within limits and no slower than allowed{than}; closest is {worst}.{unpaired}"
             )
         }
     }

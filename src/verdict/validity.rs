@@ -31,7 +31,9 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -
             ));
         }
         for (i, plan) in plans.iter().enumerate() {
-            findings.extend(judge_endpoint(look, i, plan, &|metric| evidence.at(number, i, metric)));
+            // Two arms side by side move together, and what they are compared by is what they differ by.
+            let estimate = |metric| evidence.at(number, i, metric).filter(|_| record.plan.side_by_side.is_none());
+            findings.extend(judge_endpoint(look, i, plan, &estimate));
         }
     }
     findings

@@ -132,6 +132,7 @@ pub fn record(made: &Made) -> RunRecord {
             restarts: true,
             same_host: false,
             instances: 5,
+            side_by_side: None,
         },
         environment: Environment::default(),
         runs: (1..=made.looks).map(|number| look(made, number, &plans)).collect(),
@@ -147,6 +148,7 @@ pub fn record(made: &Made) -> RunRecord {
         interrupted: made.interrupted.map(str::to_owned),
         not_ready: None,
         setup_failed: None,
+        control: None,
         shard: None,
     }
 }

@@ -72,3 +72,33 @@ fn ordinary_runs_have_no_transients() {
     }
     assert!(told <= 1, "{told} transients in 60 ordinary runs of five features");
 }
+
+#[test]
+#[ignore = "scratch"]
+fn scratch_canary() {
+    use crate::simulator::canary::{Arms, canary};
+    let begun = std::time::Instant::now();
+    for (arms, change, draws) in [
+        (Arms::new(0.005), Change::Same, 200),
+        (Arms::new(0.005), Change::Slower(0.05), 100),
+        (Arms::new(0.005), Change::Slower(0.10), 100),
+        (Arms::new(0.005), Change::Slower(0.20), 100),
+        (Arms::new(0.005), Change::Tail(0.10), 100),
+        (Arms::new(0.005), Change::Errors(0.01), 100),
+        (Arms::new(0.005), Change::Errors(0.05), 100),
+    ] {
+        let all: Vec<_> = (0..draws).map(|draw| canary(arms, change, 1, draw)).collect();
+        let failed = all.iter().filter(|t| t.failed()).count();
+        let at30 = all.iter().filter(|t| t.failed() && t.at_ms <= 30_000).count();
+        let promoted = all.iter().filter(|t| t.promoted()).count();
+        let stopped = all.iter().filter(|t| t.stopped).count();
+        let mut times: Vec<u64> = all.iter().map(|t| t.at_ms).collect();
+        times.sort();
+        println!(
+            "{change:?}: failed {failed} ({at30} by 30 s), promoted {promoted}, stopped {stopped} of {draws}; median {} p90 {}  {:.0} s",
+            times[times.len() / 2], times[times.len() * 9 / 10], begun.elapsed().as_secs_f64()
+        );
+        if let Some(odd) = all.iter().find(|t| !t.failed() && !t.promoted()) { println!("  {}", odd.verdict.summary); }
+        if let Some(odd) = all.iter().find(|t| t.failed()) { println!("  {}", odd.verdict.summary); }
+    }
+}

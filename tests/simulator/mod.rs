@@ -4,6 +4,7 @@
 //! run effect of which half is shared by all features; errors are Poisson around a rate that varies from run to run. The
 //! figures stand in [`World`].
 
+pub mod canary;
 pub mod model;
 pub mod peers;
 pub mod trial;

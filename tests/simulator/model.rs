@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use loadgate::error_class::ErrorClass;
 use loadgate::metrics::{
-    Block, EndpointPlan, Environment, Histogram, JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT,
+    Block, BlockGrid, EndpointPlan, Environment, Histogram, JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT,
     Repeat, RunRecord, ScenarioRecord,
 };
 use loadgate::units::{Limit, Metric, RegressionRule, Rules, Tolerance};
@@ -14,7 +14,6 @@ use rand_distr::{Distribution as _, Pareto, StandardNormal};
 const FEATURES: [(f64, f64); 5] = [(150.0, 0.25), (120.0, 0.35), (200.0, 0.45), (100.0, 0.5), (80.0, 0.6)];
 const SECONDS: u64 = 30;
 const RATE: u64 = 200;
-const BLOCK_MS: u64 = 250;
 /// A request in fifty waits for something else too, by a factor with this scale and shape.
 const TAIL: (f64, f64, f64) = (0.02, 1.5, 3.0);
 /// Standard deviation of ln load, and how long it remembers (s).
@@ -67,7 +66,26 @@ pub fn random(seed: u64, draw: u64, stream: u64) -> StdRng {
     StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (draw << 20) ^ stream)
 }
 
-fn plan(feature: usize) -> EndpointPlan {
+/// How much is sent of each feature.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub rate: u64,
+    pub seconds: u64,
+}
+
+impl Shape {
+    pub const USUAL: Self = Self { rate: RATE, seconds: SECONDS };
+
+    pub fn block_ms(self) -> u64 {
+        BlockGrid::new(self.rate as f64, self.seconds * 1_000_000_000).length_ns / 1_000_000
+    }
+
+    pub fn blocks(self) -> u64 {
+        self.seconds * 1000 / self.block_ms()
+    }
+}
+
+pub fn plan(feature: usize, shape: Shape) -> EndpointPlan {
     let rule = |metric, share, floor_ms| RegressionRule {
         metric,
         delta: Tolerance { share, floor_ms },
@@ -78,8 +96,8 @@ fn plan(feature: usize) -> EndpointPlan {
         digest: "same".into(),
         request: "GET /".into(),
         line: 1,
-        rate_per_s: RATE as f64,
-        planned: RATE * SECONDS,
+        rate_per_s: shape.rate as f64,
+        planned: shape.rate * shape.seconds,
         rules: Rules {
             // Limits are not what is tried here.
             limits: vec![Limit { metric: Metric::ErrorRate, below: 0.5 }],
@@ -92,7 +110,7 @@ fn plan(feature: usize) -> EndpointPlan {
             ..Rules::default()
         },
         users: None,
-        length_ms: SECONDS * 1000,
+        length_ms: shape.seconds * 1000,
         shown_only: false,
         conditional: false,
     }
@@ -114,6 +132,7 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
             restarts: plan_of.1,
             same_host: false,
             instances: 5,
+            side_by_side: None,
         },
         environment: Environment::default(),
         scenarios: (0..world.features)
@@ -122,7 +141,7 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
                 feature: format!("f{f}"),
                 owner: None,
                 digest: String::new(),
-                endpoints: vec![plan(f)],
+                endpoints: vec![plan(f, Shape::USUAL)],
             })
             .collect(),
         smoke: None,
@@ -131,45 +150,76 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
         interrupted: None,
         not_ready: None,
         setup_failed: None,
+        control: None,
         shard: None,
     }
 }
 
-fn normal(random: &mut StdRng) -> f64 {
+pub fn normal(random: &mut StdRng) -> f64 {
     StandardNormal.sample(random)
 }
 
 /// One run of half a minute at 200 requests a second and feature, on an instance of its own.
 pub fn look(world: World, change: Change, name: &str, number: u32, random: &mut StdRng) -> LookRecord {
-    let plans: Vec<EndpointPlan> = (0..world.features).map(plan).collect();
     let shared = normal(random);
     let own: Vec<f64> = (0..world.features).map(|_| normal(random)).collect();
-    let load = load(random);
+    let load = load(Shape::USUAL, random);
     let bad: f64 = random.random();
     let bad_feature = random.random_range(0..world.features);
-    let mut builder = LookBuilder::new(plans.clone());
-    for feature in 0..world.features {
-        let effect = world.sigma
-            * (world.correlation.sqrt() * shared + (1.0 - world.correlation).sqrt() * own[feature]);
-        let hit = world
-            .disturbed
-            .is_some_and(|(share, what)| bad < share && (what == Disturbed::Run || bad_feature == feature));
+    let effects: Vec<f64> = (0..world.features)
+        .map(|feature| {
+            let effect = world.sigma
+                * (world.correlation.sqrt() * shared + (1.0 - world.correlation).sqrt() * own[feature]);
+            let hit = world.disturbed.is_some_and(|(share, what)| {
+                bad < share && (what == Disturbed::Run || bad_feature == feature)
+            });
+            effect + if hit { 1.15f64.ln() } else { 0.0 }
+        })
+        .collect();
+    let errors: Vec<f64> = (0..world.features).map(|_| normal(random)).collect();
+    let all = Arm { shape: Shape::USUAL, effects: &effects, load: &load, errors: &errors, missing: 0.0 };
+    made(&all, change, name, "candidate", number, random)
+}
+
+/// What one arm's requests meet.
+pub struct Arm<'a> {
+    pub shape: Shape,
+    /// By feature, on ln latency.
+    pub effects: &'a [f64],
+    /// By block, on ln latency.
+    pub load: &'a [f64],
+    /// By feature: standard scores of the error rate.
+    pub errors: &'a [f64],
+    /// The share of requests that never came.
+    pub missing: f64,
+}
+
+/// One stretch of load on one arm.
+pub fn made(arm: &Arm<'_>, change: Change, name: &str, side: &str, number: u32, random: &mut StdRng) -> LookRecord {
+    let features = arm.effects.len();
+    let mut builder = LookBuilder::new((0..features).map(|feature| plan(feature, arm.shape)).collect());
+    let block_ms = arm.shape.block_ms();
+    for feature in 0..features {
         let shift = match change {
             Change::Slower(by) if feature == 0 => by.ln_1p(),
             Change::OthersGain(by) if feature != 0 => -by.ln_1p(),
             _ => 0.0,
-        } + if hit { 1.15f64.ln() } else { 0.0 };
+        };
         let tail = if let (Change::Tail(by), 0) = (change, feature) { 1.0 + by } else { 1.0 };
         let errors = if let (Change::Errors(rate), 0) = (change, feature) { rate } else { BASE_ERRORS };
-        let errors = errors * (ERROR_SPREAD * normal(random) - ERROR_SPREAD * ERROR_SPREAD / 2.0).exp();
+        let errors = errors * (ERROR_SPREAD * arm.errors[feature] - ERROR_SPREAD * ERROR_SPREAD / 2.0).exp();
         let (median, spread) = FEATURES[feature % FEATURES.len()];
         let pareto = Pareto::new(TAIL.1, TAIL.2).expect("a tail");
-        for (index, load) in load.iter().enumerate() {
-            let scale = median * 1e6 * (effect + shift + load).exp();
+        for (index, load) in arm.load.iter().enumerate() {
+            let scale = median * 1e6 * (arm.effects[feature] + shift + load).exp();
             let mut response = Histogram::default();
             let mut failed = 0;
-            let planned = RATE * BLOCK_MS / 1000;
-            for _ in 0..planned {
+            let mut planned = 0;
+            for _ in 0..arm.shape.rate * block_ms / 1000 {
+                if arm.missing > 0.0 && random.random::<f64>() < arm.missing {
+                    continue;
+                }
+                planned += 1;
                 let uniform: f64 = random.random();
                 let z = normal(random);
                 let slow = uniform < TAIL.0;
@@ -187,7 +237,6 @@ pub fn look(world: World, change: Change, name: &str, number: u32, random: &mut 
                     response.record(ns as u64);
                 }
             }
-            let start_ms = index as u64 * BLOCK_MS;
             let mut counts = BTreeMap::new();
             if failed > 0 {
                 counts.insert(ErrorClass::Status, failed);
@@ -195,8 +244,8 @@ pub fn look(world: World, change: Change, name: &str, number: u32, random: &mut 
             let block = Block {
                 endpoint: feature,
                 index: index as u64,
-                start_ms,
-                len_ms: BLOCK_MS,
+                start_ms: index as u64 * block_ms,
+                len_ms: block_ms,
                 planned,
                 done: planned,
                 errors: counts,
@@ -208,9 +257,9 @@ pub fn look(world: World, change: Change, name: &str, number: u32, random: &mut 
     }
     let mut look = LookRecord {
         look: number,
-        arm: "candidate".into(),
+        arm: side.into(),
         instance_id: name.into(),
-        window_ms: SECONDS * 1000,
+        window_ms: arm.shape.seconds * 1000,
         stop: "done".into(),
         ..LookRecord::default()
     };
@@ -219,11 +268,11 @@ pub fn look(world: World, change: Change, name: &str, number: u32, random: &mut 
 }
 
 /// ln load of each block.
-fn load(random: &mut StdRng) -> Vec<f64> {
+pub fn load(shape: Shape, random: &mut StdRng) -> Vec<f64> {
     let (sd, remembers_s) = LOAD;
-    let kept = (-(BLOCK_MS as f64) / 1000.0 / remembers_s).exp();
+    let kept = (-(shape.block_ms() as f64) / 1000.0 / remembers_s).exp();
     let mut now = normal(random);
-    (0..SECONDS * 1000 / BLOCK_MS)
+    (0..shape.blocks())
         .map(|_| {
             now = kept * now + (1.0 - kept * kept).sqrt() * normal(random);
             sd * now

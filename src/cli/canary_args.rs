@@ -1,0 +1,82 @@
+use clap::{Args as ClapArgs, ValueEnum};
+use http::{HeaderName, HeaderValue};
+
+use super::args::{AllowArg, BaselineArgs, GateArg, OutputArgs, ScenarioArgs, TransportArgs, key_value};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PairingArg {
+    /// Each arrival goes to both arms, in random order
+    Mirror,
+    /// Of each two arrivals one goes to each arm, at random: for writes and shared stores
+    Split,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct CanaryArgs {
+    #[command(flatten)]
+    pub scenarios: ScenarioArgs,
+    /// Base URL of what serves now
+    #[arg(long, value_name = "URL", env = "LOADGATE_CONTROL")]
+    pub control: Option<String>,
+    /// Base URL of the release; may be the control's where headers or variables tell the arms apart
+    #[arg(long, value_name = "URL", env = "LOADGATE_CANDIDATE")]
+    pub candidate: Option<String>,
+    /// Shell command that serves the control on {port} of loopback; started afresh for each segment
+    #[arg(long, value_name = "CMD", conflicts_with = "control")]
+    pub control_cmd: Option<String>,
+    /// The same for the candidate
+    #[arg(long, value_name = "CMD", conflicts_with = "candidate")]
+    pub candidate_cmd: Option<String>,
+    /// Path that answers with success once a command is ready [default: / with anything below 500]
+    #[arg(long, value_name = "PATH")]
+    pub ready: Option<String>,
+    /// The embedded target on both arms
+    #[arg(long, conflicts_with_all = ["control_cmd", "candidate_cmd"])]
+    pub demo: bool,
+    /// A fault of the candidate's demo, such as slow:churn-prediction:+10%
+    #[arg(long = "fault", value_name = "SPEC")]
+    pub faults: Vec<String>,
+    /// A fault of the control's demo
+    #[arg(long = "control-fault", value_name = "SPEC")]
+    pub control_faults: Vec<String>,
+    /// Header of the control's requests alone, `Name: value`
+    #[arg(long = "control-header", value_name = "HEADER", value_parser = header)]
+    pub control_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Header of the candidate's requests alone
+    #[arg(long = "candidate-header", value_name = "HEADER", value_parser = header)]
+    pub candidate_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Variable of the control's scenarios alone
+    #[arg(long = "control-var", value_name = "K=V", value_parser = key_value)]
+    pub control_vars: Vec<(String, String)>,
+    /// Variable of the candidate's scenarios alone
+    #[arg(long = "candidate-var", value_name = "K=V", value_parser = key_value)]
+    pub candidate_vars: Vec<(String, String)>,
+    /// How the arms share the arrivals
+    #[arg(long, value_enum, default_value = "mirror", env = "LOADGATE_PAIRING")]
+    pub pairing: PairingArg,
+    /// Measured time, judged after ¼, ½ and all of it; the scenarios' stages are stretched to a quarter
+    #[arg(long = "for", value_name = "DURATION", default_value = "120s", env = "LOADGATE_FOR")]
+    pub length: String,
+    /// Both arms are of one build: measure how much its instances differ, and store that with the baselines
+    #[arg(long)]
+    pub calibrate: bool,
+    /// What an unsettled comparison means
+    #[arg(long, value_enum, default_value = "safety", env = "LOADGATE_GATE")]
+    pub gate: GateArg,
+    /// What passes all the same
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub allow: Vec<AllowArg>,
+    #[command(flatten)]
+    pub baselines: BaselineArgs,
+    #[command(flatten)]
+    pub transport: TransportArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
+    let name = HeaderName::try_from(name.trim()).map_err(|_| format!("`{}` is not a header name", name.trim()))?;
+    let value = HeaderValue::try_from(value.trim()).map_err(|_| "that is no header value")?;
+    Ok((name, value))
+}

@@ -1,0 +1,168 @@
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
+
+use super::run::{conclude, watched};
+use super::session::{Session, print, tell};
+use crate::baseline::{Calibration, CalibrationRun};
+use crate::error::{Error, Result};
+use crate::gate::{BesideRequest, GateRequest, GateResult, TargetSpec, run_id};
+use crate::metrics::{Pairing, Repeat, SEGMENTS, SideBySide};
+use crate::scenario::Scenario;
+use crate::secrets::Secrets;
+use crate::units::{counted, format_ms};
+use crate::verdict::{Cause, Outcome, spreads};
+
+/// What makes an arm.
+pub struct ArmRequest {
+    pub target: TargetSpec,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub vars: Vec<(String, String)>,
+}
+
+pub struct CanaryRequest {
+    /// What both arms have in common.
+    pub session: Session,
+    pub control: ArmRequest,
+    pub candidate: ArmRequest,
+    pub pairing: Pairing,
+    /// Of all segments together.
+    pub length: Duration,
+    /// Both arms are of one build: store by how much they differ.
+    pub calibrate: bool,
+}
+
+/// Shorter segments have too few blocks to tell anything by.
+const LEAST_SEGMENT: Duration = Duration::from_millis(2500);
+
+/// Candidate and control side by side: returns the exit code.
+///
+/// # Errors
+/// As documented for the exit codes 2 and 5.
+pub fn canary(request: &CanaryRequest) -> Result<u8> {
+    let session = &request.session;
+    let one_address = told_apart(request)?;
+    let segment = request.length / SEGMENTS as u32;
+    if segment < LEAST_SEGMENT {
+        let least = format_ms(LEAST_SEGMENT.as_secs_f64() * 1e3 * SEGMENTS as f64);
+        return Err(Error::usage_hint(
+            format!("--for {} is too short", format_ms(request.length.as_secs_f64() * 1e3)),
+            format!("the looks at ¼, ½ and all of it need {least} at least"),
+        ));
+    }
+    let (scenarios, secrets) = side(session, &request.candidate, segment)?;
+    let (of_control, more) = side(&Session { quiet: true, ..session.clone() }, &request.control, segment)?;
+    if scenarios.iter().all(|scenario| scenario.load.is_none()) {
+        return Err(Error::usage_hint("no scenario has a `load:`", "a canary needs one"));
+    }
+    let calibration = Calibration::read(&session.baselines, &session.env())?;
+    let id = run_id();
+    let out = session.out(&id);
+    let session = Session { target: Some(request.candidate.target.clone()), ..session.clone() };
+    let gate = session.request(scenarios, secrets.with(&more), Vec::new(), &id, &out)?;
+    let started = request.control.target.is_started() && request.candidate.target.is_started();
+    let repeat = if request.calibrate { Repeat::Times(SEGMENTS as u32) } else { Repeat::Auto };
+    let gate = GateRequest {
+        beside: Some(BesideRequest {
+            target: request.control.target.clone(),
+            scenarios: of_control,
+            pairing: request.pairing,
+        }),
+        plan: crate::metrics::JudgementPlan {
+            repeat,
+            restarts: started,
+            side_by_side: Some(SideBySide {
+                pairing: request.pairing,
+                sigma_dep: calibration.sigma_dep(),
+                calibrated_pairs: calibration.pairs(),
+                one_address,
+            }),
+            ..gate.plan
+        },
+        ..gate
+    };
+    let result = watched(&session, gate)?;
+    if request.calibrate {
+        return keep(&session, &result, &out, calibration);
+    }
+    conclude(&session, &result, &out, None)
+}
+
+/// Whether both arms have one address; then something that is sent must differ.
+fn told_apart(request: &CanaryRequest) -> Result<bool> {
+    let (TargetSpec::Url(control), TargetSpec::Url(candidate)) =
+        (&request.control.target, &request.candidate.target)
+    else {
+        return Ok(false);
+    };
+    if control.trim_end_matches('/') != candidate.trim_end_matches('/') {
+        return Ok(false);
+    }
+    let same =
+        request.control.headers == request.candidate.headers && request.control.vars == request.candidate.vars;
+    if same {
+        return Err(Error::usage_hint(
+            "both arms are the same: one address, and nothing that is sent differs",
+            "give each its own URL, or tell them apart by --candidate-header, --candidate-var and the like",
+        ));
+    }
+    Ok(true)
+}
+
+/// The scenarios as one arm gets them, with stages of one segment's length.
+fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<(Vec<Scenario>, Secrets)> {
+    let vars = session.vars.iter().chain(&arm.vars).cloned().collect();
+    let (mut scenarios, secrets) = Session { vars, ..session.clone() }.scenarios()?;
+    let longest_ns = scenarios.iter().filter_map(|s| s.load.as_ref()).map(|load| load.window_ns()).max();
+    for scenario in &mut scenarios {
+        scenario.add_headers(&arm.headers);
+        let path = scenario.path.clone();
+        let Some(load) = &mut scenario.load else { continue };
+        if load.stages.iter().any(|stage| stage.iterations.is_some()) {
+            let reason = "a stage with `iterations` has no length that a canary could set";
+            return Err(Error::input(&path, "run side by side", reason).with_hint("give its stages a `for`"));
+        }
+        load.scale(segment.as_nanos() as f64 / longest_ns.unwrap_or(1).max(1) as f64);
+    }
+    for (name, value) in &arm.headers {
+        let sensitive = ["authorization", "cookie", "token", "key", "secret"];
+        if let Ok(value) = value.to_str()
+            && sensitive.iter().any(|word| name.as_str().contains(word))
+        {
+            secrets.learn(name.as_str(), value);
+        }
+    }
+    Ok((scenarios, secrets))
+}
+
+/// Stores how much the instances of one build differed, whatever the verdict would have said of them.
+fn keep(session: &Session, result: &GateResult, out: &Path, mut calibration: Calibration) -> Result<u8> {
+    let (record, verdict) = (&result.record, &result.verdict);
+    let found = spreads(record);
+    let invalid = verdict.cause == Some(Cause::Invalid) || verdict.outcome == Outcome::Interrupted;
+    if invalid || found.is_empty() {
+        print("Not calibrated: this run says nothing of how much instances differ.\n\n")?;
+        let code = conclude(session, result, out, None)?;
+        return Ok(if code == 0 { crate::exit_code::ExitCode::Hold.code() } else { code });
+    }
+    calibration.runs.push(CalibrationRun {
+        run_id: record.id.clone(),
+        recorded: Timestamp::now().to_string(),
+        build: record.runs.first().and_then(|look| look.build_id.clone()),
+        pairs: if record.plan.restarts { record.runs.len() } else { 1 },
+        spreads: found.iter().map(|spread| [spread.squared, spread.explained]).collect(),
+    });
+    let path = calibration.write(&session.baselines)?;
+    let pairs = calibration.pairs();
+    let told = calibration.estimate() * 100.0;
+    let by = calibration.sigma_dep() * 100.0;
+    tell(&format!(
+        "CALIBRATED. In {} of instances of one build, these differed by {told:.2}%; canaries of `{}` are judged by {by:.2}%.\n",
+        counted(pairs, "pair"),
+        session.env(),
+    ))?;
+    tell(&format!("Stored in {}; the run is in {}\n", path.display(), out.display()))?;
+    Ok(0)
+}

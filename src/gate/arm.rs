@@ -1,0 +1,46 @@
+use std::sync::Arc;
+
+use super::journal::Entry;
+use super::target::TargetSpec;
+use crate::engine::Tokens;
+use crate::metrics::Pairing;
+use crate::scenario::Scenario;
+use crate::secrets::Secrets;
+
+/// The control beside which a candidate is judged.
+pub struct BesideRequest {
+    pub target: TargetSpec,
+    /// The candidate's, with the control's variables and headers.
+    pub scenarios: Vec<Scenario>,
+    pub pairing: Pairing,
+}
+
+/// Who is asked: the candidate alone, or the control and then the candidate.
+pub struct Arm {
+    pub is_control: bool,
+    pub spec: TargetSpec,
+    pub scenarios: Vec<Scenario>,
+    pub tokens: Arc<Tokens>,
+}
+
+impl Arm {
+    pub fn new(is_control: bool, spec: &TargetSpec, scenarios: &[Scenario], secrets: &Secrets) -> Self {
+        let tokens = Arc::new(Tokens::new(secrets.clone()));
+        Self { is_control, spec: spec.clone(), scenarios: scenarios.to_vec(), tokens }
+    }
+
+    /// As the record has it.
+    pub fn name(&self) -> &'static str {
+        if self.is_control { "control" } else { "candidate" }
+    }
+
+    /// The scenarios that send load.
+    pub fn loaded(&self) -> Vec<Scenario> {
+        self.scenarios.iter().filter(|scenario| scenario.load.is_some()).cloned().collect()
+    }
+
+    /// What is written down of this arm.
+    pub fn entry(&self, entry: Entry) -> Entry {
+        if self.is_control { Entry::OfControl(Box::new(entry)) } else { entry }
+    }
+}

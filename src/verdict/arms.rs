@@ -1,0 +1,132 @@
+use std::collections::BTreeSet;
+
+use super::model::{Finding, FindingKind, Severity};
+use super::regression::Trusted;
+use super::summary::early_finding;
+use crate::metrics::{AnsweredBy, ControlRecord, LookRecord, RunRecord, SideBySide};
+
+/// What is said where a fault is not the candidate's alone.
+pub const ALIKE: &str = "The control fails too: ";
+const SHARED: &str = "look at what both arms share: the token, the data, what stands behind them, or the check itself";
+
+fn fails(finding: &Finding) -> bool {
+    matches!(finding.severity, Severity::Fail | Severity::Hold)
+        && matches!(finding.kind, FindingKind::Check | FindingKind::Limit)
+}
+
+/// What fails on the control alike says nothing of the release: it holds, whatever it would have proven. What only the control
+/// fails is a warning.
+pub fn excuse(findings: &mut Vec<Finding>, of_control: Vec<Finding>) {
+    let same = |a: &Finding, b: &Finding| {
+        (a.kind, &a.endpoint, a.metric) == (b.kind, &b.endpoint, b.metric) && fails(a) && fails(b)
+    };
+    let alone: Vec<Finding> =
+        of_control.iter().filter(|own| fails(own) && !findings.iter().any(|f| same(f, own))).cloned().collect();
+    for finding in findings.iter_mut().filter(|f| of_control.iter().any(|own| same(f, own))) {
+        finding.reason = format!("{ALIKE}{}", finding.reason);
+        (finding.severity, finding.kind) = (Severity::Hold, FindingKind::Validity);
+        finding.remedy = Some(SHARED.to_owned());
+    }
+    findings.extend(alone.into_iter().map(|finding| Finding {
+        reason: format!("Of the control alone: {}", finding.reason),
+        severity: Severity::Warn,
+        remedy: None,
+        ..finding
+    }));
+}
+
+/// What ended the run before its next look. Where it is not trusted, a latency proves nothing.
+pub fn early(record: &RunRecord, trusted: Trusted<'_>) -> Vec<Finding> {
+    let stops = record.runs.iter().filter_map(|look| look.early_stop.as_ref());
+    stops
+        .map(|stop| {
+            let mut finding = early_finding(stop);
+            if stop.metric.quantile().is_some() && !trusted(&stop.endpoint) {
+                finding.severity = Severity::Hold;
+            }
+            finding
+        })
+        .collect()
+}
+
+/// Of all segments together.
+fn answered(runs: &[LookRecord]) -> AnsweredBy {
+    let mut all = AnsweredBy::default();
+    for own in runs.iter().filter_map(|look| look.answered_by.as_ref()) {
+        all.instances.extend(own.instances.iter().cloned());
+        all.builds.extend(own.builds.iter().cloned());
+        all.cohorts.extend(own.cohorts.iter().cloned());
+        all.asked |= own.asked;
+    }
+    all
+}
+
+fn named(names: &BTreeSet<String>) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn unproven(reason: String, remedy: &str) -> Finding {
+    Finding::new(FindingKind::Validity, Severity::Hold, None, reason).remedy(remedy)
+}
+
+/// Whether it was the candidate that answered as the candidate.
+pub fn identity(record: &RunRecord, control: &ControlRecord, plan: &SideBySide) -> Vec<Finding> {
+    let (own, beside) = (answered(&record.runs), answered(&control.runs));
+    let differ = |a: &BTreeSet<String>, b: &BTreeSet<String>| !a.is_empty() && !b.is_empty() && a.is_disjoint(b);
+    let shared: BTreeSet<String> = own.instances.intersection(&beside.instances).cloned().collect();
+    let mut findings = Vec::new();
+    let builds: BTreeSet<String> = own.builds.intersection(&beside.builds).cloned().collect();
+    let mixed = !builds.is_empty() && own.builds != beside.builds;
+    if mixed {
+        findings.push(unproven(
+            format!(
+                "An arm is a mixture: the candidate was answered by build {}, the control by build {}.",
+                named(&own.builds),
+                named(&beside.builds)
+            ),
+            "give each arm an address, or a header, that leads to one build alone",
+        ));
+    }
+    if !shared.is_empty() && !plan.one_address {
+        findings.push(unproven(
+            format!("Both arms were answered by instance {}: they are no two deployments.", named(&shared)),
+            "look where both addresses lead",
+        ));
+    }
+    let sign = differ(&own.instances, &beside.instances)
+        || differ(&own.builds, &beside.builds)
+        || differ(&own.cohorts, &beside.cohorts);
+    if !findings.is_empty() || sign {
+        findings.extend(same_build(&own, &beside));
+        return findings;
+    }
+    let told = !(own.instances.is_empty() && own.builds.is_empty() && own.cohorts.is_empty());
+    if plan.one_address {
+        findings.push(unproven(
+            "No sign of the candidate: both arms have one address, and no response told which of them it was for."
+                .to_owned(),
+            "name a response header under `identity` (`build`, `instance` or `cohort`) that differs between the arms",
+        ));
+    } else if own.asked && !told {
+        findings.push(unproven(
+            "No sign of the candidate: none of its responses carried an identity header.".to_owned(),
+            "look at `identity` in the scenarios, and whether the candidate's address leads to the candidate",
+        ));
+    } else if !own.asked {
+        let text = "Who answered is not known: only their addresses tell the arms apart.";
+        findings.push(
+            Finding::new(FindingKind::Validity, Severity::Warn, None, text)
+                .remedy("name response headers under `identity`, so that each arm is proven"),
+        );
+    }
+    findings.extend(same_build(&own, &beside));
+    findings
+}
+
+fn same_build(own: &AnsweredBy, beside: &AnsweredBy) -> Option<Finding> {
+    let alike = !own.builds.is_empty() && own.builds == beside.builds && own.cohorts == beside.cohorts;
+    alike.then(|| {
+        let text = format!("Both arms run build {}: blue against blue.", named(&own.builds));
+        Finding::new(FindingKind::Validity, Severity::Info, None, text)
+    })
+}

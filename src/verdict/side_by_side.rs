@@ -1,0 +1,363 @@
+use std::collections::BTreeMap;
+
+use super::errors::{self, ErrorSeries};
+use super::judge::errors_of_target;
+use super::model::{Comparison, Finding, FindingKind, Settled, Severity};
+use super::quantiles::{LEAST_TAIL_COMPARED, missing_requests, seconds_for};
+use super::regression::{Regression, Trusted, decide};
+use super::statistics::{mean, squared_deviations, t_quantile, t_upper_tail};
+use super::stored::Levels;
+use super::summary;
+use crate::metrics::{
+    ControlRecord, EndpointPlan, Histogram, LookRecord, RunRecord, SEGMENTS, SideBySide, TimelineBlock,
+};
+use crate::units::{Metric, RegressionRule, Rules, Tolerance, counted};
+
+/// By how much two instances of one build are taken to differ (ln latency) until blue was held against blue.
+pub const ASSUMED_SIGMA_DEP: f64 = 0.005;
+/// Half of the stretch of ln latency over which the density at a quantile is taken.
+const DENSITY_REACH: f64 = 0.05;
+/// Of whom the looks after ¼, ½ and all of the length may spend this much on false alarms, and how sure a pass must be.
+const ALPHA: [f64; 3] = [0.001, 0.002, 0.003];
+const Q: [f64; 3] = [0.99, 0.975, 0.95];
+/// Two arms side by side tell more than stored runs, so less is let pass.
+const MOST_DELTA: f64 = 0.05;
+const MOST_DELTA_P99: f64 = 0.20;
+
+/// What decides after so many segments; `None`: nothing is decided there.
+pub fn levels(segments: usize) -> Option<Levels> {
+    let look = match segments {
+        1 => 0,
+        2 => 1,
+        n if n >= SEGMENTS => 2,
+        _ => return None,
+    };
+    Some(Levels { alpha: ALPHA[look], errors_apart: None, q: Q[look], least_fail: 0.0, judges: true })
+}
+
+/// Whether a side-by-side run is judged after so many segments.
+#[must_use]
+pub fn decides_after(segments: usize) -> bool {
+    levels(segments).is_some()
+}
+
+/// The rules that hold beside a control: the scenario's, no laxer than what two arms can tell, and the defaults for p50, p95,
+/// p99 and the error rate where it names none.
+pub fn rules(plan: &EndpointPlan) -> Vec<RegressionRule> {
+    if plan.shown_only {
+        return Vec::new();
+    }
+    let most = |metric: Metric| if metric == Metric::P99 { MOST_DELTA_P99 } else { MOST_DELTA };
+    let strict = |rule: RegressionRule| match rule.metric {
+        Metric::ErrorRate => rule,
+        metric => {
+            let delta = Tolerance { share: rule.delta.share.min(most(metric)), ..rule.delta };
+            RegressionRule { delta, ..rule }
+        }
+    };
+    let own = &plan.rules.regression;
+    let defaults = Rules::default_regression();
+    let missing = defaults.iter().filter(|rule| own.iter().all(|known| known.metric != rule.metric));
+    own.iter().chain(missing).copied().map(strict).collect()
+}
+
+/// Candidate and control in the same stretch of time.
+struct Pair<'a> {
+    candidate: &'a TimelineBlock,
+    control: &'a TimelineBlock,
+}
+
+/// The blocks of one endpoint that both arms have, in order.
+fn pairs<'a>(candidate: &'a [LookRecord], control: &'a [LookRecord], endpoint: usize) -> Vec<Pair<'a>> {
+    let of = |look: &'a LookRecord| look.blocks.iter().filter(move |block| block.endpoint == endpoint);
+    let segment = |(own, other): (&'a LookRecord, &'a LookRecord)| {
+        let beside: BTreeMap<u64, &TimelineBlock> = of(other).map(|block| (block.start_ms, block)).collect();
+        of(own)
+            .filter_map(|candidate| Some(Pair { candidate, control: beside.get(&candidate.start_ms)? }))
+            .collect::<Vec<_>>()
+    };
+    candidate.iter().zip(control).flat_map(segment).collect()
+}
+
+/// The difference of one quantile between the arms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Difference {
+    /// ln of the candidate's and of the control's quantile (ms).
+    pub candidate_ln: f64,
+    pub control_ln: f64,
+    /// Standard error of their difference: of the blocks alone, and with that of two instances.
+    pub within: f64,
+    pub se: f64,
+    pub nu: f64,
+    /// P of the candidate's exceeding no more often.
+    pub p: f64,
+}
+
+impl Difference {
+    pub fn theta(&self) -> f64 {
+        self.candidate_ln - self.control_ln
+    }
+}
+
+/// DESIGN §5, side by side: exceedances of the pooled quantile q̂, paired by block. Their differences' variance has the
+/// correlation of neighbouring blocks and at least that of independent requests; f̂, the density of ln latency at q̂, turns
+/// exceedances into ln latency (Bahadur 1966). Each of `instances` pairs of instances has a deviation of its own.
+fn difference(
+    pairs: &[Pair<'_>],
+    whole: (&Histogram, &Histogram),
+    q: f64,
+    (sigma_dep, instances): (f64, usize),
+) -> Option<Difference> {
+    let (candidate, control) = whole;
+    let mut pooled = candidate.clone();
+    pooled.merge(control);
+    let at_ms = pooled.quantile_ms(q)?;
+    let deltas: Vec<f64> = pairs
+        .iter()
+        .filter(|pair| !pair.candidate.histogram.is_empty() && !pair.control.histogram.is_empty())
+        .map(|pair| pair.candidate.histogram.share_above(at_ms) - pair.control.histogram.share_above(at_ms))
+        .collect();
+    let count = deltas.len() as f64;
+    if count < 2.0 {
+        return None;
+    }
+    let d = mean(&deltas);
+    let squares = squared_deviations(&deltas);
+    let lagged: f64 = deltas.windows(2).map(|pair| (pair[0] - d) * (pair[1] - d)).sum();
+    let neighbours = if squares > 0.0 { 1.0 + 2.0 * (lagged / squares).max(0.0) } else { 1.0 };
+    let (n_g, n_b) = (candidate.count() as f64, control.count() as f64);
+    let independent = 0.5 * q * (1.0 - q) * (1.0 / n_g + 1.0 / n_b);
+    let variance = (squares / (count - 1.0) / count * neighbours).max(independent);
+    let reach = DENSITY_REACH.exp();
+    let density = (pooled.share_above(at_ms / reach) - pooled.share_above(at_ms * reach)) / (2.0 * DENSITY_REACH);
+    if density <= 0.0 {
+        return None;
+    }
+    let se = (variance + 2.0 * (density * sigma_dep).powi(2) / instances as f64).sqrt();
+    let nu = count - 1.0;
+    Some(Difference {
+        candidate_ln: candidate.quantile_ms(q)?.max(1e-3).ln(),
+        control_ln: control.quantile_ms(q)?.max(1e-3).ln(),
+        within: variance.sqrt() / density,
+        se: se / density,
+        nu,
+        p: t_upper_tail(d / se, nu),
+    })
+}
+
+/// All segments of one endpoint together.
+fn whole(looks: &[LookRecord], endpoint: usize) -> Histogram {
+    let mut all = Histogram::default();
+    looks.iter().filter_map(|look| look.endpoints.get(endpoint)).for_each(|e| all.merge(&e.response));
+    all
+}
+
+/// How many pairs of instances stand behind so many segments: one a segment where the arms are started afresh for each.
+fn instances(record: &RunRecord) -> usize {
+    if record.plan.restarts { record.runs.len().max(1) } else { 1 }
+}
+
+/// Holds the candidate against its control.
+pub fn judge(
+    record: &RunRecord,
+    control: &ControlRecord,
+    plans: &[&EndpointPlan],
+    trusted: Trusted<'_>,
+) -> Regression {
+    let mut result = Regression::default();
+    let Some(plan) = &record.plan.side_by_side else { return result };
+    let deciding = levels(record.runs.len());
+    let levels = deciding.unwrap_or(Levels { judges: false, ..levels(1).unwrap_or(Levels::at(false, 1, 5)) });
+    // The level of the least of all tests, as Bonferroni has it: what a single one needs to be proven by itself.
+    let least = levels.alpha / plans.iter().map(|plan| rules(plan).len()).sum::<usize>().max(1) as f64;
+    let mut errors = Vec::new();
+    for (i, endpoint) in plans.iter().enumerate() {
+        let both = pairs(&record.runs, &control.runs, i);
+        let (candidate, beside) = (whole(&record.runs, i), whole(&control.runs, i));
+        for rule in rules(endpoint) {
+            let Some(q) = rule.metric.quantile() else {
+                errors.push((i, rule, paired_overdispersion(&both)));
+                continue;
+            };
+            let fewest = candidate.count().min(beside.count());
+            let missing = missing_requests(fewest, q, LEAST_TAIL_COMPARED);
+            let found = (missing == 0)
+                .then(|| difference(&both, (&candidate, &beside), q, (plan.sigma_dep, instances(record))))
+                .flatten();
+            match found {
+                Some(found) => {
+                    result.comparisons.push(comparison(endpoint, rule, &found, (levels, least), instances(record)));
+                }
+                // At a later look there may be enough; at the last one what was asked for is named.
+                None if record.runs.len() < SEGMENTS => result.unresolved |= rule.explicit || missing == 0,
+                None if rule.explicit => result.findings.push(too_few(endpoint, rule, fewest, missing)),
+                None => {}
+            }
+        }
+    }
+    for (i, rule, phi) in errors {
+        let counts = |runs: &[LookRecord]| {
+            runs.iter().filter_map(|look| look.endpoints.get(i)).map(|e| e.requests).sum::<u64>()
+        };
+        let series = ErrorSeries {
+            endpoint: plans[i].endpoint.clone(),
+            rule,
+            baseline: vec![(errors_of_target(&control.runs, i), counts(&control.runs))],
+            candidate: (errors_of_target(&record.runs, i), counts(&record.runs)),
+            candidate_instances: instances(record),
+        };
+        if series.candidate.1 > 0 {
+            let compared = errors::compare(&series, phi, levels);
+            result.comparisons.push(Comparison { baseline_instances: instances(record), ..compared });
+        }
+    }
+    let short = result.unresolved;
+    if deciding.is_some() {
+        let named: BTreeMap<String, u64> =
+            plans.iter().enumerate().map(|(i, p)| (p.endpoint.clone(), whole(&record.runs, i).count())).collect();
+        decide(&mut result, levels, trusted, &|comparison, confirmed| {
+            let requests = named.get(&comparison.endpoint).copied().unwrap_or_default();
+            summary::beside_finding(comparison, confirmed, requests)
+        });
+    } else {
+        for comparison in &mut result.comparisons {
+            comparison.settled = Settled::Open;
+        }
+        result.unresolved = true;
+    }
+    result.unresolved |= short;
+    result.suspect = result.unresolved;
+    result
+}
+
+/// How much more the difference of the arms' errors varies from block to block than that of independent errors would: what
+/// hits both at once cancels.
+fn paired_overdispersion(pairs: &[Pair<'_>]) -> f64 {
+    let deltas: Vec<f64> =
+        pairs.iter().map(|pair| pair.candidate.errors as f64 - pair.control.errors as f64).collect();
+    let all: f64 = pairs.iter().map(|pair| (pair.candidate.errors + pair.control.errors) as f64).sum();
+    if all < 1.0 || deltas.len() < 2 {
+        return errors::LEAST_OVERDISPERSION;
+    }
+    (squared_deviations(&deltas) / all).max(errors::LEAST_OVERDISPERSION)
+}
+
+fn comparison(
+    plan: &EndpointPlan,
+    rule: RegressionRule,
+    found: &Difference,
+    (levels, level): (Levels, f64),
+    instances: usize,
+) -> Comparison {
+    let (theta, reference_ms) = (found.theta(), found.control_ln.exp());
+    let ignore_ln = plan.rules.ignore().ln_at(reference_ms);
+    let delta_ln = rule.delta.ln_at(reference_ms);
+    let reach = t_quantile(levels.q, found.nu) * found.se;
+    let upper = theta + reach;
+    Comparison {
+        endpoint: plan.endpoint.clone(),
+        metric: rule.metric,
+        observed: found.candidate_ln.exp(),
+        reference: reference_ms,
+        change: theta.exp_m1(),
+        interval: [(theta - reach).exp_m1(), upper.exp_m1()],
+        level: 2.0 * levels.q - 1.0,
+        delta: delta_ln.exp_m1(),
+        ignore: ignore_ln.exp_m1(),
+        noise: found.se,
+        p: if theta < ignore_ln { 1.0 } else { found.p },
+        alpha: levels.alpha,
+        contrast: None,
+        detectable: Some(
+            ((t_quantile(1.0 - level, found.nu) + t_quantile(0.95, found.nu)) * found.se)
+                .max(ignore_ln)
+                .exp_m1(),
+        ),
+        passable: None,
+        baseline_instances: instances,
+        candidate_instances: instances,
+        reference_of: None,
+        left_out: Vec::new(),
+        settled: if upper < delta_ln { Settled::Within } else { Settled::Open },
+    }
+}
+
+fn too_few(plan: &EndpointPlan, rule: RegressionRule, fewest: u64, missing: u64) -> Finding {
+    let metric = rule.metric;
+    if missing == 0 {
+        let reason = format!("{metric} of {} lies in a gap of its response times: the arms cannot be compared there.", plan.endpoint);
+        return Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
+            .about(metric)
+            .remedy("judge another quantile, or measure longer");
+    }
+    let needed = fewest + missing;
+    let reason = format!(
+        "Too few requests to compare {metric} of {} with the control: {fewest} of {needed} on an arm, {missing} missing.",
+        plan.endpoint
+    );
+    let seconds = seconds_for(needed, plan.rate_per_s);
+    Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
+        .about(metric)
+        .remedy(format!("use `--for {seconds:.0}s` or a higher rate"))
+}
+
+/// One pair of instances of one build, told by one metric: θ̂² and what of it the blocks explain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub squared: f64,
+    pub explained: f64,
+}
+
+/// What a run of one build against itself says of how much its instances differ, segment by segment.
+#[must_use]
+pub fn spreads(record: &RunRecord) -> Vec<Spread> {
+    let Some(control) = &record.control else { return Vec::new() };
+    let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
+    let mut found = Vec::new();
+    let segments = record.runs.chunks(1).zip(control.runs.chunks(1));
+    for (candidate, control) in segments {
+        for (i, _) in plans.iter().enumerate().filter(|(_, plan)| !plan.shown_only) {
+            let both = pairs(candidate, control, i);
+            let (own, beside) = (whole(candidate, i), whole(control, i));
+            // The far tail says more of itself than of instances.
+            for q in [0.5, 0.95] {
+                let enough = missing_requests(own.count().min(beside.count()), q, LEAST_TAIL_COMPARED) == 0;
+                let Some(d) = enough.then(|| difference(&both, (&own, &beside), q, (0.0, 1))).flatten() else {
+                    continue;
+                };
+                found.push(Spread { squared: d.theta().powi(2), explained: d.within.powi(2) });
+            }
+        }
+    }
+    found
+}
+
+/// `σ_dep` = √(max(0, mean(θ̂² − V/f̂²))/2) over pairs of instances of one build (VERDICT.md): a difference has the deviations of
+/// two instances in it.
+#[must_use]
+pub fn sigma_dep(spreads: &[Spread]) -> f64 {
+    if spreads.is_empty() {
+        return ASSUMED_SIGMA_DEP;
+    }
+    let excess: Vec<f64> = spreads.iter().map(|s| s.squared - s.explained).collect();
+    (mean(&excess).max(0.0) / 2.0).sqrt()
+}
+
+/// Whether the record's σ_dep was measured, in words for the report.
+#[must_use]
+pub fn calibration(plan: &SideBySide) -> Finding {
+    let sigma = plan.sigma_dep * 100.0;
+    let text = if plan.calibrated_pairs == 0 {
+        format!("Uncalibrated: two instances of one build are taken to differ by {sigma:.1}%.")
+    } else {
+        format!(
+            "Calibrated: in {} of instances of one build, these differed by {sigma:.2}%.",
+            counted(plan.calibrated_pairs, "pair")
+        )
+    };
+    let finding = Finding::new(FindingKind::Baseline, Severity::Info, None, text);
+    if plan.calibrated_pairs > 0 {
+        return finding;
+    }
+    finding.remedy("hold the build against itself once: `loadgate canary --calibrate`")
+}
