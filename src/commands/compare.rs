@@ -39,6 +39,10 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
     if let Some(instances) = request.instances {
         record.plan.instances = instances;
     }
+    if record.control.is_some() && (!request.against.is_empty() || request.as_looks) {
+        let hint = "leave --against and --repeat out";
+        return Err(Error::usage_hint("a canary is judged beside its own control", hint));
+    }
     let references = if request.against.is_empty() {
         stored_references(&record, &request.baselines)?
     } else {
@@ -70,6 +74,9 @@ pub fn other_side(record: &RunRecord, paths: &[PathBuf]) -> Result<Vec<RunRecord
             seen.push(key(look));
         }
         let verdict = judge(&other, &[], Allow { no_baseline: true, unresolved: true }).verdict;
+        if other.control.is_some() {
+            return Err(fail("it is a canary, whose load was shared by two arms".into()));
+        }
         let unfit = matches!(verdict.outcome, Outcome::Interrupted | Outcome::Partial)
             || verdict.cause == Some(Cause::Invalid)
             || other.runs.is_empty();
@@ -118,5 +125,8 @@ pub fn read_records(paths: &[PathBuf]) -> Result<Vec<(PathBuf, RunRecord)>> {
 }
 
 pub fn stored_references(record: &RunRecord, baselines: &Path) -> Result<Vec<Reference>> {
+    if record.control.is_some() {
+        return Ok(Vec::new());
+    }
     Library::new(baselines, &record.env).references_of(&record.scenarios, record.plan.instances)
 }

@@ -65,6 +65,10 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
     if record.shard.is_some() {
         return Err(Error::usage_hint("one shard is no baseline", "only all shards together are the load"));
     }
+    if record.control.is_some() {
+        let hint = "`loadgate baseline record` measures it by itself";
+        return Err(Error::usage_hint("half of a canary is no baseline", hint));
+    }
     record.plan.repeat = Repeat::Times(runs);
     // Another kind of machine may be what the refresh is for; it is told.
     record.plan.same_host = false;

@@ -113,6 +113,10 @@ fn model_of(
         let hint = "keep each run in a folder of its own, or take verdict.json away";
         return Err(Error::input(path, "report", reason).with_hint(hint));
     }
+    if !before.is_empty() && record.control.is_some() {
+        let reason = "it is a canary, which is compared with its own control";
+        return Err(Error::input(path, "report", reason).with_hint("leave --before out"));
+    }
     if !before.is_empty() {
         let mut record = record.clone();
         with_default_rules(&mut record);
@@ -127,7 +131,12 @@ fn model_of(
     }
     // What was accepted since is not what a run was compared with.
     let library = Library::new(&request.baselines, &record.env).as_of(&record.started);
-    let references = match (library.references_of(&record.scenarios, record.plan.instances), &stored) {
+    let known = if record.control.is_some() {
+        Ok(Vec::new())
+    } else {
+        library.references_of(&record.scenarios, record.plan.instances)
+    };
+    let references = match (known, &stored) {
         (Ok(references), _) => references,
         (Err(error), None) => return Err(error),
         (Err(error), Some(_)) => {

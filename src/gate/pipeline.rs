@@ -10,7 +10,7 @@ use super::journal::{Entry, assemble, journal_path, write_results};
 use super::progress::Progress;
 use super::record::{environment, scenario_records_of};
 use super::target::{Target, TargetSpec, wait_ready};
-use super::watch::{Watch, WatchedStep};
+use super::watch::{Watch, WatchedStep, two_of_three};
 use crate::engine::{Functional, Interrupt, Slice, run_smoke};
 use crate::error::{Error, Result};
 use crate::metrics::{
@@ -23,6 +23,8 @@ use crate::store::Journal;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
 use crate::verdict::{Allow, Judgement, Reference, Verdict, decides_after, judge};
 
+/// Where two arms are asked and one of them fails.
+const SMOKE_PASSES: u64 = 3;
 const RESTART_READY: Duration = Duration::from_secs(60);
 
 /// One whole run.
@@ -76,6 +78,10 @@ pub enum GateEvent<'a> {
     },
     WatchStarted(Watch),
     SmokeDone(&'a SmokeRecord),
+    /// Two more passes, since one failed on one of the arms.
+    SmokeAgain {
+        arm: &'static str,
+    },
     /// In a later pass of a watch a step went otherwise than in the one before.
     WatchChanged {
         at: Duration,
@@ -313,14 +319,28 @@ impl Run {
             return Ok(passed);
         }
         let transport = self.functional()?;
-        let (arms, mut passed) = (self.arms.clone(), true);
+        let (arms, mut all) = (self.arms.clone(), Vec::new());
         for (arm, target) in arms.iter().zip(targets) {
             observe(GateEvent::SmokeStarted { arm: (arms.len() > 1).then(|| arm.name()) });
             let smoke = run_smoke(&self.passes(&transport, arm, target), &arm.scenarios).await;
             observe(GateEvent::SmokeDone(&smoke));
-            passed &= smoke.passed();
-            self.journal.append(vec![arm.entry(Entry::Smoke(smoke))])?;
+            all.push(smoke);
         }
+        // An accident on one of two arms must not look like a difference between them.
+        if arms.len() > 1 && all.iter().any(|smoke| !smoke.passed()) {
+            for ((arm, target), smoke) in arms.iter().zip(targets).zip(&mut all) {
+                observe(GateEvent::SmokeAgain { arm: arm.name() });
+                let mut passes = vec![std::mem::take(smoke)];
+                for number in 1..SMOKE_PASSES {
+                    let functional = Functional { number, ..self.passes(&transport, arm, target) };
+                    passes.push(run_smoke(&functional, &arm.scenarios).await);
+                }
+                *smoke = two_of_three(&passes);
+            }
+        }
+        let passed = all.iter().all(SmokeRecord::passed);
+        let entries = arms.iter().zip(all).map(|(arm, smoke)| arm.entry(Entry::Smoke(smoke)));
+        self.journal.append(entries.collect())?;
         Ok(passed)
     }
 

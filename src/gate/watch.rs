@@ -98,6 +98,28 @@ impl WatchedStep {
     }
 }
 
+/// Three passes as one: what failed in two of them fails, what failed once is a near-miss. A leak is one at once.
+pub fn two_of_three(passes: &[SmokeRecord]) -> SmokeRecord {
+    let Some(first) = passes.first() else { return SmokeRecord::default() };
+    let merged = first.steps.iter().enumerate().map(|(at, own)| {
+        let all = || passes.iter().filter_map(|pass| pass.steps.get(at));
+        let failed: Vec<&SmokeStep> = all().filter(|step| step.status == SmokeStatus::Failed).collect();
+        let leak = failed.iter().find(|step| step.class == Some(ErrorClass::PersonalData));
+        let Some(one) = leak.or(failed.first()) else {
+            let better = |step: &&SmokeStep| step.status != SmokeStatus::Skipped;
+            return all().find(better).unwrap_or(own).clone();
+        };
+        let told = one.message.clone().unwrap_or_default();
+        let lasts = failed.len() >= 2 || leak.is_some();
+        SmokeStep {
+            status: if lasts { SmokeStatus::Failed } else { SmokeStatus::NearMiss },
+            message: Some(format!("failed in {} of {} passes: {told}", failed.len(), passes.len())),
+            ..(*one).clone()
+        }
+    });
+    SmokeRecord { steps: merged.collect() }
+}
+
 impl Run {
     /// Watches until the time is over or a signal comes. The first pass is shown whole, then what changes.
     pub async fn watch(

@@ -149,7 +149,7 @@ pub fn comparisons(model: &ReportModel) -> Table {
             "after",
             "change (interval, level)",
             "allowed",
-            "run noise",
+            if model.beside { "standard error" } else { "run noise" },
             "smallest detectable",
             "status",
         ],
@@ -301,7 +301,10 @@ pub fn looks(model: &ReportModel) -> Table {
         let warmup = &look.warmup;
         let looked = if warmup.settled() { "steady" } else { "steadiness not known" };
         let settled = warmup.unsteady.as_deref().unwrap_or(looked);
-        let ended = look.abort.as_ref().map_or(look.stop.clone(), |abort| {
+        let stopped = look.early_stop.as_ref().map(|stop| {
+            format!("stopped after {}: {} of {}", format_ms(stop.at_ms as f64), stop.metric, stop.endpoint)
+        });
+        let ended = look.abort.as_ref().map_or(stopped.unwrap_or(look.stop.clone()), |abort| {
             format!("aborted after {}: {} of {}", format_ms(abort.at_ms as f64), abort.metric, abort.endpoint)
         });
         vec![

@@ -25,7 +25,7 @@ pub fn render_explanation(verdict: &Verdict, record: &RunRecord) -> String {
         Settled::Within => 2,
     });
     for comparison in comparisons {
-        explain(&mut out, comparison, verdict);
+        explain(&mut out, comparison, verdict, record.control.is_some());
     }
     out
 }
@@ -36,6 +36,9 @@ fn levels(verdict: &Verdict, record: &RunRecord) -> String {
     };
     let looks = counted(verdict.looks, "look");
     let plan = match record.plan.repeat {
+        _ if record.control.is_some() => {
+            format!("{} side by side with the control", counted(verdict.looks, "segment"))
+        }
         Repeat::Auto if record.plan.restarts => {
             format!("Look {} of at most 5, each on a restarted instance", verdict.looks)
         }
@@ -71,7 +74,7 @@ fn barred(c: &Comparison, verdict: &Verdict) -> Option<&'static str> {
     }
 }
 
-fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
+fn explain(out: &mut String, c: &Comparison, verdict: &Verdict, beside: bool) {
     let rate = c.metric == Metric::ErrorRate;
     let level = |value: f64| if rate { percent(value) } else { format_ms(value) };
     let change = |value: f64| change_of(c.metric, value);
@@ -104,7 +107,8 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
         size(c.ignore),
     );
     if !rate {
-        let _ = writeln!(out, "  Noise:     instances of one build differ by ±{:.1}%", c.noise * 100.0);
+        let what = if beside { "standard error of the change:" } else { "instances of one build differ by" };
+        let _ = writeln!(out, "  Noise:     {what} ±{:.1}%", c.noise * 100.0);
     }
     if !c.left_out.is_empty() {
         let _ = writeln!(out, "  Left out:  {} (unlike all other instances)", c.left_out.join(", "));
@@ -125,7 +129,7 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
         "  Why:       {}",
         match barred(c, verdict).filter(|_| c.settled == Settled::Open) {
             Some(reason) => reason.to_owned(),
-            None => why(c, &change, &size),
+            None => why(c, &change, &size, beside),
         }
     );
     if let (Settled::Open, Some(remedy)) = (c.settled, finding.and_then(|f| f.remedy.as_ref())) {
@@ -141,12 +145,17 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict) {
     out.push('\n');
 }
 
-fn why(c: &Comparison, change: &dyn Fn(f64) -> String, size: &dyn Fn(f64) -> String) -> String {
+fn why(
+    c: &Comparison,
+    change: &dyn Fn(f64) -> String,
+    size: &dyn Fn(f64) -> String,
+    beside: bool,
+) -> String {
     let contrast = c.contrast.as_ref().map_or(1.0, |contrast| contrast.p);
     let (p, by) = if contrast < c.p {
         (contrast, "the comparison with the other features")
     } else {
-        (c.p, "the comparison with the past")
+        (c.p, if beside { "the comparison with the control" } else { "the comparison with the past" })
     };
     match c.settled {
         Settled::Within => format!("even the upper end, {}, is below what is allowed", change(c.interval[1])),

@@ -130,9 +130,13 @@ pub fn inert_record(record: &RunRecord) -> RunRecord {
     // The looks hold histograms, which need no going through; their few texts are done by hand.
     let mut shell = record.clone();
     let runs = std::mem::take(&mut shell.runs);
+    let beside = shell.control.as_mut().map(|control| std::mem::take(&mut control.runs));
     let mut clean = mapped(&shell).expect("a record reads back from JSON");
     clean.runs = runs;
-    for look in &mut clean.runs {
+    if let (Some(control), Some(runs)) = (&mut clean.control, beside) {
+        control.runs = runs;
+    }
+    for look in clean.runs.iter_mut().chain(clean.control.iter_mut().flat_map(|control| &mut control.runs)) {
         let texts = [&mut look.arm, &mut look.instance_id, &mut look.started, &mut look.stop];
         let lists = look.notes.iter_mut().chain(&mut look.remarks).chain(&mut look.stages);
         for text in texts.into_iter().chain(lists).chain(&mut look.build_id).chain(&mut look.warmup.unsteady)
@@ -145,6 +149,11 @@ pub fn inert_record(record: &RunRecord) -> RunRecord {
         if let Some(abort) = &mut look.abort {
             abort.endpoint = line(&abort.endpoint);
         }
+        if let Some(stop) = &mut look.early_stop {
+            stop.endpoint = line(&stop.endpoint);
+        }
+        // Only the verdict needs these.
+        look.answered_by = None;
     }
     clean
 }

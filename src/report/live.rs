@@ -92,6 +92,9 @@ impl Live {
                 let of = arm.map(|arm| format!(" of the {arm}")).unwrap_or_default();
                 self.line(&format!("smoke{of}: one pass over every step"));
             }
+            GateEvent::SmokeAgain { arm } => {
+                self.line(&format!("smoke of the {arm}: two more passes, to tell an accident from a fault"));
+            }
             GateEvent::SmokeDone(smoke) => self.line(render_smoke(smoke, self.paint).trim_end()),
             GateEvent::WatchStarted(watch) => {
                 let (length, every) = (watch.length, watch.every.as_secs_f64());

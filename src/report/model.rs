@@ -3,10 +3,13 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::inert::{inert_record, inert_verdict, line};
-use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SmokeStatus, SmokeStep};
+use crate::baseline::references_of_runs;
+use crate::metrics::{
+    EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SEGMENTS, SmokeStatus, SmokeStep,
+};
 use crate::units::{Metric, counted, format_ms, format_share, visible_change};
 use crate::verdict::{
-    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleKind,
+    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, MOST_LOOKS, Outcome, Reference, RuleKind,
     RuleResult, Severity, Standing, Transient, Verdict, acceptance, impact, rule_results, standing,
     transients,
 };
@@ -25,6 +28,8 @@ pub struct ReportModel {
     pub impact: Vec<Impact>,
     /// Whether it is compared with runs that somebody named, which are not what the verdict compared with.
     pub before: bool,
+    /// Whether it is compared with the control beside it.
+    pub beside: bool,
 }
 
 /// What is told with its text as it was.
@@ -67,6 +72,9 @@ impl ReportModel {
     /// `impact_allowed` is the relative change of latencies that is accepted for all endpoints together.
     #[must_use]
     pub fn new(record: &RunRecord, verdict: &Verdict, references: &[Reference], impact_allowed: f64) -> Self {
+        let beside = record.of_control();
+        let of_control = beside.as_ref().map(|control| references_of_runs(record, std::slice::from_ref(control)));
+        let references = of_control.as_deref().unwrap_or(references);
         let impact = impact(record, references, impact_allowed, verdict);
         let found = transients(record);
         let raw = Raw {
@@ -105,7 +113,7 @@ impl ReportModel {
         for disturbed in transients.iter_mut().flat_map(|transient| &mut transient.endpoints) {
             disturbed.endpoint = line(&disturbed.endpoint);
         }
-        Self { record, verdict, raw, references, endpoints, transients, impact, before: false }
+        Self { record, verdict, raw, references, endpoints, transients, impact, before: false, beside: beside.is_some() }
     }
 
     /// What a comparison came to; one that is not trusted proves no latency.
@@ -123,13 +131,22 @@ impl ReportModel {
     /// What it is compared with.
     #[must_use]
     pub fn reference_word(&self) -> &'static str {
-        if self.before { "runs before" } else { "baseline" }
+        match (self.before, self.beside) {
+            (true, _) => "runs before",
+            (_, true) => "control",
+            _ => "baseline",
+        }
     }
 
     /// `5 runs of the baseline`
     #[must_use]
     pub fn reference_runs(&self, count: usize) -> String {
-        format!("{} {}", counted(count, "run"), if self.before { "before" } else { "of the baseline" })
+        let of = match (self.before, self.beside) {
+            (true, _) => "before",
+            (_, true) => "of the control",
+            _ => "of the baseline",
+        };
+        format!("{} {of}", counted(count, "run"))
     }
 
     /// Whether the load generator kept up in all looks; `None` where that is not known of one.
@@ -172,7 +189,7 @@ impl ReportModel {
                 counted(errors as usize, "error"),
                 format_share(share)
             ));
-            let looks = counted(self.verdict.looks, "look");
+            let looks = counted(self.verdict.looks, if self.beside { "segment" } else { "look" });
             let all_ms: u64 = self.record.runs.iter().map(|own| own.window_ms).sum();
             let alike = self.record.runs.iter().all(|own| own.window_ms == look.window_ms);
             parts.push(if alike {
@@ -180,7 +197,11 @@ impl ReportModel {
             } else {
                 format!("{looks}, {} in all", format_ms(all_ms as f64))
             });
+            if self.record.runs.iter().any(|own| own.early_stop.is_some()) {
+                parts.push("stopped early".to_owned());
+            }
             parts.push(match self.verdict.comparisons.first() {
+                _ if self.beside => "beside the control".to_owned(),
                 Some(c) if self.before => {
                     format!("against {} before", counted(c.baseline_instances, "instance"))
                 }
@@ -236,12 +257,32 @@ impl ReportModel {
         let mut rows = vec![("run", record.id.clone())];
         rows.extend(record.label.iter().map(|label| ("label", label.clone())));
         rows.push(("started", moment(&record.started)));
-        rows.push(("target", record.target.clone()));
+        match &record.control {
+            None => rows.push(("target", record.target.clone())),
+            Some(control) => {
+                rows.push(("candidate", record.target.clone()));
+                rows.push(("control", control.target.clone()));
+            }
+        }
         rows.push(("environment", record.env.clone()));
         let mut builds: Vec<&String> = record.runs.iter().filter_map(|look| look.build_id.as_ref()).collect();
         builds.dedup();
         if !builds.is_empty() {
             rows.push(("build", builds.into_iter().cloned().collect::<Vec<_>>().join(", ")));
+        }
+        if let Some(control) = &record.control {
+            let mut builds: Vec<&str> = control.runs.iter().filter_map(|look| look.build_id.as_deref()).collect();
+            builds.dedup();
+            if !builds.is_empty() {
+                rows.push(("control's build", builds.join(", ")));
+            }
+        }
+        if let Some(plan) = &record.plan.side_by_side {
+            let known = match plan.calibrated_pairs {
+                0 => "assumed".to_owned(),
+                pairs => format!("calibrated with {}", counted(pairs, "pair")),
+            };
+            rows.push(("arms", format!("{}; instances differ by {:.2}%, {known}", plan.pairing.name(), plan.sigma_dep * 100.0)));
         }
         rows.extend(record.environment.git_commit.iter().map(|commit| ("git commit", commit.clone())));
         rows.extend(record.environment.ci_run.iter().map(|run| ("CI run", run.clone())));
@@ -265,7 +306,7 @@ impl ReportModel {
                 },
             ));
         }
-        if let Some(c) = verdict.comparisons.first() {
+        if let Some(c) = verdict.comparisons.first().filter(|_| !self.beside) {
             let of = c.reference_of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
             rows.push((self.reference_word(), format!("{}{of}", counted(c.baseline_instances, "instance"))));
         }
@@ -307,10 +348,14 @@ impl ReportModel {
             "smallest change that is proven 19 times in 20, at the noisiest endpoint: {}",
             told.join(", ")
         );
-        if record.plan.restarts && record.plan.repeat == Repeat::Auto && record.runs.len() < 5 {
+        let further = match &record.control {
+            Some(_) => record.runs.len() < SEGMENTS,
+            None => record.plan.restarts && record.runs.len() < MOST_LOOKS,
+        };
+        if further && record.plan.repeat == Repeat::Auto {
             text.push_str(" · further looks, which are taken only where they are needed, prove smaller ones");
         }
-        if let Some((least, _)) = worst(Metric::P95, |c| c.passable).filter(|_| !record.plan.restarts) {
+        if let Some((least, _)) = worst(Metric::P95, |c| c.passable).filter(|_| !record.plan.restarts && !self.beside) {
             let _ = write!(
                 text,
                 " · without a restart between looks, a same-build run passes p95 only where Δ ≥ {:.0}%",

@@ -15,8 +15,8 @@ fn fails(finding: &Finding) -> bool {
 }
 
 /// What fails on the control alike says nothing of the release: it holds, whatever it would have proven. What only the control
-/// fails is a warning.
-pub fn excuse(findings: &mut Vec<Finding>, of_control: Vec<Finding>) {
+/// fails is a warning, or holds where it kept anything from being compared.
+pub fn excuse(findings: &mut Vec<Finding>, of_control: Vec<Finding>, compared: bool) {
     let same = |a: &Finding, b: &Finding| {
         (a.kind, &a.endpoint, a.metric) == (b.kind, &b.endpoint, b.metric) && fails(a) && fails(b)
     };
@@ -29,8 +29,9 @@ pub fn excuse(findings: &mut Vec<Finding>, of_control: Vec<Finding>) {
     }
     findings.extend(alone.into_iter().map(|finding| Finding {
         reason: format!("Of the control alone: {}", finding.reason),
-        severity: Severity::Warn,
-        remedy: None,
+        severity: if compared { Severity::Warn } else { Severity::Hold },
+        kind: if compared { finding.kind } else { FindingKind::Validity },
+        remedy: (!compared).then(|| "mend the control; `loadgate run` judges the candidate by itself".to_owned()),
         ..finding
     }));
 }

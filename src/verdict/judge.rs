@@ -96,10 +96,11 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             findings.extend(arms::early(record, &trusted));
         }
     }
-    arms::excuse(&mut findings, of_control);
+    arms::excuse(&mut findings, of_control, !record.runs.is_empty());
     let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
     let begun = record.not_ready.is_none() && record.setup_failed.is_none();
-    if record.runs.is_empty() && !checked && begun {
+    let silent = record.control.is_some() && findings.iter().all(|f| f.severity > Severity::Hold);
+    if record.runs.is_empty() && begun && (!checked || silent) {
         let text = "Nothing was checked and nothing was measured.";
         findings.push(Finding::new(FindingKind::Validity, Severity::Hold, None, text));
     }

@@ -17,6 +17,7 @@ const FROZEN_FROM_MS: u64 = 5_000;
 const TUNED_FOR_MS: f64 = 20_000.0;
 /// Blocks whose arms got requests in numbers further apart say nothing of errors.
 const MOST_UNEQUAL: f64 = 0.05;
+const NEARLY_ALL: f64 = 0.95;
 /// The breaker: over so much time, of at least so many requests on each arm, so many more fail on the candidate.
 const BREAKER_MS: u64 = 2_000;
 const BREAKER_REQUESTS: u64 = 20;
@@ -108,8 +109,14 @@ fn ln_phi(z: f64) -> f64 {
     if tail > 1e-300 { tail.ln() } else { -z * z / 2.0 - (-z).ln() - 0.5 * (2.0 * std::f64::consts::PI).ln() }
 }
 
-/// ln e that of `more + fewer` blocks with unequal errors so many had more on the candidate's side, where that is no likelier
-/// than the opposite: uniform mixture over (½, 1), `2^{a+c+1}` B(a+1, c+1) I_½(c+1, a+1).
+/// e of so many blocks with more and with fewer errors on the candidate's side, where the one is no likelier than the other.
+/// Half of it is the uniform mixture of likelihood ratios over (½, 1), `2^{a+c+1}` B(a+1, c+1) I_½(c+1, a+1); the other half
+/// bets on nearly all blocks, as in an outage, which it finds some blocks earlier.
+fn e_sign(more: f64, fewer: f64) -> f64 {
+    let bet = more * (2.0 * NEARLY_ALL).ln() + fewer * (2.0 * (1.0 - NEARLY_ALL)).ln();
+    f64::midpoint(ln_e_sign(more, fewer).min(700.0).exp(), bet.min(700.0).exp())
+}
+
 fn ln_e_sign(more: f64, fewer: f64) -> f64 {
     let (a, c) = (more + 1.0, fewer + 1.0);
     (a + c - 1.0) * std::f64::consts::LN_2 + ln_beta(a, c) + beta_reg(c, a, 0.5).max(1e-300).ln()
@@ -263,7 +270,7 @@ impl Watched {
         for (e, tail) in all.iter_mut().zip(&self.tails) {
             *e = tail.map_or(1.0, |tail| tail.ln_e().min(700.0).exp());
         }
-        let sign = ln_e_sign(self.more, self.fewer).min(700.0).exp();
+        let sign = e_sign(self.more, self.fewer);
         let [own, other] = self.errors.map(Counts::rate);
         // What is not worth naming is not stopped for; a smaller e is as valid.
         all[METRICS.len()] = if own - other < negligible(other) { sign.min(1.0) } else { sign };

@@ -208,7 +208,11 @@ fn before_and_after(measured: Option<&ReportModel>) -> Vec<Block> {
 }
 
 fn runs_of(model: &ReportModel) -> &'static str {
-    if model.before { "runs before" } else { "runs of the baseline" }
+    match (model.before, model.beside) {
+        (true, _) => "runs before",
+        (_, true) => "runs of the control",
+        _ => "runs of the baseline",
+    }
 }
 
 fn unmeasured(name: &str, why: &str) -> Vec<Cell> {
