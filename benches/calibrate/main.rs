@@ -5,6 +5,7 @@
 #[path = "../../tests/simulator/mod.rs"]
 mod simulator;
 
+mod canary;
 mod rows;
 mod table;
 
@@ -144,10 +145,23 @@ fn main() {
         eprintln!("  ({:.0} s)", begun.elapsed().as_secs_f64());
         done.push((row, cells));
     }
-    let text = table::render(&done, seed);
+    let mut beside = Vec::new();
+    for row in canary::all().into_iter().filter(|row| row.name.contains(&only)) {
+        let begun = Instant::now();
+        let cells = canary::measure(&row, seed, draws, power, tell);
+        eprintln!("{}", canary::line(&row, &cells));
+        eprintln!("  ({:.0} s)", begun.elapsed().as_secs_f64());
+        beside.push((row, cells));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/OPERATING_POINTS.md");
+    let stored = std::fs::read_to_string(path).unwrap_or_default();
+    let (first, second) = stored.split_at(stored.find(canary::TITLE).unwrap_or(stored.len()));
+    // What was not measured stays as it was.
+    let first = if done.is_empty() { first.to_owned() } else { table::render(&done, seed) };
+    let second = if beside.is_empty() { second.to_owned() } else { canary::render(&beside, seed) };
+    let text = format!("{first}{second}");
     print!("{text}");
     if write {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/OPERATING_POINTS.md");
         std::fs::write(path, text).expect("the table can be written");
     }
 }

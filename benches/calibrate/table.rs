@@ -6,7 +6,7 @@ use crate::Cell;
 use crate::rows::Row;
 use crate::simulator::model::Change;
 
-fn name(change: Change) -> String {
+pub fn name(change: Change) -> String {
     match change {
         Change::Same => "A/A".into(),
         Change::Slower(by) => format!("+{:.0}%", by * 100.0),
@@ -17,7 +17,7 @@ fn name(change: Change) -> String {
 }
 
 /// `12.3% [10.4, 14.5]`: the share with its 95% interval (Clopper & Pearson 1934).
-fn share(count: u64, draws: u64) -> String {
+pub fn share(count: u64, draws: u64) -> String {
     let (x, n) = (count as f64, draws as f64);
     let low = if count == 0 { 0.0 } else { inv_beta_reg(x, n - x + 1.0, 0.025) };
     let high = if count == draws { 1.0 } else { inv_beta_reg(x + 1.0, n - x, 0.975) };

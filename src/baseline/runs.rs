@@ -27,7 +27,9 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
         let fail = |reason: String| Error::input(Path::new(&path), "judge", reason);
         if first.control.is_some() || other.control.is_some() {
             let hint = "judge it by itself";
-            return Err(fail("a canary stands beside its control, not beside other runs".into()).with_hint(hint));
+            return Err(
+                fail("a canary stands beside its control, not beside other runs".into()).with_hint(hint)
+            );
         }
         if seen.contains(&other.id) {
             return Err(fail(format!("run {} is named twice", other.id)));

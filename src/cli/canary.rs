@@ -17,8 +17,10 @@ pub fn canary(args: CanaryArgs) -> Result<CanaryRequest> {
             "give --control-cmd or --candidate-cmd, or --wait for what runs already",
         ));
     }
-    let control = target("control", args.control.as_deref(), args.control_cmd.as_deref(), &args, &args.control_faults)?;
-    let candidate = target("candidate", args.candidate.as_deref(), args.candidate_cmd.as_deref(), &args, &args.faults)?;
+    let control =
+        target("control", args.control.as_deref(), args.control_cmd.as_deref(), &args, &args.control_faults)?;
+    let candidate =
+        target("candidate", args.candidate.as_deref(), args.candidate_cmd.as_deref(), &args, &args.faults)?;
     let (control, candidate) = match (control, candidate) {
         (Some(control), Some(candidate)) => (control, candidate),
         // A build that is held against itself is named once.
@@ -39,7 +41,11 @@ pub fn canary(args: CanaryArgs) -> Result<CanaryRequest> {
     Ok(CanaryRequest {
         session: Session { gate: gate(args.gate), allow: allow(&args.allow), ..own },
         control: ArmRequest { target: control, headers: args.control_headers, vars: args.control_vars },
-        candidate: ArmRequest { target: candidate, headers: args.candidate_headers, vars: args.candidate_vars },
+        candidate: ArmRequest {
+            target: candidate,
+            headers: args.candidate_headers,
+            vars: args.candidate_vars,
+        },
         pairing: match args.pairing {
             PairingArg::Mirror => Pairing::Mirror,
             PairingArg::Split => Pairing::Split,
@@ -57,9 +63,7 @@ fn target(
     faults: &[String],
 ) -> Result<Option<TargetSpec>> {
     match (url, command) {
-        (Some(_), _) if args.demo => {
-            Err(Error::usage(format!("give --{arm} or --demo, not both")))
-        }
+        (Some(_), _) if args.demo => Err(Error::usage(format!("give --{arm} or --demo, not both"))),
         (Some(url), _) => {
             base_url(url)?;
             Ok(Some(TargetSpec::Url(url.to_owned())))

@@ -76,7 +76,8 @@ pub struct CanaryArgs {
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
-    let name = HeaderName::try_from(name.trim()).map_err(|_| format!("`{}` is not a header name", name.trim()))?;
+    let name =
+        HeaderName::try_from(name.trim()).map_err(|_| format!("`{}` is not a header name", name.trim()))?;
     let value = HeaderValue::try_from(value.trim()).map_err(|_| "that is no header value")?;
     Ok((name, value))
 }

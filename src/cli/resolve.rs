@@ -5,8 +5,8 @@ use super::args::{
     AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
     SchemaArg, TargetArgs, TransportArg, TransportArgs,
 };
-use super::canary::canary;
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
+use super::canary::canary;
 use super::stored_args::ReportFormatArg;
 use crate::commands::{
     self, CompareRequest, DemoRequest, Gate, InitRequest, PruneRequest, QuickRequest, RecordRequest,

@@ -100,8 +100,8 @@ fn told_apart(request: &CanaryRequest) -> Result<bool> {
     if control.trim_end_matches('/') != candidate.trim_end_matches('/') {
         return Ok(false);
     }
-    let same =
-        request.control.headers == request.candidate.headers && request.control.vars == request.candidate.vars;
+    let same = request.control.headers == request.candidate.headers
+        && request.control.vars == request.candidate.vars;
     if same {
         return Err(Error::usage_hint(
             "both arms are the same: one address, and nothing that is sent differs",

@@ -7,5 +7,9 @@ use crate::gate;
 /// # Errors
 /// If it cannot be run.
 pub fn supervise(command: &str) -> Result<u8> {
-    block_on(gate::supervise(command))
+    block_on(async {
+        let code = gate::supervise(command).await?;
+        // A thread still reads standard input, and a runtime that is let go of would wait for it.
+        std::process::exit(code.into())
+    })
 }

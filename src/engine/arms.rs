@@ -59,6 +59,8 @@ mod tests {
             assert!(takes(Some(Pairing::Split), arms[0], 7, 2 * pair));
             assert!(!takes(Some(Pairing::Split), arms[1], 7, 2 * pair));
         }
-        assert!((0..20).all(|index| takes(Some(Pairing::Mirror), CONTROL, 7, index) && takes(None, 0, 7, index)));
+        assert!(
+            (0..20).all(|index| takes(Some(Pairing::Mirror), CONTROL, 7, index) && takes(None, 0, 7, index))
+        );
     }
 }

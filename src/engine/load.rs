@@ -17,7 +17,9 @@ use super::values::Captured;
 use super::window::WindowDecision;
 use super::worker::{Message, Report, Shared, UNDECIDED, work};
 use crate::error::{Error, Result};
-use crate::metrics::{AbortRecord, AnsweredBy, EndpointOwn, ErrorExample, GeneratorRecord, Histogram, Pairing, PhaseHistograms};
+use crate::metrics::{
+    AbortRecord, AnsweredBy, EndpointOwn, ErrorExample, GeneratorRecord, Histogram, Pairing, PhaseHistograms,
+};
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
@@ -219,10 +221,11 @@ impl Guard {
         self.next_ns = now_ns + ABORT_CHECK_NS;
         for arm in 0..shared.arms.len() {
             let all = shared.layout.endpoints.iter().enumerate();
-            self.aborts[arm] = all.filter(|(_, spec)| shared.arm(spec.scenario) == arm).find_map(|(i, spec)| {
-                let rules = &shared.scenarios[spec.scenario].abort_when;
-                rules.iter().find_map(|rule| self.watch.fires(rule, i, &spec.name, now_ns))
-            });
+            self.aborts[arm] =
+                all.filter(|(_, spec)| shared.arm(spec.scenario) == arm).find_map(|(i, spec)| {
+                    let rules = &shared.scenarios[spec.scenario].abort_when;
+                    rules.iter().find_map(|rule| self.watch.fires(rule, i, &spec.name, now_ns))
+                });
         }
         if self.aborts.iter().any(Option::is_some) && *stop.borrow() < StopCause::Abort {
             stop.send_replace(StopCause::Abort);

@@ -141,7 +141,11 @@ impl<T: Transport> Local<T> {
                 .zip(&shares)
                 .map(|(s, share)| Cell::new(limited(s, share)))
                 .collect(),
-            next_index: shares.into_iter().enumerate().map(|(number, share)| Cell::new(shared.rows_of(number, share))).collect(),
+            next_index: shares
+                .into_iter()
+                .enumerate()
+                .map(|(number, share)| Cell::new(shared.rows_of(number, share)))
+                .collect(),
             open: Cell::new(0),
             stopping: Cell::new(false),
             panicked: Cell::new(false),

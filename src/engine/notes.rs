@@ -66,12 +66,7 @@ impl<T: Transport> Local<T> {
             Box::new(evidence(way.scenario, step, result, sent.as_ref(), values, secrets))
         });
         let message = shown(step, &failure.message, secrets);
-        examples.push(ErrorExample {
-            endpoint: name.clone(),
-            class: failure.class,
-            message,
-            evidence,
-        });
+        examples.push(ErrorExample { endpoint: name.clone(), class: failure.class, message, evidence });
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Early {
 }
 
 impl Early {
-    pub fn new(plans: &[EndpointPlan]) -> Self {
-        let test = Sequential::new(&plans.iter().collect::<Vec<_>>());
+    pub fn new(plans: &[EndpointPlan], sigma_dep: f64) -> Self {
+        let test = Sequential::new(&plans.iter().collect::<Vec<_>>(), sigma_dep);
         Self { test, before_ms: 0, an_arm: plans.len(), open: BTreeMap::new() }
     }
 

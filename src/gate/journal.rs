@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::{
-    Block, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, RunRecord, SmokeRecord,
-    interval_log,
+    Block, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, RunRecord,
+    SmokeRecord, interval_log,
 };
 use crate::store::{read_journal, write_atomic};
 use crate::verdict::Verdict;
@@ -76,9 +76,9 @@ impl Assembly {
         match entry {
             Entry::Started(_) => return None,
             Entry::OfControl(entry) => {
-                let control = self.control.get_or_insert_with(|| {
-                    Box::new(Self { record: record.of_control(), ..Self::default() })
-                });
+                let control = self
+                    .control
+                    .get_or_insert_with(|| Box::new(Self { record: record.of_control(), ..Self::default() }));
                 control.take(*entry)?;
             }
             Entry::Smoke(smoke) => record.smoke = Some(smoke),

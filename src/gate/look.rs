@@ -134,8 +134,8 @@ impl Run {
             .flat_map(|s| s.endpoints)
             .collect();
         let an_arm = plans.len();
-        if pairing.is_some() && self.early.is_none() {
-            self.early = Some(Early::new(&plans));
+        if let (None, Some(plan)) = (&self.early, &self.request.plan.side_by_side) {
+            self.early = Some(Early::new(&plans, plan.sigma_dep));
         }
         let mut seen = Seen::new(plans);
         let (journal, early) = (&mut self.journal, &mut self.early);
@@ -215,8 +215,9 @@ impl Run {
             named.or(restarted).unwrap_or_else(|| format!("{}{which}", self.request.invocation));
         record.build_id = joined(&own.answered_by.builds);
         record.answered_by = beside.then(|| own.answered_by.clone());
-        let asked =
-            |pick: fn(&Identity) -> &Option<HeaderName>| arm.scenarios.iter().find_map(|s| pick(&s.identity).as_ref());
+        let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
+            arm.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())
+        };
         let silent = [
             (asked(|i| &i.instance), own.answered_by.instances.is_empty()),
             (asked(|i| &i.build), own.answered_by.builds.is_empty()),

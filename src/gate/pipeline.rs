@@ -14,8 +14,8 @@ use super::watch::{Watch, WatchedStep, two_of_three};
 use crate::engine::{Functional, Interrupt, Slice, run_smoke};
 use crate::error::{Error, Result};
 use crate::metrics::{
-    ControlRecord, JudgementPlan, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, ShardRecord, SmokeRecord,
-    SmokeStep,
+    ControlRecord, JudgementPlan, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, ShardRecord,
+    SmokeRecord, SmokeStep,
 };
 use crate::scenario::Scenario;
 use crate::secrets::{Secrets, without_userinfo};
@@ -173,11 +173,14 @@ impl Run {
             interrupted: None,
             not_ready: None,
             setup_failed: None,
-            control: request.beside.as_ref().map(|beside| Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })),
+            control: request.beside.as_ref().map(|beside| {
+                Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })
+            }),
             shard: request.shard,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        let control = request.beside.iter().map(|b| Arm::new(true, &b.target, &b.scenarios, &request.secrets));
+        let control =
+            request.beside.iter().map(|b| Arm::new(true, &b.target, &b.scenarios, &request.secrets));
         let candidate = Arm::new(false, &request.target, &request.scenarios, &request.secrets);
         let arms = control.chain([candidate]).collect();
         Ok(Self { request, interrupt, journal, id, arms, early: None })
@@ -205,7 +208,8 @@ impl Run {
             for target in &mut targets {
                 target.stop().await;
             }
-            if of.is_some() && !aborted && !decides_after(look as usize) && self.interrupt.signal().is_none() {
+            if of.is_some() && !aborted && !decides_after(look as usize) && self.interrupt.signal().is_none()
+            {
                 continue;
             }
             let judgement = self.judge_so_far()?;
@@ -289,7 +293,8 @@ impl Run {
             if let Some(within) = self.request.wait.or(always.then_some(RESTART_READY)) {
                 observe(GateEvent::Waiting);
                 let transport = self.functional()?;
-                if let Err(reason) = wait_ready(&transport, &mut target, within, self.interrupt.clone()).await {
+                if let Err(reason) = wait_ready(&transport, &mut target, within, self.interrupt.clone()).await
+                {
                     if self.interrupt.signal().is_some() {
                         return Ok(None);
                     }

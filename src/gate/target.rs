@@ -212,7 +212,10 @@ pub async fn wait_ready<T: Transport>(
         }
         let reason = match transport.exchange(&lane, &request).await {
             Ok(exchange) if exchange.status < enough => return Ok(()),
-            Ok(exchange) => format!("it answers {}", exchange.status),
+            Ok(exchange) => match &target.ready {
+                Some(path) => format!("{path} answers {}", exchange.status),
+                None => format!("it answers {}", exchange.status),
+            },
             Err(error) => error.message,
         };
         if Instant::now() >= deadline {

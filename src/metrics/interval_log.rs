@@ -4,21 +4,25 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use super::histogram::Histogram;
-use super::run_record::RunRecord;
+use super::run_record::{LookRecord, RunRecord};
 use crate::units::percent_encoded;
+
+const CONTROL: &str = "control!";
 
 /// The measured window as an `HdrHistogram` interval log (V2, nanoseconds), which its readers in any language
 /// understand. An interval is a block of an endpoint; its tag is the endpoint's name, percent-encoded. What failed fast
 /// stands in one interval of its own an endpoint and look, tagged `NAME!errors`, so that it improves no percentile and
-/// the counts of both are all requests.
+/// the counts of both are all requests. Those of a control have `control!` before their names.
 ///
 /// # Errors
 /// If the histograms cannot be written to memory, which would be a fault here.
 pub fn interval_log(record: &RunRecord) -> std::io::Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
+    let control = record.control.iter().flat_map(|control| &control.runs).map(|look| (look, CONTROL));
+    let looks: Vec<(&LookRecord, &str)> = record.runs.iter().map(|look| (look, "")).chain(control).collect();
     let starts: Vec<f64> =
-        record.runs.iter().map(|look| unix_s(&look.started) + look.warmup.length_ms as f64 / 1e3).collect();
+        looks.iter().map(|(look, _)| unix_s(&look.started) + look.warmup.length_ms as f64 / 1e3).collect();
     let base_s = starts.first().copied().unwrap_or_else(|| unix_s(&record.started));
     let base = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(base_s);
     let mut log = IntervalLogWriterBuilder::new()
@@ -27,19 +31,24 @@ pub fn interval_log(record: &RunRecord) -> std::io::Result<Vec<u8>> {
         .with_base_time(base)
         .with_max_value_divisor(1e6)
         .begin_log_with(&mut out, &mut serializer)?;
-    for (look, start_s) in record.runs.iter().zip(starts) {
+    for ((look, arm), start_s) in looks.into_iter().zip(starts) {
         let at = |ms: u64| Duration::from_secs_f64((start_s - base_s).max(0.0) + ms as f64 / 1e3);
         let mut intervals: Vec<(u64, u64, String, &Histogram)> = look
             .blocks
             .iter()
             .filter(|block| !block.histogram.is_empty())
             .map(|block| {
-                let name = percent_encoded(&look.endpoints[block.endpoint].endpoint);
+                let name = format!("{arm}{}", percent_encoded(&look.endpoints[block.endpoint].endpoint));
                 (block.start_ms, block.len_ms, name, &block.histogram)
             })
             .collect();
         intervals.extend(look.endpoints.iter().filter(|e| !e.error.is_empty()).map(|endpoint| {
-            (0, look.window_ms, format!("{}!errors", percent_encoded(&endpoint.endpoint)), &endpoint.error)
+            (
+                0,
+                look.window_ms,
+                format!("{arm}{}!errors", percent_encoded(&endpoint.endpoint)),
+                &endpoint.error,
+            )
         }));
         intervals.sort_by_key(|(start_ms, ..)| *start_ms);
         for (start_ms, len_ms, name, histogram) in intervals {

@@ -145,12 +145,7 @@ fn explain(out: &mut String, c: &Comparison, verdict: &Verdict, beside: bool) {
     out.push('\n');
 }
 
-fn why(
-    c: &Comparison,
-    change: &dyn Fn(f64) -> String,
-    size: &dyn Fn(f64) -> String,
-    beside: bool,
-) -> String {
+fn why(c: &Comparison, change: &dyn Fn(f64) -> String, size: &dyn Fn(f64) -> String, beside: bool) -> String {
     let contrast = c.contrast.as_ref().map_or(1.0, |contrast| contrast.p);
     let (p, by) = if contrast < c.p {
         (contrast, "the comparison with the other features")

@@ -9,8 +9,8 @@ use crate::metrics::{
 };
 use crate::units::{Metric, counted, format_ms, format_share, visible_change};
 use crate::verdict::{
-    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, MOST_LOOKS, Outcome, Reference, RuleKind,
-    RuleResult, Severity, Standing, Transient, Verdict, acceptance, impact, rule_results, standing,
+    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, MOST_LOOKS, Outcome, Reference,
+    RuleKind, RuleResult, Severity, Standing, Transient, Verdict, acceptance, impact, rule_results, standing,
     transients,
 };
 
@@ -73,7 +73,8 @@ impl ReportModel {
     #[must_use]
     pub fn new(record: &RunRecord, verdict: &Verdict, references: &[Reference], impact_allowed: f64) -> Self {
         let beside = record.of_control();
-        let of_control = beside.as_ref().map(|control| references_of_runs(record, std::slice::from_ref(control)));
+        let of_control =
+            beside.as_ref().map(|control| references_of_runs(record, std::slice::from_ref(control)));
         let references = of_control.as_deref().unwrap_or(references);
         let impact = impact(record, references, impact_allowed, verdict);
         let found = transients(record);
@@ -113,7 +114,17 @@ impl ReportModel {
         for disturbed in transients.iter_mut().flat_map(|transient| &mut transient.endpoints) {
             disturbed.endpoint = line(&disturbed.endpoint);
         }
-        Self { record, verdict, raw, references, endpoints, transients, impact, before: false, beside: beside.is_some() }
+        Self {
+            record,
+            verdict,
+            raw,
+            references,
+            endpoints,
+            transients,
+            impact,
+            before: false,
+            beside: beside.is_some(),
+        }
     }
 
     /// What a comparison came to; one that is not trusted proves no latency.
@@ -271,7 +282,8 @@ impl ReportModel {
             rows.push(("build", builds.into_iter().cloned().collect::<Vec<_>>().join(", ")));
         }
         if let Some(control) = &record.control {
-            let mut builds: Vec<&str> = control.runs.iter().filter_map(|look| look.build_id.as_deref()).collect();
+            let mut builds: Vec<&str> =
+                control.runs.iter().filter_map(|look| look.build_id.as_deref()).collect();
             builds.dedup();
             if !builds.is_empty() {
                 rows.push(("control's build", builds.join(", ")));
@@ -282,7 +294,14 @@ impl ReportModel {
                 0 => "assumed".to_owned(),
                 pairs => format!("calibrated with {}", counted(pairs, "pair")),
             };
-            rows.push(("arms", format!("{}; instances differ by {:.2}%, {known}", plan.pairing.name(), plan.sigma_dep * 100.0)));
+            rows.push((
+                "arms",
+                format!(
+                    "{}; instances differ by {:.2}%, {known}",
+                    plan.pairing.name(),
+                    plan.sigma_dep * 100.0
+                ),
+            ));
         }
         rows.extend(record.environment.git_commit.iter().map(|commit| ("git commit", commit.clone())));
         rows.extend(record.environment.ci_run.iter().map(|run| ("CI run", run.clone())));
@@ -355,7 +374,9 @@ impl ReportModel {
         if further && record.plan.repeat == Repeat::Auto {
             text.push_str(" · further looks, which are taken only where they are needed, prove smaller ones");
         }
-        if let Some((least, _)) = worst(Metric::P95, |c| c.passable).filter(|_| !record.plan.restarts && !self.beside) {
+        if let Some((least, _)) =
+            worst(Metric::P95, |c| c.passable).filter(|_| !record.plan.restarts && !self.beside)
+        {
             let _ = write!(
                 text,
                 " · without a restart between looks, a same-build run passes p95 only where Δ ≥ {:.0}%",

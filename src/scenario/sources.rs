@@ -97,7 +97,8 @@ pub fn read_data(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>, fo
 
 pub fn read_identity(reader: &Reader, fields: &Fields<'_>) -> Identity {
     let Some(node) = fields.get("identity") else { return Identity::default() };
-    let Some(spec) = reader.fields(node, "`build`, `instance` or `cohort` with header names", &IDENTITY_KEYS) else {
+    let Some(spec) = reader.fields(node, "`build`, `instance` or `cohort` with header names", &IDENTITY_KEYS)
+    else {
         return Identity::default();
     };
     let header = |name| spec.get(name).and_then(|n| header_name(reader, n, reader.text(n, "a header name")?));

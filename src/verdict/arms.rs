@@ -7,7 +7,8 @@ use crate::metrics::{AnsweredBy, ControlRecord, LookRecord, RunRecord, SideBySid
 
 /// What is said where a fault is not the candidate's alone.
 pub const ALIKE: &str = "The control fails too: ";
-const SHARED: &str = "look at what both arms share: the token, the data, what stands behind them, or the check itself";
+const SHARED: &str =
+    "look at what both arms share: the token, the data, what stands behind them, or the check itself";
 
 fn fails(finding: &Finding) -> bool {
     matches!(finding.severity, Severity::Fail | Severity::Hold)
@@ -20,8 +21,11 @@ pub fn excuse(findings: &mut Vec<Finding>, of_control: Vec<Finding>, compared: b
     let same = |a: &Finding, b: &Finding| {
         (a.kind, &a.endpoint, a.metric) == (b.kind, &b.endpoint, b.metric) && fails(a) && fails(b)
     };
-    let alone: Vec<Finding> =
-        of_control.iter().filter(|own| fails(own) && !findings.iter().any(|f| same(f, own))).cloned().collect();
+    let alone: Vec<Finding> = of_control
+        .iter()
+        .filter(|own| fails(own) && !findings.iter().any(|f| same(f, own)))
+        .cloned()
+        .collect();
     for finding in findings.iter_mut().filter(|f| of_control.iter().any(|own| same(f, own))) {
         finding.reason = format!("{ALIKE}{}", finding.reason);
         (finding.severity, finding.kind) = (Severity::Hold, FindingKind::Validity);
@@ -31,7 +35,8 @@ pub fn excuse(findings: &mut Vec<Finding>, of_control: Vec<Finding>, compared: b
         reason: format!("Of the control alone: {}", finding.reason),
         severity: if compared { Severity::Warn } else { Severity::Hold },
         kind: if compared { finding.kind } else { FindingKind::Validity },
-        remedy: (!compared).then(|| "mend the control; `loadgate run` judges the candidate by itself".to_owned()),
+        remedy:
+            (!compared).then(|| "mend the control; `loadgate run` judges the candidate by itself".to_owned()),
         ..finding
     }));
 }
@@ -73,7 +78,8 @@ fn unproven(reason: String, remedy: &str) -> Finding {
 /// Whether it was the candidate that answered as the candidate.
 pub fn identity(record: &RunRecord, control: &ControlRecord, plan: &SideBySide) -> Vec<Finding> {
     let (own, beside) = (answered(&record.runs), answered(&control.runs));
-    let differ = |a: &BTreeSet<String>, b: &BTreeSet<String>| !a.is_empty() && !b.is_empty() && a.is_disjoint(b);
+    let differ =
+        |a: &BTreeSet<String>, b: &BTreeSet<String>| !a.is_empty() && !b.is_empty() && a.is_disjoint(b);
     let shared: BTreeSet<String> = own.instances.intersection(&beside.instances).cloned().collect();
     let mut findings = Vec::new();
     let builds: BTreeSet<String> = own.builds.intersection(&beside.builds).cloned().collect();

@@ -44,14 +44,23 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     findings.extend(not_begun(record));
     let beside = record.of_control();
     let mut of_control = beside.as_ref().map(smoke_findings).unwrap_or_default();
-    findings.extend(beside.iter().flat_map(not_begun).map(|f| Finding { reason: format!("Of the control: {}", f.reason), ..f }));
+    findings.extend(
+        beside
+            .iter()
+            .flat_map(not_begun)
+            .map(|f| Finding { reason: format!("Of the control: {}", f.reason), ..f }),
+    );
     if !record.runs.is_empty() {
         let evidence = Evidence::of(record);
         let mut unsound = validity::judge(record, &plans, &evidence);
-        if let (Some(beside), Some(control), Some(plan)) = (&beside, &record.control, &record.plan.side_by_side) {
+        if let (Some(beside), Some(control), Some(plan)) =
+            (&beside, &record.control, &record.plan.side_by_side)
+        {
             let evidence = Evidence::of(beside);
             let also = validity::judge(beside, &plans, &evidence);
-            unsound.extend(also.into_iter().map(|f| Finding { reason: format!("Of the control: {}", f.reason), ..f }));
+            unsound.extend(
+                also.into_iter().map(|f| Finding { reason: format!("Of the control: {}", f.reason), ..f }),
+            );
             unsound.extend(arms::identity(record, control, plan));
             unsound.push(side_by_side::calibration(plan));
             let late = validity::generator(beside, &plans).1;

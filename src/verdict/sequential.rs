@@ -8,9 +8,11 @@ use crate::units::Metric;
 /// What all early stops together may spend on false alarms.
 const ALPHA: f64 = 0.004;
 const METRICS: [Metric; 3] = [Metric::P50, Metric::P95, Metric::P99];
-/// An exceedance counts from this much above the control's quantile on: a smaller change is not what is stopped for, and
+/// An exceedance counts from this much (ln) above the control's quantile on: a smaller change is not what is stopped for, and
 /// correlation within an arm is not taken for one.
-const SHIFT: f64 = 1.03;
+const LEAST_SHIFT: f64 = 0.03;
+/// Two instances of one build differ by more than so many standard deviations in one of 30,000 pairs.
+const SHIFT_DEVIATIONS: f64 = 4.0;
 /// When the threshold is taken anew, and then frozen so that it is known before what it is held against; then at each doubling.
 const FROZEN_FROM_MS: u64 = 5_000;
 /// The time of measurement that the test is tuned for.
@@ -35,6 +37,8 @@ pub struct Piece<'a> {
 /// times together at α (DESIGN §5, abort early). Pure: what it says depends on the blocks and their order alone.
 pub struct Sequential {
     endpoints: Vec<Watched>,
+    /// What an exceedance must exceed the threshold by, as a factor.
+    shift: f64,
     stopped: Option<EarlyStop>,
 }
 
@@ -89,7 +93,15 @@ impl Tail {
         let level = -2.0 * (2.0 * ALPHA).ln();
         let expected = TUNED_FOR_MS / block_ms * 2.0 * quantile * (1.0 - quantile) / block_requests;
         let rho = expected / (level + level.ln_1p());
-        Self { above_ms: f64::INFINITY, rho, sum: 0.0, squares: 0.0, candidate: 0.0, control: 0.0, blocks: 0.0 }
+        Self {
+            above_ms: f64::INFINITY,
+            rho,
+            sum: 0.0,
+            squares: 0.0,
+            candidate: 0.0,
+            control: 0.0,
+            blocks: 0.0,
+        }
     }
 
     /// ln e of the one-sided normal mixture: ½ ln(4ρ/(V+ρ)) + S²/(2(V+ρ)) + ln Φ(S/√(V+ρ)). Differences are symmetric about
@@ -124,15 +136,22 @@ fn ln_e_sign(more: f64, fewer: f64) -> f64 {
 
 impl Sequential {
     #[must_use]
-    pub fn new(plans: &[&EndpointPlan]) -> Self {
+    pub fn new(plans: &[&EndpointPlan], sigma_dep: f64) -> Self {
         let endpoints = plans.iter().map(|plan| Watched::new(plan)).collect();
-        Self { endpoints, stopped: None }
+        let shift = LEAST_SHIFT.ln_1p().max(SHIFT_DEVIATIONS * std::f64::consts::SQRT_2 * sigma_dep);
+        Self { endpoints, shift: shift.exp(), stopped: None }
     }
 
     /// Takes one block of both arms; blocks of an endpoint come in order. `from_ms` counts measured time over all segments.
-    pub fn add(&mut self, endpoint: usize, (from_ms, len_ms): (u64, u64), candidate: Piece<'_>, control: Piece<'_>) {
+    pub fn add(
+        &mut self,
+        endpoint: usize,
+        (from_ms, len_ms): (u64, u64),
+        candidate: Piece<'_>,
+        control: Piece<'_>,
+    ) {
         if let Some(watched) = self.endpoints.get_mut(endpoint).filter(|watched| watched.judged) {
-            watched.add((from_ms, len_ms), candidate, control);
+            watched.add((from_ms, len_ms), candidate, control, self.shift);
         }
     }
 
@@ -214,15 +233,17 @@ impl Watched {
         }
     }
 
-    fn add(&mut self, (from_ms, len_ms): (u64, u64), candidate: Piece<'_>, control: Piece<'_>) {
+    fn add(&mut self, (from_ms, len_ms): (u64, u64), candidate: Piece<'_>, control: Piece<'_>, shift: f64) {
         while from_ms >= self.freeze_at_ms {
             self.freeze(len_ms, control.requests);
             self.freeze_at_ms *= 2;
         }
         if !candidate.response.is_empty() && !control.response.is_empty() {
             for tail in self.tails.iter_mut().flatten() {
-                let (own, other) =
-                    (candidate.response.share_above(SHIFT * tail.above_ms), control.response.share_above(tail.above_ms));
+                let (own, other) = (
+                    candidate.response.share_above(shift * tail.above_ms),
+                    control.response.share_above(tail.above_ms),
+                );
                 tail.sum += own - other;
                 tail.squares += (own - other).powi(2);
                 tail.candidate += candidate.response.share_above(tail.above_ms);
@@ -249,8 +270,8 @@ impl Watched {
         for (tail, metric) in self.tails.iter_mut().zip(METRICS) {
             let q = metric.quantile().unwrap_or(0.5);
             let Some(above_ms) = self.control.quantile_ms(q) else { continue };
-            let known =
-                tail.get_or_insert_with(|| Tail::new(q, block_requests.max(1) as f64, block_ms.max(1) as f64));
+            let known = tail
+                .get_or_insert_with(|| Tail::new(q, block_requests.max(1) as f64, block_ms.max(1) as f64));
             known.above_ms = above_ms;
         }
     }
@@ -286,17 +307,18 @@ mod tests {
     #[test]
     fn known_answers() {
         let tail = |rho, sum, squares| Tail { rho, sum, squares, ..Tail::new(0.95, 50.0, 250.0) };
-        for (rho, sum, squares, expected) in [
-            (0.02, 0.0, 0.0, 0.0),
-            (0.02, 0.8, 0.05, 4.636_945_033_3),
-            (0.02, -0.5, 0.1, -1.758_594_868_2),
-        ] {
+        for (rho, sum, squares, expected) in
+            [(0.02, 0.0, 0.0, 0.0), (0.02, 0.8, 0.05, 4.636_945_033_3), (0.02, -0.5, 0.1, -1.758_594_868_2)]
+        {
             let e = tail(rho, sum, squares).ln_e();
             assert!((e - expected).abs() < 1e-6, "{rho} {sum} {squares}: {e}");
         }
-        for (more, fewer, expected) in
-            [(0.0, 0.0, 0.0), (10.0, 0.0, 5.226_235_312_9), (6.0, 6.0, -1.075_895_262_4), (20.0, 4.0, 4.838_289_218_2)]
-        {
+        for (more, fewer, expected) in [
+            (0.0, 0.0, 0.0),
+            (10.0, 0.0, 5.226_235_312_9),
+            (6.0, 6.0, -1.075_895_262_4),
+            (20.0, 4.0, 4.838_289_218_2),
+        ] {
             let e = ln_e_sign(more, fewer);
             assert!((e - expected).abs() < 1e-6, "{more} {fewer}: {e}");
         }

@@ -129,7 +129,8 @@ fn difference(
     let independent = 0.5 * q * (1.0 - q) * (1.0 / n_g + 1.0 / n_b);
     let variance = (squares / (count - 1.0) / count * neighbours).max(independent);
     let reach = DENSITY_REACH.exp();
-    let density = (pooled.share_above(at_ms / reach) - pooled.share_above(at_ms * reach)) / (2.0 * DENSITY_REACH);
+    let density =
+        (pooled.share_above(at_ms / reach) - pooled.share_above(at_ms * reach)) / (2.0 * DENSITY_REACH);
     if density <= 0.0 {
         return None;
     }
@@ -186,7 +187,13 @@ pub fn judge(
                 .flatten();
             match found {
                 Some(found) => {
-                    result.comparisons.push(comparison(endpoint, rule, &found, (levels, least), instances(record)));
+                    result.comparisons.push(comparison(
+                        endpoint,
+                        rule,
+                        &found,
+                        (levels, least),
+                        instances(record),
+                    ));
                 }
                 // At a later look there may be enough; at the last one what was asked for is named.
                 None if record.runs.len() < SEGMENTS => result.unresolved |= rule.explicit || missing == 0,
@@ -213,8 +220,11 @@ pub fn judge(
     }
     let short = result.unresolved;
     if deciding.is_some() {
-        let named: BTreeMap<String, u64> =
-            plans.iter().enumerate().map(|(i, p)| (p.endpoint.clone(), whole(&record.runs, i).count())).collect();
+        let named: BTreeMap<String, u64> = plans
+            .iter()
+            .enumerate()
+            .map(|(i, p)| (p.endpoint.clone(), whole(&record.runs, i).count()))
+            .collect();
         decide(&mut result, levels, trusted, &|comparison, confirmed| {
             let requests = named.get(&comparison.endpoint).copied().unwrap_or_default();
             summary::beside_finding(comparison, confirmed, requests)
@@ -285,7 +295,10 @@ fn comparison(
 fn too_few(plan: &EndpointPlan, rule: RegressionRule, fewest: u64, missing: u64) -> Finding {
     let metric = rule.metric;
     if missing == 0 {
-        let reason = format!("{metric} of {} lies in a gap of its response times: the arms cannot be compared there.", plan.endpoint);
+        let reason = format!(
+            "{metric} of {} lies in a gap of its response times: the arms cannot be compared there.",
+            plan.endpoint
+        );
         return Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
             .about(metric)
             .remedy("judge another quantile, or measure longer");
@@ -322,7 +335,8 @@ pub fn spreads(record: &RunRecord) -> Vec<Spread> {
             // The far tail says more of itself than of instances.
             for q in [0.5, 0.95] {
                 let enough = missing_requests(own.count().min(beside.count()), q, LEAST_TAIL_COMPARED) == 0;
-                let Some(d) = enough.then(|| difference(&both, (&own, &beside), q, (0.0, 1))).flatten() else {
+                let Some(d) = enough.then(|| difference(&both, (&own, &beside), q, (0.0, 1))).flatten()
+                else {
                     continue;
                 };
                 found.push(Spread { squared: d.theta().powi(2), explained: d.within.powi(2) });

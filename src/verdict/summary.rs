@@ -216,10 +216,7 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
             } else {
                 "The measurement cannot be trusted."
             };
-            format!(
-                "{said} {}",
-                leading_of(verdict, Severity::Hold, FindingKind::Validity)
-            )
+            format!("{said} {}", leading_of(verdict, Severity::Hold, FindingKind::Validity))
         }
         (Outcome::Inconclusive, _) => leading(verdict, Severity::Hold),
         (Outcome::NoBaseline, _) => format!(

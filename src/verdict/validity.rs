@@ -32,7 +32,8 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -
         }
         for (i, plan) in plans.iter().enumerate() {
             // Two arms side by side move together, and what they are compared by is what they differ by.
-            let estimate = |metric| evidence.at(number, i, metric).filter(|_| record.plan.side_by_side.is_none());
+            let estimate =
+                |metric| evidence.at(number, i, metric).filter(|_| record.plan.side_by_side.is_none());
             findings.extend(judge_endpoint(look, i, plan, &estimate));
         }
     }

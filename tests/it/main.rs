@@ -4,6 +4,8 @@
 //! - `conformance`  both transports against the same misbehaving servers: the same exchange, the same error class
 //! - `demo`         the embedded target keeps its promises
 //! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
+//! - `canaries`     two arms under load at once: early stop, calibration, a flag's cohort
+//! - `arms`         the same without a latency: what both do, who answers, commands, mistakes
 //! - `features`     scenarios written from scratch against small real services: login, upload, search
 //! - `steps`        all else that a step can say: who asks, redirects, what stands around, bodies, samples
 //! - `streams`      server-sent events and `WebSocket`s, TLS and client certificates included
@@ -26,8 +28,10 @@
 #[allow(dead_code, reason = "the bench uses all of it")]
 mod simulator;
 
+mod arms;
 mod authoring;
 mod baselines;
+mod canaries;
 mod conformance;
 mod conformance_servers;
 mod corners;

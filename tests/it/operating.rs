@@ -3,6 +3,7 @@
 use loadgate::metrics::Repeat;
 use loadgate::verdict::transients;
 
+use crate::simulator::canary::{Arms, CanaryTrial, both, canary};
 use crate::simulator::model::{Change, World, look, random, record};
 use crate::simulator::peers;
 use crate::simulator::trial::{Plan, Trial, baseline, trial};
@@ -73,32 +74,28 @@ fn ordinary_runs_have_no_transients() {
     assert!(told <= 1, "{told} transients in 60 ordinary runs of five features");
 }
 
+/// Two arms side by side: around the figures of `OPERATING_POINTS.md`, as above.
 #[test]
-#[ignore = "scratch"]
-fn scratch_canary() {
-    use crate::simulator::canary::{Arms, canary};
-    let begun = std::time::Instant::now();
-    for (arms, change, draws) in [
-        (Arms::new(0.005), Change::Same, 200),
-        (Arms::new(0.005), Change::Slower(0.05), 100),
-        (Arms::new(0.005), Change::Slower(0.10), 100),
-        (Arms::new(0.005), Change::Slower(0.20), 100),
-        (Arms::new(0.005), Change::Tail(0.10), 100),
-        (Arms::new(0.005), Change::Errors(0.01), 100),
-        (Arms::new(0.005), Change::Errors(0.05), 100),
-    ] {
-        let all: Vec<_> = (0..draws).map(|draw| canary(arms, change, 1, draw)).collect();
-        let failed = all.iter().filter(|t| t.failed()).count();
-        let at30 = all.iter().filter(|t| t.failed() && t.at_ms <= 30_000).count();
-        let promoted = all.iter().filter(|t| t.promoted()).count();
-        let stopped = all.iter().filter(|t| t.stopped).count();
-        let mut times: Vec<u64> = all.iter().map(|t| t.at_ms).collect();
-        times.sort();
-        println!(
-            "{change:?}: failed {failed} ({at30} by 30 s), promoted {promoted}, stopped {stopped} of {draws}; median {} p90 {}  {:.0} s",
-            times[times.len() / 2], times[times.len() * 9 / 10], begun.elapsed().as_secs_f64()
-        );
-        if let Some(odd) = all.iter().find(|t| !t.failed() && !t.promoted()) { println!("  {}", odd.verdict.summary); }
-        if let Some(odd) = all.iter().find(|t| t.failed()) { println!("  {}", odd.verdict.summary); }
-    }
+fn a_canary_is_stopped_early_for_what_it_does_alone() {
+    let arms = Arms::new(0.005);
+    let of = |arms: Arms, change: Change, draws: u64| -> Vec<CanaryTrial> {
+        (0..draws).map(|draw| canary(arms, change, SEED, draw)).collect()
+    };
+    let failed = |all: &[CanaryTrial]| all.iter().filter(|trial| trial.failed()).count();
+    let same = of(arms, Change::Same, 80);
+    assert!(failed(&same) < 4);
+    assert!(same.iter().filter(|trial| trial.promoted()).count() >= 60);
+    assert!(failed(&of(Arms { restarts: true, ..arms }, Change::Same, 40)) < 3);
+    // Arms that got requests in other numbers differ in nothing else.
+    assert!(failed(&of(Arms { missing: 0.1, ..arms }, Change::Same, 40)) < 3);
+    assert!(failed(&of(Arms { missing: 0.4, ..arms }, Change::Same, 40)) < 3);
+    let by = |all: &[CanaryTrial], ms: u64| all.iter().filter(|t| t.failed() && t.at_ms <= ms).count();
+    assert!(by(&of(arms, Change::Slower(0.10), 40), 30_000) >= 36);
+    assert!(by(&of(arms, Change::Slower(0.05), 40), 120_000) >= 32);
+    assert!(by(&of(arms, Change::Slower(0.20), 20), 20_000) >= 18);
+    assert!(by(&of(arms, Change::Errors(0.05), 20), 7_000) >= 18);
+    // What both arms do is nobody's release.
+    let broken: Vec<CanaryTrial> = (0..3).map(|draw| both(arms, Change::Errors(0.6), SEED, draw)).collect();
+    assert!(broken.iter().all(|trial| trial.verdict.exit_code == 3), "{}", broken[0].verdict.summary);
+    assert!(broken[0].verdict.summary.contains("The control fails too"), "{}", broken[0].verdict.summary);
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use loadgate::metrics::{ControlRecord, LookRecord, Pairing, Repeat, RunRecord, SEGMENTS, SideBySide, TimelineBlock};
+use loadgate::metrics::{
+    ControlRecord, LookRecord, Pairing, Repeat, RunRecord, SEGMENTS, SideBySide, TimelineBlock,
+};
 use loadgate::verdict::{Allow, Outcome, Piece, Sequential, Verdict, judge};
 use rand::rngs::StdRng;
 
@@ -105,6 +107,15 @@ fn watch(sequential: &mut Sequential, segment: (&LookRecord, &LookRecord), from_
 }
 
 pub fn canary(arms: Arms, change: Change, seed: u64, draw: u64) -> CanaryTrial {
+    beside(arms, [Change::Same, change], seed, draw)
+}
+
+/// Both arms are changed alike.
+pub fn both(arms: Arms, change: Change, seed: u64, draw: u64) -> CanaryTrial {
+    beside(arms, [change, change], seed, draw)
+}
+
+fn beside(arms: Arms, [of_control, change]: [Change; 2], seed: u64, draw: u64) -> CanaryTrial {
     let world = World::new(arms.features, 0.0);
     let mut record = record(world, "canary", (Repeat::Auto, arms.restarts), Vec::new());
     for (feature, scenario) in record.scenarios.iter_mut().enumerate() {
@@ -118,7 +129,7 @@ pub fn canary(arms: Arms, change: Change, seed: u64, draw: u64) -> CanaryTrial {
     });
     let mut control = ControlRecord { target: "control".into(), ..ControlRecord::default() };
     let plans: Vec<_> = record.scenarios.iter().flat_map(|s| s.endpoints.clone()).collect();
-    let mut sequential = Sequential::new(&plans.iter().collect::<Vec<_>>());
+    let mut sequential = Sequential::new(&plans.iter().collect::<Vec<_>>(), arms.assumed);
     let mut instances = None;
     for number in 1..=SEGMENTS as u64 {
         let mut random = random(seed, draw, number);
@@ -135,7 +146,7 @@ pub fn canary(arms: Arms, change: Change, seed: u64, draw: u64) -> CanaryTrial {
             let arm = Arm { shape: arms.shape, effects, load: &own, errors: &errors, missing };
             made(&arm, change, &format!("{side}-{number}"), side, number as u32, &mut random)
         };
-        control.runs.push(arm(blue, Change::Same, "control", 0.0));
+        control.runs.push(arm(blue, of_control, "control", 0.0));
         record.runs.push(arm(green, change, "candidate", arms.missing));
         let from_ms = (number - 1) * arms.shape.seconds * 1000;
         let pair = (record.runs.last().expect("a run"), control.runs.last().expect("a run"));

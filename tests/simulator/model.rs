@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use loadgate::error_class::ErrorClass;
 use loadgate::metrics::{
-    Block, BlockGrid, EndpointPlan, Environment, Histogram, JudgementPlan, LookBuilder, LookRecord, RECORD_FORMAT,
-    Repeat, RunRecord, ScenarioRecord,
+    Block, BlockGrid, EndpointPlan, Environment, Histogram, JudgementPlan, LookBuilder, LookRecord,
+    RECORD_FORMAT, Repeat, RunRecord, ScenarioRecord,
 };
 use loadgate::units::{Limit, Metric, RegressionRule, Rules, Tolerance};
 use rand::rngs::StdRng;
@@ -195,7 +195,14 @@ pub struct Arm<'a> {
 }
 
 /// One stretch of load on one arm.
-pub fn made(arm: &Arm<'_>, change: Change, name: &str, side: &str, number: u32, random: &mut StdRng) -> LookRecord {
+pub fn made(
+    arm: &Arm<'_>,
+    change: Change,
+    name: &str,
+    side: &str,
+    number: u32,
+    random: &mut StdRng,
+) -> LookRecord {
     let features = arm.effects.len();
     let mut builder = LookBuilder::new((0..features).map(|feature| plan(feature, arm.shape)).collect());
     let block_ms = arm.shape.block_ms();
@@ -214,9 +221,10 @@ pub fn made(arm: &Arm<'_>, change: Change, name: &str, side: &str, number: u32, 
             let scale = median * 1e6 * (arm.effects[feature] + shift + load).exp();
             let mut response = Histogram::default();
             let mut failed = 0;
-            let mut planned = 0;
+            let (mut planned, mut skipped) = (0, 0);
             for _ in 0..arm.shape.rate * block_ms / 1000 {
                 if arm.missing > 0.0 && random.random::<f64>() < arm.missing {
+                    skipped += 1;
                     continue;
                 }
                 planned += 1;
@@ -248,6 +256,7 @@ pub fn made(arm: &Arm<'_>, change: Change, name: &str, side: &str, number: u32, 
                 len_ms: block_ms,
                 planned,
                 done: planned,
+                skipped,
                 errors: counts,
                 response,
                 ..Block::default()

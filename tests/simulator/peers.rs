@@ -27,6 +27,12 @@ pub fn over_the_mean(baseline: &[&LookRecord], candidate: &LookRecord) -> bool {
     })
 }
 
+/// Limits on the candidate alone.
+pub fn beyond_static(candidate: &LookRecord) -> bool {
+    levels(candidate, P95).iter().any(|ms| *ms >= 500.0)
+        || candidate.endpoints.iter().any(|e| e.error_count() as f64 >= 0.01 * e.requests as f64)
+}
+
 /// Some error count is twice that of the last run.
 pub fn errors_doubled(baseline: &[&LookRecord], candidate: &LookRecord) -> bool {
     let before = &baseline[baseline.len() - 1].endpoints;
