@@ -87,7 +87,7 @@ impl Calibration {
         sigma_dep(&spreads)
     }
 
-    /// σ_dep to judge by: few pairs may raise it, many may lower it too.
+    /// The deviation to judge by: few pairs may raise it, many may lower it too.
     #[must_use]
     pub fn sigma_dep(&self) -> f64 {
         let least = if self.pairs() < ENOUGH_PAIRS { ASSUMED_SIGMA_DEP } else { LEAST_SIGMA_DEP };

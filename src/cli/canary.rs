@@ -7,7 +7,8 @@ use crate::gate::TargetSpec;
 use crate::metrics::Pairing;
 
 pub fn canary(args: CanaryArgs) -> Result<CanaryRequest> {
-    if !args.demo && !(args.faults.is_empty() && args.control_faults.is_empty()) {
+    let faults = args.faults.len() + args.control_faults.len();
+    if faults > 0 && !args.demo {
         return Err(Error::usage_hint("--fault and --control-fault are for the demo alone", "add --demo"));
     }
     let commands = args.control_cmd.is_some() || args.candidate_cmd.is_some();

@@ -9,8 +9,8 @@ use super::session::{Session, print, tell};
 use crate::baseline::{Calibration, CalibrationRun};
 use crate::error::{Error, Result};
 use crate::gate::{BesideRequest, GateRequest, GateResult, TargetSpec, run_id};
-use crate::metrics::{Pairing, Repeat, SEGMENTS, SideBySide};
-use crate::scenario::Scenario;
+use crate::metrics::{JudgementPlan, Pairing, Repeat, SEGMENTS, SideBySide};
+use crate::scenario::{LoadPlan, Scenario};
 use crate::secrets::Secrets;
 use crate::units::{counted, format_ms};
 use crate::verdict::{Cause, Outcome, spreads};
@@ -70,7 +70,7 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
             scenarios: of_control,
             pairing: request.pairing,
         }),
-        plan: crate::metrics::JudgementPlan {
+        plan: JudgementPlan {
             repeat,
             restarts: started,
             side_by_side: Some(SideBySide {
@@ -115,7 +115,7 @@ fn told_apart(request: &CanaryRequest) -> Result<bool> {
 fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<(Vec<Scenario>, Secrets)> {
     let vars = session.vars.iter().chain(&arm.vars).cloned().collect();
     let (mut scenarios, secrets) = Session { vars, ..session.clone() }.scenarios()?;
-    let longest_ns = scenarios.iter().filter_map(|s| s.load.as_ref()).map(|load| load.window_ns()).max();
+    let longest_ns = scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns).max();
     for scenario in &mut scenarios {
         scenario.add_headers(&arm.headers);
         let path = scenario.path.clone();

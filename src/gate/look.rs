@@ -168,7 +168,7 @@ impl Run {
         let left = self.tear_down(targets, &setup).await?;
         let mut outcome = outcome?;
         let stopped = self.early.as_mut().and_then(|early| early.ended(outcome.window_ms));
-        records[candidate].early_stop = stopped.clone();
+        records[candidate].early_stop.clone_from(&stopped);
         let remarks = samples(&scenarios, self.request.slice(), (records[0].seed, pairing), &outcome);
         let mut ends = std::mem::take(&mut outcome.endpoints).into_iter();
         let mut aborted = stopped.is_some();

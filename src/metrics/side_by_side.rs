@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::run_record::{ErrorExample, LookRecord, SmokeRecord};
+use super::run_record::{ErrorExample, LookRecord, RunRecord, SmokeRecord};
 use crate::units::Metric;
 
 /// Which arrivals each arm of a side-by-side load gets.
@@ -82,4 +82,45 @@ pub struct AnsweredBy {
     pub cohorts: BTreeSet<String>,
     /// Whether the scenarios name any such header.
     pub asked: bool,
+}
+
+impl RunRecord {
+    /// The control of a side-by-side run as a record of its own.
+    #[must_use]
+    pub fn of_control(&self) -> Option<Self> {
+        let control = self.control.as_deref()?;
+        Some(Self {
+            target: control.target.clone(),
+            smoke: control.smoke.clone(),
+            runs: control.runs.clone(),
+            error_examples: control.error_examples.clone(),
+            not_ready: control.not_ready.clone(),
+            setup_failed: control.setup_failed.clone(),
+            ..self.without_arms()
+        })
+    }
+
+    /// All but what was measured.
+    fn without_arms(&self) -> Self {
+        Self {
+            format: self.format,
+            id: self.id.clone(),
+            loadgate_version: self.loadgate_version.clone(),
+            label: self.label.clone(),
+            started: self.started.clone(),
+            target: String::new(),
+            env: self.env.clone(),
+            plan: self.plan.clone(),
+            environment: self.environment.clone(),
+            scenarios: self.scenarios.clone(),
+            smoke: None,
+            runs: Vec::new(),
+            control: None,
+            error_examples: Vec::new(),
+            interrupted: self.interrupted.clone(),
+            not_ready: None,
+            setup_failed: None,
+            shard: self.shard,
+        }
+    }
 }

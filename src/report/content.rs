@@ -295,7 +295,8 @@ pub fn provenance(model: &ReportModel) -> Table {
 /// Each look: when, whom, how it went.
 #[must_use]
 pub fn looks(model: &ReportModel) -> Table {
-    let rows = model.record.runs.iter().map(|look| {
+    let control = model.record.control.iter().flat_map(|control| &control.runs);
+    let rows = model.record.runs.iter().chain(control).map(|look| {
         let requests: u64 = look.endpoints.iter().map(|e| e.requests).sum();
         let errors: u64 = look.endpoints.iter().map(EndpointRecord::error_count).sum();
         let warmup = &look.warmup;
@@ -308,7 +309,7 @@ pub fn looks(model: &ReportModel) -> Table {
             format!("aborted after {}: {} of {}", format_ms(abort.at_ms as f64), abort.metric, abort.endpoint)
         });
         vec![
-            look.look.to_string().into(),
+            if model.beside { format!("{}, {}", look.look, look.arm) } else { look.look.to_string() }.into(),
             moment(&look.started).into(),
             look.instance_id.clone().into(),
             look.build_id.clone().unwrap_or_else(|| "–".into()).into(),
@@ -321,7 +322,15 @@ pub fn looks(model: &ReportModel) -> Table {
     });
     Table {
         header: vec![
-            "look", "started", "instance", "build", "warm-up", "measured", "requests", "errors", "ended",
+            if model.beside { "segment" } else { "look" },
+            "started",
+            "instance",
+            "build",
+            "warm-up",
+            "measured",
+            "requests",
+            "errors",
+            "ended",
         ],
         rows: rows.collect(),
         numbers: 5..8,

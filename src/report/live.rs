@@ -20,7 +20,8 @@ pub struct Live {
     paint: Paint,
     moving: Option<Moving>,
     next_plain: Instant,
-    look: u32,
+    /// `look 2`, or `segment 2 of 4`.
+    look: String,
     /// Failures of a watch that were shown.
     told: std::collections::HashSet<String>,
 }
@@ -46,7 +47,7 @@ impl Moving {
         Self { all, bar, lines }
     }
 
-    fn show(&self, look: u32, progress: &Progress) {
+    fn show(&self, look: &str, progress: &Progress) {
         let whole_ms = progress.remaining_ms.map_or(0, |left| left + progress.elapsed_ms);
         self.bar.set_length(whole_ms.max(1));
         self.bar.set_position(if whole_ms == 0 { 0 } else { progress.elapsed_ms });
@@ -77,7 +78,7 @@ impl Live {
             paint,
             moving,
             next_plain: Instant::now(),
-            look: 0,
+            look: String::new(),
             told: std::collections::HashSet::default(),
         }
     }
@@ -115,19 +116,20 @@ impl Live {
                 self.line(render_watch(*passes, *length, steps).trim_end());
             }
             GateEvent::LookStarted { look, of } => {
-                self.look = *look;
                 self.next_plain = Instant::now();
-                self.line(&match of {
-                    Some(of) => format!("segment {look} of {of}: load on both arms"),
-                    None => format!("look {look}: load"),
-                });
+                self.look = match of {
+                    Some(of) => format!("segment {look} of {of}"),
+                    None => format!("look {look}"),
+                };
+                let arms = if of.is_some() { " on both arms" } else { "" };
+                self.line(&format!("{}: load{arms}", self.look));
             }
             GateEvent::Progress(progress) => self.progress(progress),
-            GateEvent::LookDone { look, verdict, again } => {
+            GateEvent::LookDone { verdict, again, .. } => {
                 // The last look's verdict is the run's own, which follows.
                 let summary = line(verdict.summary.trim_end_matches('.'));
                 let told = if *again { format!(": {summary}; looking again") } else { String::new() };
-                self.line(&format!("look {look} done{told}"));
+                self.line(&format!("{} done{told}", self.look));
                 if let Some(moving) = &self.moving {
                     moving.rest();
                 }
@@ -152,11 +154,11 @@ impl Live {
 
     fn progress(&mut self, progress: &Progress) {
         if let Some(moving) = &self.moving {
-            moving.show(self.look, progress);
+            moving.show(&self.look, progress);
         } else if Instant::now() >= self.next_plain && (progress.answered() || progress.elapsed_ms >= LATE_MS)
         {
             self.next_plain = Instant::now() + PLAIN_EVERY;
-            plain(&told_plain(self.look, progress));
+            plain(&told_plain(&self.look, progress));
         }
     }
 }

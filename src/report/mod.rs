@@ -16,6 +16,7 @@ mod latencies;
 mod live;
 mod markdown;
 mod model;
+mod origin;
 mod paint;
 mod plan;
 mod progress;

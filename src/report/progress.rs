@@ -9,11 +9,11 @@ const MOST_NAME: usize = 60;
 
 /// `look 1: measuring, 12 s, 22 s left`
 #[must_use]
-pub fn told_phase(look: u32, progress: &Progress) -> String {
+pub fn told_phase(look: &str, progress: &Progress) -> String {
     let phase = if progress.warming_up { "warming up" } else { "measuring" };
     let left = progress.remaining_ms.map(|ms| format!(", {} left", seconds(ms))).unwrap_or_default();
     let since_ms = progress.measured_ms.unwrap_or(progress.elapsed_ms);
-    format!("look {look}: {phase}, {}{left}", seconds(since_ms))
+    format!("{look}: {phase}, {}{left}", seconds(since_ms))
 }
 
 #[must_use]
@@ -72,7 +72,7 @@ pub fn told_near(near: &[NearLimit]) -> Option<String> {
 
 /// All of it on one line.
 #[must_use]
-pub fn told_plain(look: u32, progress: &Progress) -> String {
+pub fn told_plain(look: &str, progress: &Progress) -> String {
     let near = told_near(&progress.near).map(|text| format!("; limits: {text}")).unwrap_or_default();
     let parts = [
         told_phase(look, progress),

@@ -17,7 +17,7 @@ fn fails(finding: &Finding) -> bool {
 
 /// What fails on the control alike says nothing of the release: it holds, whatever it would have proven. What only the control
 /// fails is a warning, or holds where it kept anything from being compared.
-pub fn excuse(findings: &mut Vec<Finding>, of_control: Vec<Finding>, compared: bool) {
+pub fn excuse(findings: &mut Vec<Finding>, of_control: &[Finding], compared: bool) {
     let same = |a: &Finding, b: &Finding| {
         (a.kind, &a.endpoint, a.metric) == (b.kind, &b.endpoint, b.metric) && fails(a) && fails(b)
     };

@@ -105,7 +105,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             findings.extend(arms::early(record, &trusted));
         }
     }
-    arms::excuse(&mut findings, of_control, !record.runs.is_empty());
+    arms::excuse(&mut findings, &of_control, !record.runs.is_empty());
     let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
     let begun = record.not_ready.is_none() && record.setup_failed.is_none();
     let silent = record.control.is_some() && findings.iter().all(|f| f.severity > Severity::Hold);

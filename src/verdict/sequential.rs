@@ -122,7 +122,7 @@ fn ln_phi(z: f64) -> f64 {
 }
 
 /// e of so many blocks with more and with fewer errors on the candidate's side, where the one is no likelier than the other.
-/// Half of it is the uniform mixture of likelihood ratios over (½, 1), `2^{a+c+1}` B(a+1, c+1) I_½(c+1, a+1); the other half
+/// Half of it is the uniform mixture of likelihood ratios over (½, 1), `2^{a+c+1} B(a+1, c+1) I_½(c+1, a+1)`; the other half
 /// bets on nearly all blocks, as in an outage, which it finds some blocks earlier.
 fn e_sign(more: f64, fewer: f64) -> f64 {
     let bet = more * (2.0 * NEARLY_ALL).ln() + fewer * (2.0 * (1.0 - NEARLY_ALL)).ln();

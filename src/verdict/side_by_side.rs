@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::errors::{self, ErrorSeries};
 use super::judge::errors_of_target;
 use super::model::{Comparison, Finding, FindingKind, Settled, Severity};
-use super::quantiles::{LEAST_TAIL_COMPARED, missing_requests, seconds_for};
+use super::quantiles::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, missing_requests, seconds_for};
 use super::regression::{Regression, Trusted, decide};
 use super::statistics::{mean, squared_deviations, t_quantile, t_upper_tail};
 use super::stored::Levels;
@@ -50,7 +50,7 @@ pub fn rules(plan: &EndpointPlan) -> Vec<RegressionRule> {
     let most = |metric: Metric| if metric == Metric::P99 { MOST_DELTA_P99 } else { MOST_DELTA };
     let strict = |rule: RegressionRule| match rule.metric {
         Metric::ErrorRate => rule,
-        metric => {
+        metric @ Metric::Quantile(_) => {
             let delta = Tolerance { share: rule.delta.share.min(most(metric)), ..rule.delta };
             RegressionRule { delta, ..rule }
         }
@@ -118,7 +118,7 @@ fn difference(
         .map(|pair| pair.candidate.histogram.share_above(at_ms) - pair.control.histogram.share_above(at_ms))
         .collect();
     let count = deltas.len() as f64;
-    if count < 2.0 {
+    if deltas.len() < LEAST_BLOCKS as usize {
         return None;
     }
     let d = mean(&deltas);
@@ -151,6 +151,10 @@ fn whole(looks: &[LookRecord], endpoint: usize) -> Histogram {
     let mut all = Histogram::default();
     looks.iter().filter_map(|look| look.endpoints.get(endpoint)).for_each(|e| all.merge(&e.response));
     all
+}
+
+fn requests(looks: &[LookRecord], endpoint: usize) -> u64 {
+    looks.iter().filter_map(|look| look.endpoints.get(endpoint)).map(|e| e.requests).sum()
 }
 
 /// How many pairs of instances stand behind so many segments: one a segment where the arms are started afresh for each.
@@ -197,20 +201,19 @@ pub fn judge(
                 }
                 // At a later look there may be enough; at the last one what was asked for is named.
                 None if record.runs.len() < SEGMENTS => result.unresolved |= rule.explicit || missing == 0,
-                None if rule.explicit => result.findings.push(too_few(endpoint, rule, fewest, missing)),
+                None if rule.explicit => {
+                    result.findings.push(too_few(endpoint, rule, fewest, missing, both.len()));
+                }
                 None => {}
             }
         }
     }
     for (i, rule, phi) in errors {
-        let counts = |runs: &[LookRecord]| {
-            runs.iter().filter_map(|look| look.endpoints.get(i)).map(|e| e.requests).sum::<u64>()
-        };
         let series = ErrorSeries {
             endpoint: plans[i].endpoint.clone(),
             rule,
-            baseline: vec![(errors_of_target(&control.runs, i), counts(&control.runs))],
-            candidate: (errors_of_target(&record.runs, i), counts(&record.runs)),
+            baseline: vec![(errors_of_target(&control.runs, i), requests(&control.runs, i))],
+            candidate: (errors_of_target(&record.runs, i), requests(&record.runs, i)),
             candidate_instances: instances(record),
         };
         if series.candidate.1 > 0 {
@@ -220,11 +223,8 @@ pub fn judge(
     }
     let short = result.unresolved;
     if deciding.is_some() {
-        let named: BTreeMap<String, u64> = plans
-            .iter()
-            .enumerate()
-            .map(|(i, p)| (p.endpoint.clone(), whole(&record.runs, i).count()))
-            .collect();
+        let named: BTreeMap<String, u64> =
+            plans.iter().enumerate().map(|(i, p)| (p.endpoint.clone(), requests(&record.runs, i))).collect();
         decide(&mut result, levels, trusted, &|comparison, confirmed| {
             let requests = named.get(&comparison.endpoint).copied().unwrap_or_default();
             summary::beside_finding(comparison, confirmed, requests)
@@ -292,8 +292,17 @@ fn comparison(
     }
 }
 
-fn too_few(plan: &EndpointPlan, rule: RegressionRule, fewest: u64, missing: u64) -> Finding {
+fn too_few(plan: &EndpointPlan, rule: RegressionRule, fewest: u64, missing: u64, blocks: usize) -> Finding {
     let metric = rule.metric;
+    if missing == 0 && (blocks as u64) < LEAST_BLOCKS {
+        let reason = format!(
+            "{metric} of {} was measured for {blocks} blocks on both arms, at least {LEAST_BLOCKS} are needed.",
+            plan.endpoint
+        );
+        return Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
+            .about(metric)
+            .remedy("use a longer `--for`: a block takes ¼ s or 50 requests, whichever is longer");
+    }
     if missing == 0 {
         let reason = format!(
             "{metric} of {} lies in a gap of its response times: the arms cannot be compared there.",
@@ -357,7 +366,7 @@ pub fn sigma_dep(spreads: &[Spread]) -> f64 {
     (mean(&excess).max(0.0) / 2.0).sqrt()
 }
 
-/// Whether the record's σ_dep was measured, in words for the report.
+/// Whether the deviation that it was judged by was measured, in words for the report.
 #[must_use]
 pub fn calibration(plan: &SideBySide) -> Finding {
     let sigma = plan.sigma_dep * 100.0;

@@ -22,6 +22,7 @@ fn invalid(endpoint: Option<&str>, reason: String, remedy: &str) -> Finding {
 /// Whether the looks can be trusted: everything that speaks against it.
 pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let beside = record.plan.side_by_side.is_some();
     for (number, look) in record.runs.iter().enumerate() {
         if let Some(reason) = &look.warmup.unsteady {
             findings.push(invalid(
@@ -32,9 +33,8 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -
         }
         for (i, plan) in plans.iter().enumerate() {
             // Two arms side by side move together, and what they are compared by is what they differ by.
-            let estimate =
-                |metric| evidence.at(number, i, metric).filter(|_| record.plan.side_by_side.is_none());
-            findings.extend(judge_endpoint(look, i, plan, &estimate));
+            let estimate = |metric| evidence.at(number, i, metric).filter(|_| !beside);
+            findings.extend(judge_endpoint(look, i, plan, &estimate, beside));
         }
     }
     findings
@@ -45,6 +45,7 @@ fn judge_endpoint(
     index: usize,
     plan: &EndpointPlan,
     estimate: &dyn Fn(Metric) -> Option<QuantileEstimate>,
+    beside: bool,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(endpoint) = look.endpoints.get(index) else { return findings };
@@ -75,7 +76,8 @@ fn judge_endpoint(
         return findings;
     }
     let blocks = look.blocks.iter().filter(|b| b.endpoint == index).count();
-    if (blocks as u64) < LEAST_BLOCKS {
+    // Side by side the blocks of all segments count, when the arms are compared.
+    if (blocks as u64) < LEAST_BLOCKS && !beside {
         let reason = format!(
             "{} was measured for {blocks} blocks, at least {LEAST_BLOCKS} are needed.",
             plan.endpoint

@@ -111,6 +111,7 @@ pub fn canary(arms: Arms, change: Change, seed: u64, draw: u64) -> CanaryTrial {
 }
 
 /// Both arms are changed alike.
+#[allow(dead_code, reason = "the bench changes the candidate alone")]
 pub fn both(arms: Arms, change: Change, seed: u64, draw: u64) -> CanaryTrial {
     beside(arms, [change, change], seed, draw)
 }

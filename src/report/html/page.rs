@@ -221,7 +221,7 @@ fn rest(model: &ReportModel) -> Markup {
             details { summary { (passed_of(model.smoke_steps())) } (table(&content::smoke(model), "")) }
         }
         @if !model.record.runs.is_empty() {
-            details { summary { (counted(model.record.runs.len(), "look")) } (table(&content::looks(model), "")) }
+            details { summary { (counted(model.record.runs.len(), if model.beside { "segment" } else { "look" })) } (table(&content::looks(model), "")) }
         }
         details { summary { "Where this comes from" } (table(&content::provenance(model), "")) }
     }

@@ -21,6 +21,9 @@ const MOST_BINS: usize = 72;
 /// No stage is shorter; what begins sooner belongs to the first.
 const LEAST_STAGE_MS: u64 = 1_000;
 
+/// What the other arm's line is called.
+const CONTROL: &str = "control p95";
+
 /// Some blocks of one endpoint together.
 struct Bin {
     /// Seconds on the axis.
@@ -37,19 +40,26 @@ struct Bin {
 #[must_use]
 pub fn timeline(id: &str, model: &ReportModel, number: usize, row: &EndpointRow) -> Option<Figure> {
     let looks = &model.record.runs;
+    let beside = model.record.control.as_ref().map_or(&[][..], |control| &control.runs);
     let window_s = |look: &LookRecord| look.window_ms as f64 / 1e3;
     let whole_s: f64 = looks.iter().map(window_s).sum();
     let gap_s = whole_s * GAP;
     let mut origin_s = 0.0;
-    let mut placed = Vec::new();
-    for look in looks {
-        placed.push((origin_s, bins(look, number, origin_s, MOST_BINS / looks.len().max(1)), look));
+    let (mut placed, mut of_control) = (Vec::new(), Vec::new());
+    let most = MOST_BINS / looks.len().max(1);
+    for (at, look) in looks.iter().enumerate() {
+        placed.push((origin_s, bins(look, number, origin_s, most), look));
+        of_control.extend(beside.get(at).map(|other| bins(other, number, origin_s, most)));
         origin_s += window_s(look) + gap_s;
     }
     let all = || placed.iter().flat_map(|(_, bins, _)| bins);
     all().next()?;
     let x = Scale::linear(0.0, (origin_s - gap_s).max(1e-3), LEFT, RIGHT);
-    let y = Scale::of_latencies(all().flat_map(|bin| bin.quantiles).flatten(), LATENCY_BOTTOM, TOP);
+    let y = Scale::of_latencies(
+        all().chain(of_control.iter().flatten()).flat_map(|bin| bin.quantiles).flatten(),
+        LATENCY_BOTTOM,
+        TOP,
+    );
     let rate = |bin: &Bin| bin.done as f64 / bin.len_s;
     let most_rate = all().map(|bin| (bin.planned as f64 / bin.len_s).max(rate(bin))).fold(1.0, f64::max);
     let failing = |bin: &Bin| bin.errors as f64 / bin.planned.max(1) as f64;
@@ -65,7 +75,10 @@ pub fn timeline(id: &str, model: &ReportModel, number: usize, row: &EndpointRow)
     } else {
         placed
             .iter()
-            .map(|(origin, _, look)| (origin + window_s(look) / 2.0, format!("look {}", look.look)))
+            .map(|(origin, _, look)| {
+                let word = if model.beside { "segment" } else { "look" };
+                (origin + window_s(look) / 2.0, format!("{word} {}", look.look))
+            })
             .collect()
     };
     let levels: Vec<(f64, String)> = y.ticks(4).into_iter().map(|v| (v, latency_tick(v))).collect();
@@ -75,6 +88,7 @@ pub fn timeline(id: &str, model: &ReportModel, number: usize, row: &EndpointRow)
         (axis_left(&r, LEFT, RIGHT, &rates))
         (axis_below(&x, BOTTOM, TOP, &seconds))
         (marks(model, row, &x, &placed.iter().map(|(origin, _, look)| (*origin, *look)).collect::<Vec<_>>()))
+        @for bins in &of_control { (line(5, CONTROL, &curve(bins, &|bin| bin.quantiles[1], &y))) }
         @for (_, bins, _) in &placed {
             @for (index, name) in names.iter().enumerate() {
                 (line(index + 1, name, &curve(bins, &|bin| bin.quantiles[index], &y)))
@@ -96,6 +110,9 @@ pub fn timeline(id: &str, model: &ReportModel, number: usize, row: &EndpointRow)
     let mut series: Vec<Series> =
         names.iter().enumerate().map(|(i, name)| Series { name: (*name).to_owned(), style: i + 1 }).collect();
     series.push(Series { name: "requests/s done".into(), style: 4 });
+    if !of_control.is_empty() {
+        series.push(Series { name: CONTROL.into(), style: 5 });
+    }
     let origins = placed.iter().map(|(origin, ..)| *origin).collect();
     let disturbed = model.transients.iter().filter(|t| t.endpoints.iter().any(|d| d.endpoint == row.name));
     let words = format!(
@@ -159,7 +176,7 @@ fn bins(look: &LookRecord, endpoint: usize, origin_s: f64, most: usize) -> Vec<B
 /// Where each look and each stage begins, what was unlike the rest, and where a rule ended the load.
 fn marks(model: &ReportModel, row: &EndpointRow, x: &Scale, looks: &[(f64, &LookRecord)]) -> Markup {
     html! {
-        @for (origin, look) in looks {
+        @for (number, (origin, look)) in looks.iter().enumerate() {
             @let at = x.at(*origin);
             (upright("begin", at))
             @if looks.len() == 1 {
@@ -180,6 +197,13 @@ fn marks(model: &ReportModel, row: &EndpointRow, x: &Scale, looks: &[(f64, &Look
                 @let at = x.at(origin + (abort.at_ms.saturating_sub(look.warmup.length_ms)) as f64 / 1e3);
                 (upright("abort", at))
                 (note("aborted", at, at, TOP + 22.0))
+            }
+            @if let Some(stop) = &look.early_stop {
+                // Its time counts over all segments.
+                @let before_ms: u64 = looks[..number].iter().map(|(_, own)| own.window_ms).sum();
+                @let at = x.at(origin + stop.at_ms.saturating_sub(before_ms) as f64 / 1e3);
+                (upright("abort", at))
+                (note("stopped", at, at, TOP + 22.0))
             }
         }
     }
