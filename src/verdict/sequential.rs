@@ -1,7 +1,5 @@
-use statrs::function::beta::{beta_reg, ln_beta};
-use statrs::function::erf::erfc;
-
 use super::errors::negligible;
+use super::statistics::{ln_beta_tail, ln_phi};
 use crate::metrics::{EarlyStop, EndpointPlan, Histogram};
 use crate::units::Metric;
 
@@ -114,13 +112,6 @@ impl Tail {
     }
 }
 
-/// ln Φ(z).
-fn ln_phi(z: f64) -> f64 {
-    let tail = 0.5 * erfc(-z / std::f64::consts::SQRT_2);
-    // Far below zero erfc is nothing any more, and Mills' ratio holds.
-    if tail > 1e-300 { tail.ln() } else { -z * z / 2.0 - (-z).ln() - 0.5 * (2.0 * std::f64::consts::PI).ln() }
-}
-
 /// e of so many blocks with more and with fewer errors on the candidate's side, where the one is no likelier than the other.
 /// Half of it is the uniform mixture of likelihood ratios over (½, 1), `2^{a+c+1} B(a+1, c+1) I_½(c+1, a+1)`; the other half
 /// bets on nearly all blocks, as in an outage, which it finds some blocks earlier.
@@ -131,7 +122,7 @@ fn e_sign(more: f64, fewer: f64) -> f64 {
 
 fn ln_e_sign(more: f64, fewer: f64) -> f64 {
     let (a, c) = (more + 1.0, fewer + 1.0);
-    (a + c - 1.0) * std::f64::consts::LN_2 + ln_beta(a, c) + beta_reg(c, a, 0.5).max(1e-300).ln()
+    (a + c - 1.0) * std::f64::consts::LN_2 + ln_beta_tail(a, c)
 }
 
 impl Sequential {

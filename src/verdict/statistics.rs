@@ -1,7 +1,8 @@
 //! Distributions and tests, each with its source. Special functions come from statrs.
 
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
-use statrs::function::beta::beta_reg;
+use statrs::function::beta::{beta_reg, ln_beta};
+use statrs::function::erf::erfc;
 
 /// P(T ≥ t) for Student's t with `nu` degrees of freedom.
 pub fn t_upper_tail(t: f64, nu: f64) -> f64 {
@@ -44,6 +45,18 @@ fn beta_quantile(a: f64, b: f64, q: f64) -> f64 {
 /// test of two Poisson or rare binomial rates (Przyborowski & Wilenski 1940), `I_π(a`, b+1).
 pub fn conditional_binomial(a: f64, b: f64, pi: f64) -> f64 {
     if a <= 0.0 { 1.0 } else { beta_reg(a, b + 1.0, pi) }
+}
+
+/// ln Φ(z).
+pub fn ln_phi(z: f64) -> f64 {
+    let tail = 0.5 * erfc(-z / std::f64::consts::SQRT_2);
+    // Far below zero erfc is nothing any more, and Mills' ratio holds.
+    if tail > 1e-300 { tail.ln() } else { -z * z / 2.0 - (-z).ln() - 0.5 * (2.0 * std::f64::consts::PI).ln() }
+}
+
+/// ln of `B(a, b) I_½(b, a)`: the part of the beta integral above one half.
+pub fn ln_beta_tail(a: f64, b: f64) -> f64 {
+    ln_beta(a, b) + beta_reg(b, a, 0.5).max(1e-300).ln()
 }
 
 /// Which of the hypotheses are rejected together at `alpha` (Benjamini & Hochberg 1995; the global test is Simes 1986).

@@ -144,7 +144,7 @@ fn beside(arms: Arms, [of_control, change]: [Change; 2], seed: u64, draw: u64) -
             let own = mixed(&shared, &load(arms.shape, &mut random));
             let errors: Vec<f64> = (0..arms.features).map(|_| normal(&mut random)).collect();
             let errors = mixed(&shared_errors, &errors);
-            let arm = Arm { shape: arms.shape, effects, load: &own, errors: &errors, missing };
+            let arm = Arm { shape: arms.shape, effects, load: &own, errors: Some(&errors), missing };
             made(&arm, change, &format!("{side}-{number}"), side, number as u32, &mut random)
         };
         control.runs.push(arm(blue, of_control, "control", 0.0));

@@ -176,8 +176,7 @@ pub fn look(world: World, change: Change, name: &str, number: u32, random: &mut 
             effect + if hit { 1.15f64.ln() } else { 0.0 }
         })
         .collect();
-    let errors: Vec<f64> = (0..world.features).map(|_| normal(random)).collect();
-    let all = Arm { shape: Shape::USUAL, effects: &effects, load: &load, errors: &errors, missing: 0.0 };
+    let all = Arm { shape: Shape::USUAL, effects: &effects, load: &load, errors: None, missing: 0.0 };
     made(&all, change, name, "candidate", number, random)
 }
 
@@ -188,8 +187,8 @@ pub struct Arm<'a> {
     pub effects: &'a [f64],
     /// By block, on ln latency.
     pub load: &'a [f64],
-    /// By feature: standard scores of the error rate.
-    pub errors: &'a [f64],
+    /// By feature: standard scores of the error rate; drawn where none are given.
+    pub errors: Option<&'a [f64]>,
     /// The share of requests that never came.
     pub missing: f64,
 }
@@ -213,8 +212,9 @@ pub fn made(
             _ => 0.0,
         };
         let tail = if let (Change::Tail(by), 0) = (change, feature) { 1.0 + by } else { 1.0 };
+        let score = arm.errors.map_or_else(|| normal(random), |scores| scores[feature]);
         let errors = if let (Change::Errors(rate), 0) = (change, feature) { rate } else { BASE_ERRORS };
-        let errors = errors * (ERROR_SPREAD * arm.errors[feature] - ERROR_SPREAD * ERROR_SPREAD / 2.0).exp();
+        let errors = errors * (ERROR_SPREAD * score - ERROR_SPREAD * ERROR_SPREAD / 2.0).exp();
         let (median, spread) = FEATURES[feature % FEATURES.len()];
         let pareto = Pareto::new(TAIL.1, TAIL.2).expect("a tail");
         for (index, load) in arm.load.iter().enumerate() {
