@@ -9,7 +9,7 @@ use crate::verdict::{ASSUMED_SIGMA_DEP, Spread, sigma_dep};
 
 const CALIBRATION_FORMAT: u32 = 1;
 /// With fewer pairs of instances the estimate may lower nothing.
-const ENOUGH_PAIRS: usize = 4;
+const ENOUGH_PAIRS: usize = 8;
 /// No two instances are taken to be more alike than this.
 const LEAST_SIGMA_DEP: f64 = 0.002;
 
@@ -33,6 +33,9 @@ pub struct CalibrationRun {
     pub build: Option<String>,
     /// Pairs of instances; each told by several metrics.
     pub pairs: usize,
+    /// The first pair's instances.
+    #[serde(default)]
+    pub instances: String,
     /// θ̂² of each metric, and what of it the blocks explain.
     pub spreads: Vec<[f64; 2]>,
 }

@@ -78,6 +78,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
     let name =
         HeaderName::try_from(name.trim()).map_err(|_| format!("`{}` is not a header name", name.trim()))?;
-    let value = HeaderValue::try_from(value.trim()).map_err(|_| "that is no header value")?;
+    let value = HeaderValue::try_from(value.trim()).ok().filter(|value| value.to_str().is_ok());
+    let value = value.ok_or("a header value is of visible ASCII characters")?;
     Ok((name, value))
 }

@@ -4,16 +4,18 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
+use super::report::write_reports;
 use super::run::{conclude, watched};
 use super::session::{Session, print, tell};
 use crate::baseline::{Calibration, CalibrationRun};
 use crate::error::{Error, Result};
 use crate::gate::{BesideRequest, GateRequest, GateResult, TargetSpec, run_id};
-use crate::metrics::{JudgementPlan, Pairing, Repeat, SEGMENTS, SideBySide};
-use crate::scenario::{LoadPlan, Scenario};
+use crate::metrics::{JudgementPlan, LookRecord, Pairing, Repeat, SEGMENTS, SideBySide};
+use crate::report::ReportModel;
+use crate::scenario::{LoadPlan, Pick, Scenario, enough_unique_rows};
 use crate::secrets::Secrets;
 use crate::units::{counted, format_ms};
-use crate::verdict::{Cause, Outcome, spreads};
+use crate::verdict::{Cause, DEFAULT_IMPACT, Finding, FindingKind, Outcome, Severity, spreads};
 
 /// What makes an arm.
 pub struct ArmRequest {
@@ -34,6 +36,10 @@ pub struct CanaryRequest {
     pub calibrate: bool,
 }
 
+/// More than this is no difference between instances of one build.
+const MOST_OF_ONE_BUILD: f64 = 0.10;
+/// A header's value of this length may be a secret, whatever its name.
+const LEAST_TOKEN: usize = 16;
 /// Shorter segments have too few blocks to tell anything by.
 const LEAST_SEGMENT: Duration = Duration::from_millis(2500);
 
@@ -56,6 +62,11 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
     let (of_control, more) = side(&Session { quiet: true, ..session.clone() }, &request.control, segment)?;
     if scenarios.iter().all(|scenario| scenario.load.is_none()) {
         return Err(Error::usage_hint("no scenario has a `load:`", "a canary needs one"));
+    }
+    let unique = |scenario: &Scenario| scenario.data.iter().any(|source| source.pick == Pick::Unique);
+    if one_address && request.pairing == Pairing::Mirror && scenarios.iter().any(unique) {
+        let hint = "--pairing split gives each row to one arm";
+        return Err(Error::usage_hint("each of the `unique` rows would be sent twice to one address", hint));
     }
     let calibration = Calibration::read(&session.baselines, &session.env())?;
     let id = run_id();
@@ -126,10 +137,13 @@ fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<(Vec<S
         }
         load.scale(segment.as_nanos() as f64 / longest_ns.unwrap_or(1).max(1) as f64);
     }
+    enough_unique_rows(&scenarios)?;
     for (name, value) in &arm.headers {
-        let sensitive = ["authorization", "cookie", "token", "key", "secret"];
+        let sensitive =
+            ["auth", "cookie", "token", "key", "secret", "jwt", "session", "pass", "cred", "sign"];
+        // A word such as `beta` would be cut out of every text; what is long is no word.
         if let Ok(value) = value.to_str()
-            && sensitive.iter().any(|word| name.as_str().contains(word))
+            && (value.len() >= LEAST_TOKEN || sensitive.iter().any(|word| name.as_str().contains(word)))
         {
             secrets.learn(name.as_str(), value);
         }
@@ -141,20 +155,36 @@ fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<(Vec<S
 fn keep(session: &Session, result: &GateResult, out: &Path, mut calibration: Calibration) -> Result<u8> {
     let (record, verdict) = (&result.record, &result.verdict);
     let found = spreads(record);
+    let control = record.control.as_deref().map_or(&[][..], |control| &control.runs);
+    let builds =
+        |runs: &[LookRecord]| runs.iter().filter_map(|look| look.build_id.clone()).collect::<Vec<_>>();
+    // Instances of one build may differ so much that chance alone is ruled out: that is what is measured here. But what fails
+    // otherwise, or differs as releases do, is not one build.
+    let small =
+        |f: &Finding| f.kind == FindingKind::Regression && f.change.is_none_or(|c| c < MOST_OF_ONE_BUILD);
+    let other = verdict.findings.iter().any(|f| f.severity == Severity::Fail && !small(f))
+        || record.runs.iter().any(|look| look.early_stop.is_some())
+        || builds(&record.runs) != builds(control);
     let invalid = verdict.cause == Some(Cause::Invalid) || verdict.outcome == Outcome::Interrupted;
-    if invalid || found.is_empty() {
+    if invalid || other || found.is_empty() {
         print("Not calibrated: this run says nothing of how much instances differ.\n\n")?;
         let code = conclude(session, result, out, None)?;
         return Ok(if code == 0 { crate::exit_code::ExitCode::Hold.code() } else { code });
     }
+    let of = |runs: &[LookRecord]| runs.first().map_or_else(String::new, |look| look.instance_id.clone());
+    let instances = format!("{} beside {}", of(&record.runs), of(control));
+    // The same two instances again say no more of others.
+    let anew = calibration.runs.iter().all(|known| known.instances != instances);
     calibration.runs.push(CalibrationRun {
         run_id: record.id.clone(),
         recorded: Timestamp::now().to_string(),
         build: record.runs.first().and_then(|look| look.build_id.clone()),
-        pairs: if record.plan.restarts { record.runs.len() } else { 1 },
+        pairs: if record.plan.restarts { record.runs.len() } else { usize::from(anew) },
+        instances,
         spreads: found.iter().map(|spread| [spread.squared, spread.explained]).collect(),
     });
     let path = calibration.write(&session.baselines)?;
+    write_reports(out, &ReportModel::new(record, verdict, &[], DEFAULT_IMPACT))?;
     let pairs = calibration.pairs();
     let told = calibration.estimate() * 100.0;
     let by = calibration.sigma_dep() * 100.0;

@@ -152,7 +152,10 @@ impl<T: Transport> Local<T> {
             users_ended: (Notify::new(), Cell::new(0)),
             in_flight: RefCell::default(),
             prepared: shared.scenarios.iter().enumerate().map(prepare).collect(),
-            samplers: shared.scenarios.iter().map(|s| Sampler::new(s.check_sample)).collect(),
+            samplers: shared.scenarios[..shared.scenarios.len() / shared.arms.len()]
+                .iter()
+                .map(|s| Sampler::new(s.check_sample))
+                .collect(),
             sessions: shared.scenarios.iter().map(|_| RefCell::default()).collect(),
             seeds: shared.scenarios.iter().map(|s| scenario_seed(shared.seed, s)).collect(),
             fixed_acts: shared.scenarios.iter().map(|s| s.is_fixed().then(|| s.acts(0, 0))).collect(),
@@ -240,7 +243,8 @@ impl<T: Transport> Local<T> {
             scenario: plan,
             session,
             tokens: &arm.tokens,
-            sampler: Some(&self.samplers[scenario]),
+            // Both arms are looked at alike.
+            sampler: Some(&self.samplers[scenario % self.samplers.len()]),
             trace: None,
         };
         let mut refused = None;

@@ -251,8 +251,13 @@ fn samples(
     outcome: &LoadOutcome,
 ) -> Vec<String> {
     let layout = Layout::new(scenarios, seed, slice, pairing);
-    let part =
-        layout.endpoints.iter().zip(&outcome.endpoints).filter(|(_, end)| end.examined.0 < end.examined.1);
+    let of_control = if pairing.is_some() { layout.endpoints.len() / 2 } else { 0 };
+    let part = layout
+        .endpoints
+        .iter()
+        .zip(&outcome.endpoints)
+        .skip(of_control)
+        .filter(|(_, end)| end.examined.0 < end.examined.1);
     part.map(|(spec, end)| {
         let (looked, of) = end.examined;
         format!(

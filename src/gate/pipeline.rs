@@ -149,7 +149,7 @@ impl Run {
             ));
         }
         let id = request.id.clone();
-        let told = |target: &TargetSpec| without_userinfo(&request.secrets.scrub(target.name()));
+        let told = |target: &TargetSpec| without_userinfo(&request.secrets.scrub(&target.told()));
         let mut journal = Journal::create(&journal_path(&request.out))?;
         let record = RunRecord {
             format: RECORD_FORMAT,
@@ -280,15 +280,7 @@ impl Run {
         let mut ready = true;
         for arm in arms.iter() {
             let log = self.request.out.join(format!("{}.log", arm.name()));
-            let started = Target::start(&arm.spec, &log).await;
-            let mut target = match started {
-                Ok(target) => target,
-                Err(error) if arm.spec.is_command() => {
-                    self.journal.append(vec![arm.entry(Entry::NotReady(error.to_string()))])?;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-            };
+            let mut target = Target::start(&arm.spec, &log).await?;
             let always = restarted || arm.spec.is_command();
             if let Some(within) = self.request.wait.or(always.then_some(RESTART_READY)) {
                 observe(GateEvent::Waiting);

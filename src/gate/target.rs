@@ -3,7 +3,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -35,6 +35,21 @@ impl TargetSpec {
             Self::Demo { .. } => "demo",
             Self::Command { command, .. } => command,
         }
+    }
+
+    /// The name without the values of variables that a command is given, which may be secrets.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Self::Command { command, .. } = self else { return self.name().to_owned() };
+        let word = |word: &str| match word.split_once('=') {
+            Some((name, _))
+                if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') =>
+            {
+                format!("{name}=…")
+            }
+            _ => word.to_owned(),
+        };
+        command.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether loadgate starts it, afresh for each look.
@@ -156,9 +171,11 @@ pub async fn supervise(command: &str) -> Result<u8> {
         }
     };
     signal(Signal::TERM);
-    if status.is_none() && tokio::time::timeout(ENDS_WITHIN, child.wait()).await.is_ok() {
-        // The shell went first: what it started may take as long.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    // The shell may go first: what it started has as long.
+    let deadline = Instant::now() + ENDS_WITHIN;
+    while Instant::now() < deadline && group.is_some_and(|group| test_kill_process_group(group).is_ok()) {
+        let _ = child.try_wait();
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     signal(Signal::KILL);
     Ok(status.and_then(|status| status.code()).map_or(1, |code| u8::try_from(code).unwrap_or(1)))

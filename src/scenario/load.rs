@@ -117,7 +117,10 @@ fn read(paths: &[PathBuf], options: &LoadOptions, scale: &dyn Fn(&Path) -> f64) 
 }
 
 /// Scenarios warm up together, so the longest warm-up of all counts; two seconds more cover its notice and smoke's rows.
-fn enough_unique_rows(scenarios: &[Scenario]) -> Result<()> {
+///
+/// # Errors
+/// With the place in the file.
+pub fn enough_unique_rows(scenarios: &[Scenario]) -> Result<()> {
     let loads = scenarios.iter().filter_map(|s| s.load.as_ref());
     let warmup_ns =
         loads.map(|load| load.warmup.most_ns() + load.lead_ns()).max().unwrap_or(0) + 2 * NS_PER_S;

@@ -28,7 +28,7 @@ mod template;
 
 pub use data::{DataSource, Pick, Row};
 pub use generate::Chance;
-pub use load::{LoadOptions, Loaded, load, matches};
+pub use load::{LoadOptions, Loaded, enough_unique_rows, load, matches};
 pub use load_plan::{AbortRule, LoadPlan, Process, WARMUP_AUTO_NS, Warmup};
 pub use model::{
     Action, Capture, CheckSample, Condition, Identity, Message, Only, Part, Place, PlacedCheck, Scenario,

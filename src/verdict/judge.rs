@@ -65,7 +65,18 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             unsound.push(side_by_side::calibration(plan));
             let late = validity::generator(beside, &plans).1;
             ailments.extend(late.into_iter().filter(|own| generator.healthy && !own.reason.is_empty()));
-            of_control.extend(validity::aborted(beside));
+            let aborts = validity::aborted(beside);
+            if record.runs.iter().all(|look| look.abort.is_none()) {
+                // A load that the control ended early is no look at the candidate.
+                unsound.extend(aborts.into_iter().map(|f| Finding {
+                    reason: format!("Of the control: {}", f.reason),
+                    kind: FindingKind::Validity,
+                    severity: Severity::Hold,
+                    ..f
+                }));
+            } else {
+                of_control.extend(aborts);
+            }
             of_control.extend(personal_data(beside));
             of_control.extend(judge_limits(beside, &plans, &evidence, &|_| true));
         } else if record.shard.is_none() {
@@ -83,6 +94,10 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         }
         findings.extend(unsound);
         let notes: BTreeSet<&String> = record.runs.iter().flat_map(|look| &look.notes).collect();
+        let of_arm = beside.iter().flat_map(|beside| &beside.runs).flat_map(|look| &look.notes);
+        let of_arm: BTreeSet<String> = of_arm.map(|note| format!("Of the control: {note}")).collect();
+        findings
+            .extend(of_arm.into_iter().map(|n| Finding::new(FindingKind::Validity, Severity::Warn, None, n)));
         findings.extend(
             notes
                 .into_iter()
@@ -143,7 +158,8 @@ fn not_begun(record: &RunRecord) -> impl Iterator<Item = Finding> {
         (text, "start it, or give it longer with --wait")
     });
     let unmade = record.setup_failed.as_ref().map(|reason| {
-        let text = format!("Nothing was measured: the setup before the load failed. {reason}");
+        let what = if record.runs.is_empty() { "Nothing was measured" } else { "The rest was not measured" };
+        let text = format!("{what}: the setup before the load failed. {reason}");
         let remedy =
             "look at what is left from earlier runs, or what `setup` finds otherwise than in the smoke pass";
         (text, remedy)

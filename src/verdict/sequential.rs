@@ -1,7 +1,7 @@
 use super::errors::negligible;
 use super::statistics::{ln_beta_tail, ln_phi};
 use crate::metrics::{EarlyStop, EndpointPlan, Histogram};
-use crate::units::Metric;
+use crate::units::{Metric, Tolerance};
 
 /// What all early stops together may spend on false alarms.
 const ALPHA: f64 = 0.004;
@@ -43,6 +43,8 @@ pub struct Sequential {
 struct Watched {
     name: String,
     judged: bool,
+    /// δ: a smaller change is not what is stopped for.
+    ignore: Tolerance,
     /// The control's responses so far, and when the thresholds are taken from them next.
     control: Histogram,
     freeze_at_ms: u64,
@@ -76,6 +78,8 @@ impl Counts {
 #[derive(Clone, Copy, Debug)]
 struct Tail {
     above_ms: f64,
+    /// What the candidate's responses are held against: that and what is allowed for.
+    exceeds_ms: f64,
     rho: f64,
     sum: f64,
     squares: f64,
@@ -93,6 +97,7 @@ impl Tail {
         let rho = expected / (level + level.ln_1p());
         Self {
             above_ms: f64::INFINITY,
+            exceeds_ms: f64::INFINITY,
             rho,
             sum: 0.0,
             squares: 0.0,
@@ -214,6 +219,7 @@ impl Watched {
         Self {
             name: plan.endpoint.clone(),
             judged: !plan.shown_only,
+            ignore: plan.rules.ignore(),
             control: Histogram::default(),
             freeze_at_ms: FROZEN_FROM_MS,
             tails: [None; METRICS.len()],
@@ -226,13 +232,13 @@ impl Watched {
 
     fn add(&mut self, (from_ms, len_ms): (u64, u64), candidate: Piece<'_>, control: Piece<'_>, shift: f64) {
         while from_ms >= self.freeze_at_ms {
-            self.freeze(len_ms, control.requests);
+            self.freeze(len_ms, control.requests, shift);
             self.freeze_at_ms *= 2;
         }
         if !candidate.response.is_empty() && !control.response.is_empty() {
             for tail in self.tails.iter_mut().flatten() {
                 let (own, other) = (
-                    candidate.response.share_above(shift * tail.above_ms),
+                    candidate.response.share_above(tail.exceeds_ms),
                     control.response.share_above(tail.above_ms),
                 );
                 tail.sum += own - other;
@@ -257,13 +263,14 @@ impl Watched {
     }
 
     /// Takes the thresholds from what the control answered so far; what was counted goes on.
-    fn freeze(&mut self, block_ms: u64, block_requests: u64) {
+    fn freeze(&mut self, block_ms: u64, block_requests: u64, shift: f64) {
         for (tail, metric) in self.tails.iter_mut().zip(METRICS) {
             let q = metric.quantile().unwrap_or(0.5);
             let Some(above_ms) = self.control.quantile_ms(q) else { continue };
             let known = tail
                 .get_or_insert_with(|| Tail::new(q, block_requests.max(1) as f64, block_ms.max(1) as f64));
             known.above_ms = above_ms;
+            known.exceeds_ms = above_ms * shift.max(self.ignore.ln_at(above_ms).exp());
         }
     }
 

@@ -5,13 +5,15 @@ use super::judge::errors_of_target;
 use super::model::{Comparison, Finding, FindingKind, Settled, Severity};
 use super::quantiles::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, missing_requests, seconds_for};
 use super::regression::{Regression, Trusted, decide};
-use super::statistics::{mean, squared_deviations, t_quantile, t_upper_tail};
+use super::statistics::{
+    mean, proportion_lower, proportion_upper, squared_deviations, t_quantile, t_upper_tail,
+};
 use super::stored::Levels;
 use super::summary;
 use crate::metrics::{
     ControlRecord, EndpointPlan, Histogram, LookRecord, RunRecord, SEGMENTS, SideBySide, TimelineBlock,
 };
-use crate::units::{Metric, RegressionRule, Rules, Tolerance, counted};
+use crate::units::{Metric, RegressionRule, Rules, counted};
 
 /// By how much two instances of one build are taken to differ (ln latency) until blue was held against blue.
 pub const ASSUMED_SIGMA_DEP: f64 = 0.005;
@@ -23,6 +25,10 @@ const Q: [f64; 3] = [0.99, 0.975, 0.95];
 /// Two arms side by side tell more than stored runs, so less is let pass.
 const MOST_DELTA: f64 = 0.05;
 const MOST_DELTA_P99: f64 = 0.20;
+/// A control that fails more than this is broken.
+const MOST_FAILED: f64 = 0.10;
+/// With fewer requests arms are not told apart by their number.
+const LEAST_TO_DIFFER: u64 = 50;
 
 /// What decides after so many segments; `None`: nothing is decided there.
 pub fn levels(segments: usize) -> Option<Levels> {
@@ -41,24 +47,20 @@ pub fn decides_after(segments: usize) -> bool {
     levels(segments).is_some()
 }
 
-/// The rules that hold beside a control: the scenario's, no laxer than what two arms can tell, and the defaults for p50, p95,
+fn most(metric: Metric) -> f64 {
+    if metric == Metric::P99 { MOST_DELTA_P99 } else { MOST_DELTA }
+}
+
+/// The rules that hold beside a control: the scenario's, and the defaults for p50, p95,
 /// p99 and the error rate where it names none.
 pub fn rules(plan: &EndpointPlan) -> Vec<RegressionRule> {
     if plan.shown_only {
         return Vec::new();
     }
-    let most = |metric: Metric| if metric == Metric::P99 { MOST_DELTA_P99 } else { MOST_DELTA };
-    let strict = |rule: RegressionRule| match rule.metric {
-        Metric::ErrorRate => rule,
-        metric @ Metric::Quantile(_) => {
-            let delta = Tolerance { share: rule.delta.share.min(most(metric)), ..rule.delta };
-            RegressionRule { delta, ..rule }
-        }
-    };
     let own = &plan.rules.regression;
     let defaults = Rules::default_regression();
     let missing = defaults.iter().filter(|rule| own.iter().all(|known| known.metric != rule.metric));
-    own.iter().chain(missing).copied().map(strict).collect()
+    own.iter().chain(missing).copied().collect()
 }
 
 /// Candidate and control in the same stretch of time.
@@ -179,6 +181,9 @@ pub fn judge(
     for (i, endpoint) in plans.iter().enumerate() {
         let both = pairs(&record.runs, &control.runs, i);
         let (candidate, beside) = (whole(&record.runs, i), whole(&control.runs, i));
+        if let Some(finding) = unlike(record, control, endpoint, i) {
+            result.findings.push(finding);
+        }
         for rule in rules(endpoint) {
             let Some(q) = rule.metric.quantile() else {
                 errors.push((i, rule, paired_overdispersion(&both)));
@@ -200,7 +205,10 @@ pub fn judge(
                     ));
                 }
                 // At a later look there may be enough; at the last one what was asked for is named.
-                None if record.runs.len() < SEGMENTS => result.unresolved |= rule.explicit || missing == 0,
+                None if record.runs.len() < SEGMENTS => {
+                    let all = fewest * SEGMENTS as u64 / record.runs.len().max(1) as u64;
+                    result.unresolved |= rule.explicit || missing == 0 || all >= fewest + missing;
+                }
                 None if rule.explicit => {
                     result.findings.push(too_few(endpoint, rule, fewest, missing, both.len()));
                 }
@@ -217,7 +225,7 @@ pub fn judge(
             candidate_instances: instances(record),
         };
         if series.candidate.1 > 0 {
-            let compared = errors::compare(&series, phi, levels);
+            let compared = both_uncertain(errors::compare(&series, phi, levels), &series, phi, levels);
             result.comparisons.push(Comparison { baseline_instances: instances(record), ..compared });
         }
     }
@@ -235,9 +243,61 @@ pub fn judge(
         }
         result.unresolved = true;
     }
-    result.unresolved |= short;
+    // A segment that was cut short may prove harm, and promotes nothing.
+    let whole = |look: &LookRecord| matches!(look.stop.as_str(), "done" | "drain deadline");
+    result.unresolved |= short || !record.runs.iter().chain(&control.runs).all(whole);
     result.suspect = result.unresolved;
     result
+}
+
+/// Where the control answered so little, or failed so much, that there is nothing to compare with; or one arm got far fewer
+/// requests of an endpoint than the other, since something before it goes otherwise there.
+fn unlike(record: &RunRecord, control: &ControlRecord, plan: &EndpointPlan, index: usize) -> Option<Finding> {
+    if plan.shown_only {
+        return None;
+    }
+    let hold = |reason: String, remedy: &str| {
+        Finding::new(FindingKind::Validity, Severity::Hold, Some(&plan.endpoint), reason).remedy(remedy)
+    };
+    let (own, other) = (requests(&record.runs, index), requests(&control.runs, index));
+    // How many requests virtual users make is the target's doing.
+    let apart =
+        plan.users.is_none() && own.max(other) >= LEAST_TO_DIFFER && 2 * own.min(other) < own.max(other);
+    if apart {
+        return Some(hold(
+            format!("{} got {own} requests on the candidate and {other} on the control.", plan.endpoint),
+            "a step before it fails, or its `when` does not hold, on one of the arms: look at `skipped` in run.json",
+        ));
+    }
+    let failed = errors_of_target(&control.runs, index);
+    let broken = other > 0 && failed as f64 > MOST_FAILED * other as f64;
+    // What fails on both is told of both.
+    let worse = failed * own > 2 * errors_of_target(&record.runs, index) * other;
+    (broken && worse).then(|| {
+        hold(
+            format!(
+                "{failed} of {other} requests to {} failed on the control: there is nothing to compare with.",
+                plan.endpoint
+            ),
+            "mend the control; `loadgate run` judges the candidate by itself",
+        )
+    })
+}
+
+/// The bound of a difference of two rates that are both uncertain (Newcombe 1998, method 10, with Clopper–Pearson's bounds on
+/// effective counts): a stored baseline has many runs, a control as few requests as the candidate.
+fn both_uncertain(compared: Comparison, series: &ErrorSeries, phi: f64, levels: Levels) -> Comparison {
+    let (x, n) = series.baseline.iter().fold((0, 0), |(x, n), (xi, ni)| (x + xi, n + ni));
+    if n == 0 {
+        return Comparison { settled: Settled::Open, ..compared };
+    }
+    let (x, n, before) = (x as f64 / phi, n as f64 / phi, compared.reference);
+    let (low, high) = (proportion_lower(x, n, levels.q), proportion_upper(x, n, levels.q));
+    let [lower, upper] = compared.interval;
+    let upper = compared.change + (upper - compared.change).hypot(before - low);
+    let lower = compared.change - (compared.change - lower).hypot(high - before);
+    let settled = if upper < compared.delta { Settled::Within } else { Settled::Open };
+    Comparison { interval: [lower, upper], settled, ..compared }
 }
 
 /// How much more the difference of the arms' errors varies from block to block than that of independent errors would: what
@@ -261,7 +321,8 @@ fn comparison(
 ) -> Comparison {
     let (theta, reference_ms) = (found.theta(), found.control_ln.exp());
     let ignore_ln = plan.rules.ignore().ln_at(reference_ms);
-    let delta_ln = rule.delta.ln_at(reference_ms);
+    // The milliseconds of a rule, too, allow no more than two arms can tell; but what is not worth naming is allowed.
+    let delta_ln = rule.delta.ln_at(reference_ms).min(most(rule.metric).ln_1p()).max(ignore_ln);
     let reach = t_quantile(levels.q, found.nu) * found.se;
     let upper = theta + reach;
     Comparison {

@@ -55,16 +55,19 @@ fn requests(record: &Value, arm: &str) -> Vec<u64> {
 #[test]
 fn blue_against_blue_calibrates_and_is_no_regression() {
     let temp = folder(CHURN);
-    let ran = canary(temp.path(), &["--demo", "--calibrate", "--pairing", "split", "--for", "10s"]);
+    let ran = canary(
+        temp.path(),
+        &["--demo", "--calibrate", "--rate", "400/s", "--pairing", "split", "--for", "10s"],
+    );
     ran.expect(0).says("CALIBRATED. In 4 pairs");
     let record = json(&results(temp.path()).join("run.json"));
     for arm in ["candidate", "control"] {
-        assert_eq!(requests(&record, arm), [250; 4], "200/s shared by two arms, four times 2.5 s");
+        assert_eq!(requests(&record, arm), [500; 4], "400/s shared by two arms, four times 2.5 s");
     }
     let instance = |arm: &Value| arm["instance_id"].as_str().unwrap().to_owned();
     assert_ne!(instance(&record["runs"][0]), instance(&record["control"]["runs"][0]));
     let verdict = verdict(temp.path());
-    assert_eq!(verdict["endpoints"][0]["requests"], 1_000);
+    assert_eq!(verdict["endpoints"][0]["requests"], 2_000);
     // Judged again it says the same, which is no regression.
     let again = run(loadgate(temp.path()).args(["compare", "out", "--format", "json"]));
     assert!(matches!(again.code, 0 | 3), "{}\n{}", again.out, again.err);
@@ -85,8 +88,10 @@ fn blue_against_blue_calibrates_and_is_no_regression() {
     assert!(page.contains("beside the control"), "the page says what it compares");
     let log = std::fs::read_to_string(results(temp.path()).join("latency.hlog")).unwrap();
     assert!(log.contains("Tag=control!churn-prediction"), "both arms are in the log");
-    // The file is of the baseline set: known to its other commands, and refused once it was changed.
-    run(loadgate(temp.path()).args(["baseline", "verify", "--env", "demo"])).expect(0);
+    // The file is no baseline, and is refused once it was changed.
+    run(loadgate(temp.path()).args(["baseline", "verify", "--env", "demo"]))
+        .expect(2)
+        .says("no baselines in");
     let file = temp.path().join("baselines/demo/_calibration.json");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("\"pairs\": 4", "\"pairs\": 9", 1)).unwrap();
