@@ -18,6 +18,7 @@
 //! - `judging`      made records through the judge: outcomes, precedence, looks
 //! - `baselines`    the life of stored references, on made runs: refresh, accept, creep, prune, earlier formats
 //! - `operating`    made runs by a generative model through the judge: false alarms, power
+//! - `sides`        made canaries with something odd about them: no pass, no rollback
 //! - `corners`      the corners that VERDICT.md lists
 //! - `reports`      every format of the same stored runs, read by those who will: schema, parser; what a run tells
 //! - `deployments`  the document that people sign: nothing is called well that was not shown
@@ -50,6 +51,7 @@ mod quick;
 mod reports;
 mod rows;
 mod servers;
+mod sides;
 mod steps;
 mod streams;
 mod support;

@@ -80,7 +80,7 @@ fn mixed(shared: &[f64], own: &[f64]) -> Vec<f64> {
 }
 
 /// The pieces of both arms into the early stop, in the order of time; when it stopped.
-fn watch(sequential: &mut Sequential, segment: (&LookRecord, &LookRecord), from_ms: u64) -> Option<u64> {
+pub fn watch(sequential: &mut Sequential, segment: (&LookRecord, &LookRecord), from_ms: u64) -> Option<u64> {
     let (candidate, control) = segment;
     let beside: BTreeMap<(usize, u64), &TimelineBlock> =
         control.blocks.iter().map(|block| ((block.endpoint, block.start_ms), block)).collect();
