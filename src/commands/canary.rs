@@ -166,8 +166,16 @@ fn keep(session: &Session, result: &GateResult, out: &Path, mut calibration: Cal
         || record.runs.iter().any(|look| look.early_stop.is_some())
         || builds(&record.runs) != builds(control);
     let invalid = verdict.cause == Some(Cause::Invalid) || verdict.outcome == Outcome::Interrupted;
-    if invalid || other || found.is_empty() {
-        print("Not calibrated: this run says nothing of how much instances differ.\n\n")?;
+    if !invalid && !other && found.is_empty() {
+        write_reports(out, &ReportModel::new(record, verdict, &[], DEFAULT_IMPACT))?;
+        tell(&format!(
+            "NOT CALIBRATED. A segment has too few requests to tell instances apart: each needs ten blocks (of ¼ s or 50 requests, whichever is longer) and 100 requests an arm.\n→ use a longer `--for` or a higher rate; the run is in {}\n",
+            out.display()
+        ))?;
+        return Ok(crate::exit_code::ExitCode::Hold.code());
+    }
+    if invalid || other {
+        print("NOT CALIBRATED: this run says nothing of how much instances of one build differ.\n\n")?;
         let code = conclude(session, result, out, None)?;
         return Ok(if code == 0 { crate::exit_code::ExitCode::Hold.code() } else { code });
     }

@@ -25,6 +25,8 @@ use crate::verdict::{Allow, Judgement, Reference, Verdict, decides_after, judge}
 
 /// Where two arms are asked and one of them fails.
 const SMOKE_PASSES: u64 = 3;
+/// How long an arm may take to answer anything at all.
+const REACHED_WITHIN: Duration = Duration::from_secs(3);
 const RESTART_READY: Duration = Duration::from_secs(60);
 
 /// One whole run.
@@ -281,9 +283,14 @@ impl Run {
         for arm in arms.iter() {
             let log = self.request.out.join(format!("{}.log", arm.name()));
             let mut target = Target::start(&arm.spec, &log).await?;
-            let always = restarted || arm.spec.is_command();
-            if let Some(within) = self.request.wait.or(always.then_some(RESTART_READY)) {
-                observe(GateEvent::Waiting);
+            // An address that nobody answers at is no candidate: a mistake in it must not roll a release back.
+            let reached = (arms.len() > 1).then_some(REACHED_WITHIN);
+            let given = restarted || arm.spec.is_command();
+            target.any_answer = self.request.wait.is_none() && !given;
+            if let Some(within) = self.request.wait.or(given.then_some(RESTART_READY)).or(reached) {
+                if !target.any_answer {
+                    observe(GateEvent::Waiting);
+                }
                 let transport = self.functional()?;
                 if let Err(reason) = wait_ready(&transport, &mut target, within, self.interrupt.clone()).await
                 {

@@ -74,6 +74,8 @@ const TAIL_LINES: usize = 5;
 pub struct Target {
     pub url: String,
     ready: Option<String>,
+    /// That it answers at all is enough to be ready.
+    pub any_answer: bool,
     child: Option<Child>,
     /// Where a command's output goes, and from where on.
     log: Option<(PathBuf, u64)>,
@@ -86,7 +88,9 @@ impl Target {
     /// If it does not come up.
     pub async fn start(spec: &TargetSpec, log: &Path) -> Result<Self> {
         match spec {
-            TargetSpec::Url(url) => Ok(Self { url: url.clone(), ready: None, child: None, log: None }),
+            TargetSpec::Url(url) => {
+                Ok(Self { url: url.clone(), ready: None, any_answer: false, child: None, log: None })
+            }
             TargetSpec::Demo { faults } => start_demo(faults).await,
             TargetSpec::Command { command, ready } => start_command(command, ready.as_deref(), log),
         }
@@ -139,6 +143,7 @@ fn start_command(command: &str, ready: Option<&str>, log: &Path) -> Result<Targe
     Ok(Target {
         url: format!("http://127.0.0.1:{port}"),
         ready: ready.map(str::to_owned),
+        any_answer: false,
         child: Some(child),
         log: Some((log.to_owned(), from)),
     })
@@ -206,7 +211,7 @@ async fn start_demo(faults: &[String]) -> Result<Target> {
         first.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
     let url =
         url.ok_or_else(|| Error::harness("the demo target ended before it said its address"))?.to_owned();
-    Ok(Target { url, ready: None, child: Some(child), log: None })
+    Ok(Target { url, ready: None, any_answer: false, child: Some(child), log: None })
 }
 
 /// Asks until the target answers with anything below 500, or at a path that was named with success; says why it did not.
@@ -219,6 +224,7 @@ pub async fn wait_ready<T: Transport>(
     let deadline = Instant::now() + within;
     let (url, enough) = match &target.ready {
         Some(path) => (format!("{}/{}", target.url, path.trim_start_matches('/')), 400),
+        None if target.any_answer => (target.url.clone(), u16::MAX),
         None => (target.url.clone(), 500),
     };
     let request = Request::new(Method::GET, &url, HeaderMap::new(), None, Duration::from_secs(2))?;

@@ -152,8 +152,11 @@ pub fn inert_record(record: &RunRecord) -> RunRecord {
         if let Some(stop) = &mut look.early_stop {
             stop.endpoint = line(&stop.endpoint);
         }
-        // Only the verdict needs these.
-        look.answered_by = None;
+        if let Some(own) = &mut look.answered_by {
+            for names in [&mut own.instances, &mut own.builds, &mut own.cohorts] {
+                *names = names.iter().map(|name| line(name)).collect();
+            }
+        }
     }
     clean
 }

@@ -128,7 +128,14 @@ impl Live {
             GateEvent::LookDone { verdict, again, .. } => {
                 // The last look's verdict is the run's own, which follows.
                 let summary = line(verdict.summary.trim_end_matches('.'));
-                let told = if *again { format!(": {summary}; looking again") } else { String::new() };
+                let side = self.look.starts_with("segment");
+                let told = if *again && side {
+                    ": not settled yet".to_owned()
+                } else if *again {
+                    format!(": {summary}; looking again")
+                } else {
+                    String::new()
+                };
                 self.line(&format!("{} done{told}", self.look));
                 if let Some(moving) = &self.moving {
                     moving.rest();

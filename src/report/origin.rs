@@ -1,11 +1,19 @@
 //! Where a run came from, and what it could have told.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::model::{ReportModel, moment};
-use crate::metrics::{Repeat, SEGMENTS};
+use crate::metrics::{LookRecord, Repeat, SEGMENTS};
 use crate::units::{Metric, counted, format_ms, visible_change};
 use crate::verdict::{Comparison, MOST_LOOKS};
+
+/// The cohorts that answered, where responses tell them.
+fn answered(runs: &[LookRecord]) -> Option<String> {
+    let all = runs.iter().filter_map(|look| look.answered_by.as_ref()).flat_map(|own| &own.cohorts);
+    let names: BTreeSet<&str> = all.map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
+}
 
 impl ReportModel {
     /// Where everything came from, by name.
@@ -35,6 +43,10 @@ impl ReportModel {
             if !builds.is_empty() {
                 rows.push(("control's build", builds.join(", ")));
             }
+        }
+        if let Some(control) = &record.control {
+            rows.extend(answered(&record.runs).map(|names| ("candidate answered as", names)));
+            rows.extend(answered(&control.runs).map(|names| ("control answered as", names)));
         }
         if let Some(plan) = &record.plan.side_by_side {
             let known = match plan.calibrated_pairs {

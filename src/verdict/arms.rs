@@ -11,8 +11,10 @@ const SHARED: &str =
     "look at what both arms share: the token, the data, what stands behind them, or the check itself";
 
 fn fails(finding: &Finding) -> bool {
-    matches!(finding.severity, Severity::Fail | Severity::Hold)
-        && matches!(finding.kind, FindingKind::Check | FindingKind::Limit)
+    // Where there were too few requests to tell, nothing was observed.
+    let seen = finding.kind == FindingKind::Check
+        || (finding.kind == FindingKind::Limit && finding.observed.is_some());
+    seen && matches!(finding.severity, Severity::Fail | Severity::Hold)
 }
 
 /// What fails on the control alike says nothing of the release: it holds, whatever it would have proven. What only the control
@@ -111,7 +113,7 @@ pub fn identity(record: &RunRecord, control: &ControlRecord, plan: &SideBySide) 
         || differ(&own.builds, &beside.builds)
         || differ(&own.cohorts, &beside.cohorts);
     if !findings.is_empty() || sign {
-        findings.extend(same_build(&own, &beside));
+        findings.extend(same_build(&own, &beside, started));
         return findings;
     }
     let told = !(own.instances.is_empty() && own.builds.is_empty() && own.cohorts.is_empty());
@@ -139,14 +141,18 @@ pub fn identity(record: &RunRecord, control: &ControlRecord, plan: &SideBySide) 
                 .remedy("name response headers under `identity`, so that each arm is proven"),
         );
     }
-    findings.extend(same_build(&own, &beside));
+    findings.extend(same_build(&own, &beside, started));
     findings
 }
 
-fn same_build(own: &AnsweredBy, beside: &AnsweredBy) -> Option<Finding> {
+fn same_build(own: &AnsweredBy, beside: &AnsweredBy, started: bool) -> Option<Finding> {
     let alike = !own.builds.is_empty() && own.builds == beside.builds && own.cohorts == beside.cohorts;
     alike.then(|| {
         let text = format!("Both arms run build {}: blue against blue.", named(&own.builds));
-        Finding::new(FindingKind::Validity, Severity::Info, None, text)
+        if started {
+            return Finding::new(FindingKind::Validity, Severity::Info, None, text);
+        }
+        Finding::new(FindingKind::Validity, Severity::Warn, None, text)
+            .remedy("if they should differ: has the release been deployed?")
     })
 }

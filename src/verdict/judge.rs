@@ -154,7 +154,12 @@ fn gravity(finding: &Finding) -> f64 {
 /// Why a load was not sent that should have been.
 fn not_begun(record: &RunRecord) -> impl Iterator<Item = Finding> {
     let absent = record.not_ready.as_ref().map(|reason| {
-        let text = format!("The target never became ready: {reason}.");
+        let who = if record.control.is_some() {
+            format!("candidate, {},", record.target)
+        } else {
+            "target".to_owned()
+        };
+        let text = format!("The {who} never became ready: {reason}.");
         (text, "start it, or give it longer with --wait")
     });
     let unmade = record.setup_failed.as_ref().map(|reason| {
@@ -353,7 +358,9 @@ fn settle(
         comparisons: regression.comparisons,
         generator,
     };
-    if unresolved && record.interrupted.is_none() {
+    // Beside a canary that is void, what it left open would only drown why.
+    let told = unresolved && !(invalid && record.control.is_some());
+    if told && record.interrupted.is_none() {
         let holds = safety && !allow.unresolved;
         let open = summary::open_findings(&verdict, record, holds);
         verdict.findings.extend(open);

@@ -174,3 +174,12 @@ fn what_cannot_be_a_canary_is_said_before_anything_is_sent() {
     crate::servers::rewrite(temp.path(), &users);
     canary(temp.path(), &["--demo"]).expect(2).says("iterations");
 }
+
+/// A mistyped address was a proven failure of the release.
+#[test]
+fn a_candidate_that_nobody_answers_for_holds() {
+    let temp = folder(PLAIN);
+    let service = Service::start(flagged(true));
+    let arms = ["--control", &service.url, "--candidate", "http://127.0.0.1:9", "--for", "10s"];
+    canary(temp.path(), &arms).expect(3).says("The candidate, http://127.0.0.1:9, never became ready");
+}
