@@ -169,8 +169,16 @@ impl Run {
 mod tests {
     use super::*;
 
-    fn seen(statuses: &str) -> SmokeStep {
-        let step = |status, failure: Option<(ErrorClass, &str)>| SmokeStep {
+    /// A pass, a skip, a leak, a timeout, or any other failure.
+    fn step_of(sign: char) -> SmokeStep {
+        let (status, failure) = match sign {
+            '.' => (SmokeStatus::Passed, None),
+            '-' => (SmokeStatus::Skipped, None),
+            'l' => (SmokeStatus::Failed, Some((ErrorClass::PersonalData, "a leak"))),
+            't' => (SmokeStatus::Failed, Some((ErrorClass::Timeout, "a timeout"))),
+            _ => (SmokeStatus::Failed, Some((ErrorClass::Status, "a status"))),
+        };
+        SmokeStep {
             endpoint: "f/a".into(),
             place: "f.yaml:3".into(),
             status,
@@ -179,19 +187,33 @@ mod tests {
             message: failure.map(|(_, message)| message.to_owned()),
             class: failure.map(|(class, _)| class),
             evidence: None,
-        };
-        let mut watched = WatchedStep::new(&step(SmokeStatus::Passed, None));
-        for (i, c) in (0u64..).zip(statuses.chars()) {
-            let seen = match c {
-                '.' => step(SmokeStatus::Passed, None),
-                '-' => step(SmokeStatus::Skipped, None),
-                'l' => step(SmokeStatus::Failed, Some((ErrorClass::PersonalData, "a leak"))),
-                't' => step(SmokeStatus::Failed, Some((ErrorClass::Timeout, "a timeout"))),
-                _ => step(SmokeStatus::Failed, Some((ErrorClass::Status, "a status"))),
-            };
-            watched.add(&seen, Duration::from_secs(i));
+        }
+    }
+
+    fn seen(statuses: &str) -> SmokeStep {
+        let mut watched = WatchedStep::new(&step_of('.'));
+        for (i, sign) in (0u64..).zip(statuses.chars()) {
+            watched.add(&step_of(sign), Duration::from_secs(i));
         }
         watched.merged()
+    }
+
+    #[test]
+    fn two_passes_of_three_are_no_accident() {
+        for (passes, status) in [
+            ("...", SmokeStatus::Passed),
+            ("x..", SmokeStatus::NearMiss),
+            ("x.x", SmokeStatus::Failed),
+            ("l..", SmokeStatus::Failed),
+            // Skipped behind another failure, and passed once that was over.
+            ("-..", SmokeStatus::Passed),
+            ("---", SmokeStatus::Skipped),
+            ("x-x", SmokeStatus::Failed),
+        ] {
+            let all: Vec<SmokeRecord> =
+                passes.chars().map(|c| SmokeRecord { steps: vec![step_of(c)] }).collect();
+            assert_eq!(two_of_three(&all).steps[0].status, status, "{passes}");
+        }
     }
 
     #[test]

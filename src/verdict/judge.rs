@@ -10,7 +10,7 @@ use super::reference::Reference;
 use super::regression::{self, Regression, Trusted};
 use super::statistics::mean;
 use super::stored::MOST_LOOKS;
-use super::{arms, provenance, side_by_side, summary, validity};
+use super::{arms, calibration, provenance, side_by_side, summary, validity};
 use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
 use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SEGMENTS, SmokeStatus};
@@ -62,7 +62,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
                 also.into_iter().map(|f| Finding { reason: format!("Of the control: {}", f.reason), ..f }),
             );
             unsound.extend(arms::identity(record, control, plan));
-            unsound.push(side_by_side::calibration(plan));
+            unsound.push(calibration::calibration(plan));
             let late = validity::generator(beside, &plans).1;
             ailments.extend(late.into_iter().filter(|own| generator.healthy && !own.reason.is_empty()));
             let aborts = validity::aborted(beside);

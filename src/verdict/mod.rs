@@ -1,6 +1,7 @@
 //! From a run record and references to an outcome. Pure: no I/O, no clock, the same inputs give the same bytes.
 
 mod arms;
+mod calibration;
 mod contrast;
 mod creep;
 mod endpoint;
@@ -28,6 +29,7 @@ mod summary;
 mod transients;
 mod validity;
 
+pub use calibration::{ASSUMED_SIGMA_DEP, Spread, sigma_dep, spreads};
 pub use feasibility::never_judged;
 pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, acceptance, impact};
 pub use judge::{Allow, Judgement, judge, sort_findings};
@@ -43,7 +45,7 @@ pub use quantiles::{
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
 pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing};
 pub use sequential::{Piece, Sequential};
-pub use side_by_side::{ASSUMED_SIGMA_DEP, Spread, decides_after, sigma_dep, spreads};
+pub use side_by_side::decides_after;
 pub use stored::MOST_LOOKS;
 pub use summary::interruption;
 pub use transients::{Disturbed, Transient, transients};

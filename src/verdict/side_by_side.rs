@@ -11,12 +11,10 @@ use super::statistics::{
 use super::stored::Levels;
 use super::summary;
 use crate::metrics::{
-    ControlRecord, EndpointPlan, Histogram, LookRecord, RunRecord, SEGMENTS, SideBySide, TimelineBlock,
+    ControlRecord, EndpointPlan, Histogram, LookRecord, RunRecord, SEGMENTS, TimelineBlock,
 };
-use crate::units::{Metric, RegressionRule, Rules, counted};
+use crate::units::{Metric, RegressionRule, Rules};
 
-/// By how much two instances of one build are taken to differ (ln latency) until blue was held against blue.
-pub const ASSUMED_SIGMA_DEP: f64 = 0.005;
 /// Half of the stretch of ln latency over which the density at a quantile is taken.
 const DENSITY_REACH: f64 = 0.05;
 /// Of whom the looks after ¼, ½ and all of the length may spend this much on false alarms, and how sure a pass must be.
@@ -31,14 +29,17 @@ const MOST_FAILED: f64 = 0.10;
 const LEAST_TO_DIFFER: u64 = 50;
 
 /// What decides after so many segments; `None`: nothing is decided there.
-pub fn levels(segments: usize) -> Option<Levels> {
-    let look = match segments {
-        1 => 0,
-        2 => 1,
-        n if n >= SEGMENTS => 2,
-        _ => return None,
-    };
-    Some(Levels { alpha: ALPHA[look], errors_apart: None, q: Q[look], least_fail: 0.0, judges: true })
+fn levels(segments: usize) -> Option<Levels> {
+    match segments {
+        1 => Some(at(0)),
+        2 => Some(at(1)),
+        n if n >= SEGMENTS => Some(at(2)),
+        _ => None,
+    }
+}
+
+fn at(look: usize) -> Levels {
+    Levels { alpha: ALPHA[look], errors_apart: None, q: Q[look], least_fail: 0.0, judges: true }
 }
 
 /// Whether a side-by-side run is judged after so many segments.
@@ -64,13 +65,13 @@ pub fn rules(plan: &EndpointPlan) -> Vec<RegressionRule> {
 }
 
 /// Candidate and control in the same stretch of time.
-struct Pair<'a> {
+pub struct Pair<'a> {
     candidate: &'a TimelineBlock,
     control: &'a TimelineBlock,
 }
 
 /// The blocks of one endpoint that both arms have, in order.
-fn pairs<'a>(candidate: &'a [LookRecord], control: &'a [LookRecord], endpoint: usize) -> Vec<Pair<'a>> {
+pub fn pairs<'a>(candidate: &'a [LookRecord], control: &'a [LookRecord], endpoint: usize) -> Vec<Pair<'a>> {
     let of = |look: &'a LookRecord| look.blocks.iter().filter(move |block| block.endpoint == endpoint);
     let segment = |(own, other): (&'a LookRecord, &'a LookRecord)| {
         let beside: BTreeMap<u64, &TimelineBlock> = of(other).map(|block| (block.start_ms, block)).collect();
@@ -104,7 +105,7 @@ impl Difference {
 /// DESIGN §5, side by side: exceedances of the pooled quantile q̂, paired by block. Their differences' variance has the
 /// correlation of neighbouring blocks and at least that of independent requests; f̂, the density of ln latency at q̂, turns
 /// exceedances into ln latency (Bahadur 1966). Each of `instances` pairs of instances has a deviation of its own.
-fn difference(
+pub fn difference(
     pairs: &[Pair<'_>],
     whole: (&Histogram, &Histogram),
     q: f64,
@@ -149,7 +150,7 @@ fn difference(
 }
 
 /// All segments of one endpoint together.
-fn whole(looks: &[LookRecord], endpoint: usize) -> Histogram {
+pub fn whole(looks: &[LookRecord], endpoint: usize) -> Histogram {
     let mut all = Histogram::default();
     looks.iter().filter_map(|look| look.endpoints.get(endpoint)).for_each(|e| all.merge(&e.response));
     all
@@ -174,7 +175,7 @@ pub fn judge(
     let mut result = Regression::default();
     let Some(plan) = &record.plan.side_by_side else { return result };
     let deciding = levels(record.runs.len());
-    let levels = deciding.unwrap_or(Levels { judges: false, ..levels(1).unwrap_or(Levels::at(false, 1, 5)) });
+    let levels = deciding.unwrap_or(Levels { judges: false, ..at(0) });
     // The level of the least of all tests, as Bonferroni has it: what a single one needs to be proven by itself.
     let least = levels.alpha / plans.iter().map(|plan| rules(plan).len()).sum::<usize>().max(1) as f64;
     let mut errors = Vec::new();
@@ -382,66 +383,4 @@ fn too_few(plan: &EndpointPlan, rule: RegressionRule, fewest: u64, missing: u64,
     Finding::new(FindingKind::Regression, Severity::Hold, Some(&plan.endpoint), reason)
         .about(metric)
         .remedy(format!("use `--for {seconds:.0}s` or a higher rate"))
-}
-
-/// One pair of instances of one build, told by one metric: θ̂² and what of it the blocks explain.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    pub squared: f64,
-    pub explained: f64,
-}
-
-/// What a run of one build against itself says of how much its instances differ, segment by segment.
-#[must_use]
-pub fn spreads(record: &RunRecord) -> Vec<Spread> {
-    let Some(control) = &record.control else { return Vec::new() };
-    let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
-    let mut found = Vec::new();
-    let segments = record.runs.chunks(1).zip(control.runs.chunks(1));
-    for (candidate, control) in segments {
-        for (i, _) in plans.iter().enumerate().filter(|(_, plan)| !plan.shown_only) {
-            let both = pairs(candidate, control, i);
-            let (own, beside) = (whole(candidate, i), whole(control, i));
-            // The far tail says more of itself than of instances.
-            for q in [0.5, 0.95] {
-                let enough = missing_requests(own.count().min(beside.count()), q, LEAST_TAIL_COMPARED) == 0;
-                let Some(d) = enough.then(|| difference(&both, (&own, &beside), q, (0.0, 1))).flatten()
-                else {
-                    continue;
-                };
-                found.push(Spread { squared: d.theta().powi(2), explained: d.within.powi(2) });
-            }
-        }
-    }
-    found
-}
-
-/// `σ_dep` = √(max(0, mean(θ̂² − V/f̂²))/2) over pairs of instances of one build (VERDICT.md): a difference has the deviations of
-/// two instances in it.
-#[must_use]
-pub fn sigma_dep(spreads: &[Spread]) -> f64 {
-    if spreads.is_empty() {
-        return ASSUMED_SIGMA_DEP;
-    }
-    let excess: Vec<f64> = spreads.iter().map(|s| s.squared - s.explained).collect();
-    (mean(&excess).max(0.0) / 2.0).sqrt()
-}
-
-/// Whether the deviation that it was judged by was measured, in words for the report.
-#[must_use]
-pub fn calibration(plan: &SideBySide) -> Finding {
-    let sigma = plan.sigma_dep * 100.0;
-    let text = if plan.calibrated_pairs == 0 {
-        format!("Uncalibrated: two instances of one build are taken to differ by {sigma:.1}%.")
-    } else {
-        format!(
-            "Calibrated: in {} of instances of one build, these differed by {sigma:.2}%.",
-            counted(plan.calibrated_pairs, "pair")
-        )
-    };
-    let finding = Finding::new(FindingKind::Baseline, Severity::Info, None, text);
-    if plan.calibrated_pairs > 0 {
-        return finding;
-    }
-    finding.remedy("hold the build against itself once: `loadgate canary --calibrate`")
 }
