@@ -22,6 +22,17 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    pub const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::Reset,
+        Self::Protocol,
+        Self::Status,
+        Self::Check,
+        Self::PersonalData,
+    ];
+
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

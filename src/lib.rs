@@ -8,9 +8,9 @@
 //! commands   one file a use case; the only place that prints
 //! report     pure rendering of what was decided
 //! gate       smoke, looks, judgement
-//! baseline   accepted runs as references
-//! engine     schedules, sends, records      verdict   statistics and rules, pure
-//! scenario   YAML to a plan                 store     atomic files, journals
+//! baseline   accepted runs as references    notify    who is told what a run came to
+//! engine     schedules, sends, records      verdict   statistics and rules, pure      probes   figures read beside it
+//! scenario   YAML to a plan                 store     atomic files, journals          remote   a client for all else
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
 //! secrets
 //! units, exit_code, error, error_class, digest, machine, random, phases
@@ -29,8 +29,11 @@ pub mod exit_code;
 pub mod gate;
 pub mod machine;
 pub mod metrics;
+pub mod notify;
 pub mod phases;
+pub mod probes;
 pub mod random;
+pub mod remote;
 pub mod report;
 pub mod scenario;
 pub mod secrets;

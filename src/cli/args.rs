@@ -40,6 +40,8 @@ pub enum Command {
     },
     /// Show a stored run
     Report(ReportArgs),
+    /// Tell webhooks what they could not be told when a run ended, or show what they would be
+    Notify(NotifyArgs),
     /// Write a commented scenario and a CI job for a service met for the first time; asks the URL once
     Init(InitArgs),
     /// Print the JSON Schema of scenario files, for editors
@@ -67,6 +69,9 @@ pub struct ScenarioArgs {
     /// Under load: arrivals of all scenarios together at their highest, shared out by `weight`, instead of the files' own rates
     #[arg(long = "rate", value_name = "RATE", env = "LOADGATE_RATE")]
     pub total_rate: Option<String>,
+    /// Probes, alerts and webhooks for all features, beside those that scenarios have
+    #[arg(long, value_name = "FILE", env = "LOADGATE_PROBES")]
+    pub probes: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -112,6 +117,13 @@ pub struct TransportArgs {
     pub key: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NotifyArg {
+    Send,
+    DryRun,
+    Off,
+}
+
 #[derive(ClapArgs, Debug)]
 pub struct OutputArgs {
     /// Folder for the record, the verdict and the reports [default: results/<UTC time>-<id>]
@@ -123,6 +135,9 @@ pub struct OutputArgs {
     /// What to call this run in its reports, such as `25%` or `pull request 41`
     #[arg(long, value_name = "TEXT", env = "LOADGATE_LABEL")]
     pub label: Option<String>,
+    /// Whether webhooks of `notify` are told, or only shown what they would be
+    #[arg(long, value_enum, default_value = "send", env = "LOADGATE_NOTIFY")]
+    pub notify: NotifyArg,
     /// No progress, only the verdict
     #[arg(long, short)]
     pub quiet: bool,
@@ -315,6 +330,24 @@ pub struct DemoArgs {
     pub build: String,
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct NotifyArgs {
+    /// Folders of runs
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The file whose `notify` names the webhooks
+    #[arg(long, value_name = "FILE", env = "LOADGATE_PROBES")]
+    pub probes: PathBuf,
+    /// Set a variable of that file
+    #[arg(long = "var", value_name = "K=V", value_parser = key_value)]
+    pub vars: Vec<(String, String)>,
+    /// Show what would be told to whom; send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub transport: TransportArgs,
 }
 
 pub fn key_value(text: &str) -> Result<(String, String), String> {

@@ -2,16 +2,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, OutputArgs, QuickArgs, ScenarioArgs,
-    SchemaArg, TargetArgs, TransportArg, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, NotifyArg, OutputArgs, QuickArgs,
+    ScenarioArgs, SchemaArg, TargetArgs, TransportArg, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canary;
 use super::stored_args::ReportFormatArg;
 use crate::commands::{
-    self, CompareRequest, DemoRequest, Gate, InitRequest, PruneRequest, QuickRequest, RecordRequest,
-    RefreshRequest, ReportFormat, ReportRequest, RunKind, Session, SetRequest, Stdout, ValidateRequest,
-    VerifyRequest, WatchRequest,
+    self, CompareRequest, DemoRequest, Gate, InitRequest, Notify, NotifyRequest, PruneRequest, QuickRequest,
+    RecordRequest, RefreshRequest, ReportFormat, ReportRequest, RunKind, Session, SetRequest, Stdout,
+    ValidateRequest, VerifyRequest, WatchRequest,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
@@ -54,6 +54,13 @@ pub fn dispatch(args: Args) -> Result<u8> {
                 transport: transport_options(args.transport)?,
             })
         }
+        Command::Notify(args) => commands::notify(&NotifyRequest {
+            runs: args.runs,
+            file: args.probes,
+            vars: args.vars,
+            dry_run: args.dry_run,
+            transport: transport_options(args.transport)?,
+        }),
         Command::Quick(args) => commands::quick(&quick(args)?),
         Command::Compare(args) => commands::compare(&CompareRequest {
             runs: args.runs,
@@ -81,13 +88,14 @@ pub fn dispatch(args: Args) -> Result<u8> {
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Validate(args) => {
-            let ScenarioArgs { paths, vars, only, total_rate } = args.scenarios;
+            let ScenarioArgs { paths, vars, only, total_rate, probes } = args.scenarios;
             let rate = total_rate.as_deref().map(rate).transpose()?;
             let shard = args.shard.as_deref().map(shard).transpose()?;
             commands::validate(&ValidateRequest {
                 paths,
                 vars,
                 only,
+                probes,
                 shard,
                 rate,
                 baselines: args.baselines.baselines,
@@ -152,12 +160,13 @@ pub fn session(
     transport: TransportArgs,
     output: OutputArgs,
 ) -> Result<Session> {
-    let ScenarioArgs { paths, vars, only, total_rate } = scenarios;
+    let ScenarioArgs { paths, vars, only, total_rate, probes } = scenarios;
     let baselines = baselines.unwrap_or(BaselineArgs { baselines: PathBuf::from("baselines"), env: None });
     let mut session = Session {
         paths,
         vars,
         only,
+        probes,
         target: target_spec(target)?,
         env: baselines.env,
         baselines: baselines.baselines,
@@ -177,6 +186,11 @@ pub fn session(
         shard: None,
         rate: total_rate.as_deref().map(rate).transpose()?,
         label: output.label,
+        notify: match output.notify {
+            NotifyArg::Send => Notify::Send,
+            NotifyArg::DryRun => Notify::DryRun,
+            NotifyArg::Off => Notify::Off,
+        },
         quiet: output.quiet,
         no_color: output.no_color,
     };
@@ -239,7 +253,13 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
         ));
     }
     let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
-    let scenarios = ScenarioArgs { paths: Vec::new(), vars: Vec::new(), only: Vec::new(), total_rate: None };
+    let scenarios = ScenarioArgs {
+        paths: Vec::new(),
+        vars: Vec::new(),
+        only: Vec::new(),
+        total_rate: None,
+        probes: None,
+    };
     let length = args.length.or_else(|| args.requests.is_none().then(|| "10s".to_owned()));
     Ok(QuickRequest {
         session: session(scenarios, &target, None, None, args.transport, args.output)?,

@@ -65,24 +65,20 @@ pub fn measure(
     mut each: impl FnMut(u32, &RunRecord, &Verdict) -> Result<bool>,
 ) -> Result<Vec<RunRecord>> {
     let session = Session { repeat: Repeat::Times(1), ..session.clone() };
-    let (scenarios, secrets) = session.scenarios()?;
+    let loaded = session.loaded()?;
+    let scenarios = &loaded.scenarios;
     if scenarios.iter().all(|s| s.load.is_none()) {
         return Err(Error::usage("no scenario has a `load:`: there is nothing to record"));
     }
-    let references = session.references(&scenarios)?;
+    let references = session.references(scenarios)?;
     let invocation = run_id();
     let out = session.out(&invocation);
     library.prepare()?;
     let mut records = Vec::new();
     for time in 1..=times {
         let folder = out.join(format!("record-{time}"));
-        let mut gate = session.request(
-            scenarios.clone(),
-            secrets.clone(),
-            references.clone(),
-            &format!("{invocation}-{time}"),
-            &folder,
-        )?;
+        let mut gate =
+            session.request(loaded.clone(), references.clone(), &format!("{invocation}-{time}"), &folder)?;
         gate.invocation.clone_from(&invocation);
         gate.restart_first = time > 1;
         let result = watched(&session, gate)?;
@@ -252,9 +248,9 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
             let options = LoadOptions {
                 vars: request.vars.clone(),
                 require_secrets: false,
-                only: Vec::new(),
                 transport,
                 rate: request.rate,
+                ..LoadOptions::default()
             };
             let scenarios = load(&request.scenarios, &options)?.scenarios;
             known.push(scenario_records(&scenarios, Slice::WHOLE));

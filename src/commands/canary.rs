@@ -12,8 +12,7 @@ use crate::error::{Error, Result};
 use crate::gate::{BesideRequest, GateRequest, GateResult, TargetSpec, run_id};
 use crate::metrics::{JudgementPlan, LookRecord, Pairing, Repeat, SEGMENTS, SideBySide};
 use crate::report::ReportModel;
-use crate::scenario::{LoadPlan, Pick, Scenario, enough_unique_rows};
-use crate::secrets::Secrets;
+use crate::scenario::{LoadPlan, Loaded, Pick, Probe, Scenario, enough_unique_rows};
 use crate::units::{counted, format_ms};
 use crate::verdict::{Cause, DEFAULT_IMPACT, Finding, FindingKind, Outcome, Severity, spreads};
 
@@ -58,8 +57,9 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
             format!("the looks at ¼, ½ and all of it need {least} at least"),
         ));
     }
-    let (scenarios, secrets) = side(session, &request.candidate, segment)?;
-    let (of_control, more) = side(&Session { quiet: true, ..session.clone() }, &request.control, segment)?;
+    let loaded = side(session, &request.candidate, segment)?;
+    let of_control = side(&Session { quiet: true, ..session.clone() }, &request.control, segment)?;
+    let scenarios = &loaded.scenarios;
     if scenarios.iter().all(|scenario| scenario.load.is_none()) {
         return Err(Error::usage_hint("no scenario has a `load:`", "a canary needs one"));
     }
@@ -72,13 +72,17 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
     let id = run_id();
     let out = session.out(&id);
     let session = Session { target: Some(request.candidate.target.clone()), ..session.clone() };
-    let gate = session.request(scenarios, secrets.with(&more), Vec::new(), &id, &out)?;
+    session.warn_of_the_unseen(&loaded);
+    told_apart_by_probes(request, &loaded.watching.probes, &of_control.watching.probes)?;
+    let loaded = Loaded { secrets: loaded.secrets.with(&of_control.secrets), ..loaded };
+    let gate = session.request(loaded, Vec::new(), &id, &out)?;
     let started = request.control.target.is_started() && request.candidate.target.is_started();
     let repeat = if request.calibrate { Repeat::Times(SEGMENTS as u32) } else { Repeat::Auto };
     let gate = GateRequest {
         beside: Some(BesideRequest {
             target: request.control.target.clone(),
-            scenarios: of_control,
+            scenarios: of_control.scenarios,
+            probes: of_control.watching.probes,
             pairing: request.pairing,
         }),
         plan: JudgementPlan {
@@ -122,12 +126,29 @@ fn told_apart(request: &CanaryRequest) -> Result<bool> {
     Ok(true)
 }
 
+/// What compares real users must ask for each arm's by itself.
+fn told_apart_by_probes(request: &CanaryRequest, candidate: &[Probe], control: &[Probe]) -> Result<()> {
+    let (of_candidate, of_control) = (&request.candidate.target, &request.control.target);
+    let (of_candidate, of_control) = (of_candidate.address_or("candidate"), of_control.address_or("control"));
+    let same = candidate.iter().zip(control).find(|(own, other)| {
+        own.plan.compare.is_some()
+            && own.call(of_candidate, false).key() == other.call(of_control, true).key()
+    });
+    let Some((probe, _)) = same else { return Ok(()) };
+    let (name, place) = (&probe.plan.name, &probe.plan.place);
+    Err(Error::usage_hint(
+        format!("probe `{name}` ({place}) asks the same of both arms, so that there is nothing to compare"),
+        "put `${arm}` into its query; `arms: { control: …, candidate: … }` says what that stands for",
+    ))
+}
+
 /// The scenarios as one arm gets them, with stages of one segment's length.
-fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<(Vec<Scenario>, Secrets)> {
+fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<Loaded> {
     let vars = session.vars.iter().chain(&arm.vars).cloned().collect();
-    let (mut scenarios, secrets) = Session { vars, ..session.clone() }.scenarios()?;
+    let mut loaded = Session { vars, ..session.clone() }.loaded()?;
+    let scenarios = &mut loaded.scenarios;
     let longest_ns = scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns).max();
-    for scenario in &mut scenarios {
+    for scenario in scenarios.iter_mut() {
         scenario.add_headers(&arm.headers);
         let path = scenario.path.clone();
         let Some(load) = &mut scenario.load else { continue };
@@ -137,7 +158,7 @@ fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<(Vec<S
         }
         load.scale(segment.as_nanos() as f64 / longest_ns.unwrap_or(1).max(1) as f64);
     }
-    enough_unique_rows(&scenarios)?;
+    enough_unique_rows(scenarios)?;
     for (name, value) in &arm.headers {
         let sensitive =
             ["auth", "cookie", "token", "key", "secret", "jwt", "session", "pass", "cred", "sign"];
@@ -145,10 +166,10 @@ fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<(Vec<S
         if let Ok(value) = value.to_str()
             && (value.len() >= LEAST_TOKEN || sensitive.iter().any(|word| name.as_str().contains(word)))
         {
-            secrets.learn(name.as_str(), value);
+            loaded.secrets.learn(name.as_str(), value);
         }
     }
-    Ok((scenarios, secrets))
+    Ok(loaded)
 }
 
 /// Stores how much the instances of one build differed, whatever the verdict would have said of them.

@@ -73,13 +73,7 @@ pub fn init(request: &InitRequest) -> Result<u8> {
         write_atomic(path, text.as_bytes())?;
         tell(&format!("wrote {}\n", path.display()))?;
     }
-    let options = LoadOptions {
-        vars: Vec::new(),
-        require_secrets: false,
-        only: Vec::new(),
-        transport: Kind::Wire.name(),
-        rate: None,
-    };
+    let options = LoadOptions { transport: Kind::Wire.name(), ..LoadOptions::default() };
     load(std::slice::from_ref(&scenario), &options)?;
     let (file, target) = (scenario.display(), &met.target);
     tell(&format!(

@@ -41,7 +41,7 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
     let session = &request.session;
     let (library, records) = if request.from.is_empty() {
         let library = Library::new(&session.baselines, &session.env());
-        let (scenarios, _) = session.scenarios()?;
+        let scenarios = session.loaded()?.scenarios;
         let plans = scenario_records(&scenarios, Slice::WHOLE);
         known_patterns(request, &new_endpoints(&plans, &session.references(&scenarios)?))?;
         let records = measure(session, request.times, &library, |time, record, _| {

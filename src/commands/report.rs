@@ -11,7 +11,9 @@ use crate::report::{
     render_side_by_side, render_terminal,
 };
 use crate::store::write_atomic;
-use crate::verdict::{Action, Allow, Finding, FindingKind, Severity, Verdict, judge, sort_findings};
+use crate::verdict::{
+    Action, Allow, Finding, FindingKind, Severity, Verdict, judge, probe_means, sort_findings,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
@@ -120,14 +122,15 @@ fn model_of(
     if !before.is_empty() {
         let mut record = record.clone();
         with_default_rules(&mut record);
-        let references = references_of_runs(&record, &other_side(&record, before)?);
+        let earlier = other_side(&record, before)?;
+        let references = references_of_runs(&record, &earlier);
         let anew = one_decision(&mut record, &references, Allow::default());
         let verdict = match stored {
             Some(stored) => compared_anew(stored, anew),
             None => anew,
         };
         let model = ReportModel::new(&record, &verdict, &references, request.impact);
-        return Ok(ReportModel { before: true, ..model });
+        return Ok(model.compared_with(&probe_means(&earlier)));
     }
     // What was accepted since is not what a run was compared with.
     let library = Library::new(&request.baselines, &record.env).as_of(&record.started);

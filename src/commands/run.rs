@@ -1,6 +1,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
+use super::notify::notify_of;
 use super::report::{stored_verdict, write_reports};
 use super::session::{Session, complain, paint, print};
 use super::signals::{block_on, listen};
@@ -10,7 +11,7 @@ use crate::report::{
     Detail, Live, ReportModel, json, render_annotations, render_closing, render_latencies, render_markdown,
     render_terminal,
 };
-use crate::scenario::{QuickOptions, quick as quick_scenario, quick_yaml};
+use crate::scenario::{Loaded, QuickOptions, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
 use crate::verdict::{DEFAULT_IMPACT, never_judged};
 
@@ -25,24 +26,28 @@ pub enum RunKind {
 /// # Errors
 /// As documented for the exit codes 2 and 5.
 pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
-    let (scenarios, secrets) = session.scenarios()?;
+    let loaded = session.loaded()?;
+    let scenarios = &loaded.scenarios;
     if kind == RunKind::SmokeAndLoad && scenarios.iter().all(|s| s.load.is_none()) {
         return Err(Error::usage_hint(
             "no scenario has a `load:`",
             "`loadgate smoke` runs functional checks alone",
         ));
     }
-    let references = session.references(&scenarios)?;
+    let references = session.references(scenarios)?;
     if kind == RunKind::SmokeAndLoad && !session.quiet {
         let plans: Vec<_> =
-            scenario_records(&scenarios, session.slice()).into_iter().flat_map(|s| s.endpoints).collect();
+            scenario_records(scenarios, session.slice()).into_iter().flat_map(|s| s.endpoints).collect();
         for rule in never_judged(&plans) {
             complain(&format!("warning: this rule cannot be judged by this run, which will hold: {rule}"));
         }
     }
+    if kind == RunKind::SmokeAndLoad {
+        session.warn_of_the_unseen(&loaded);
+    }
     let id = run_id();
     let out = session.out(&id);
-    let mut request = session.request(scenarios, secrets, references, &id, &out)?;
+    let mut request = session.request(loaded, references, &id, &out)?;
     request.load = kind == RunKind::SmokeAndLoad;
     let result = watched(session, request)?;
     conclude(session, &result, &out, None)
@@ -64,6 +69,7 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Opti
     }
     let there: Vec<&str> = FILES.into_iter().filter(|name| out.join(name).exists()).collect();
     print(&format!("\n{}", render_closing(&model, &out.display().to_string(), &there, screen)))?;
+    notify_of(result, out, session.notify, &session.transport)?;
     Ok(result.verdict.exit_code)
 }
 
@@ -130,7 +136,12 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let secrets = Secrets::new(request.options.headers.clone());
     let id = run_id();
     let out = session.out(&id);
-    let gate = session.request(vec![scenario], secrets, Vec::new(), &id, &out)?;
+    let gate = session.request(
+        Loaded { scenarios: vec![scenario], secrets, ..Loaded::default() },
+        Vec::new(),
+        &id,
+        &out,
+    )?;
     let result = watched(session, gate)?;
     if request.json {
         let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);

@@ -2,17 +2,17 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::notify::Notify;
 use crate::baseline::Library;
 use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
 use crate::report::{Detail, Paint, Screen, inert};
-use crate::scenario::{LoadOptions, Scenario, load};
-use crate::secrets::Secrets;
+use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, load};
 use crate::transport::{Kind, TransportOptions};
 use crate::units::Rate;
-use crate::verdict::{Allow, Reference};
+use crate::verdict::{Allow, Reference, never_seen};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -41,6 +41,8 @@ pub struct Session {
     pub paths: Vec<PathBuf>,
     pub vars: Vec<(String, String)>,
     pub only: Vec<String>,
+    /// A file of probes, alerts and webhooks for all features.
+    pub probes: Option<PathBuf>,
     pub target: Option<TargetSpec>,
     pub env: Option<String>,
     pub baselines: PathBuf,
@@ -60,6 +62,8 @@ pub struct Session {
     pub rate: Option<Rate>,
     /// What people call this run.
     pub label: Option<String>,
+    /// Whether webhooks are told.
+    pub notify: Notify,
     pub quiet: bool,
     pub no_color: bool,
 }
@@ -71,13 +75,14 @@ impl Session {
         })
     }
 
-    pub fn scenarios(&self) -> Result<(Vec<Scenario>, Secrets)> {
+    pub fn loaded(&self) -> Result<Loaded> {
         let options = LoadOptions {
             vars: self.vars.clone(),
             require_secrets: true,
             only: self.only.clone(),
             transport: self.transport_name(),
             rate: self.rate,
+            watching: self.probes.clone(),
         };
         let loaded = load(&self.paths, &options)?;
         if !self.quiet {
@@ -85,7 +90,7 @@ impl Session {
                 complain(&format!("{}\n", warning.render()));
             }
         }
-        Ok((loaded.scenarios, loaded.secrets))
+        Ok(loaded)
     }
 
     /// Measurements through another transport cannot be compared.
@@ -95,6 +100,16 @@ impl Session {
             (Kind::Http, false) => TRANSPORTS[1],
             (Kind::Wire, true) => TRANSPORTS[2],
             (Kind::Http, true) => TRANSPORTS[3],
+        }
+    }
+
+    /// Says what of `loaded` a load of such a window could never show.
+    pub fn warn_of_the_unseen(&self, loaded: &Loaded) {
+        let windows = loaded.scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns);
+        let window_ms = windows.max().unwrap_or(0) / 1_000_000;
+        let plans: Vec<_> = loaded.watching.probes.iter().map(|probe| probe.plan.clone()).collect();
+        for text in never_seen(window_ms, &plans, &loaded.watching.alerts).iter().filter(|_| !self.quiet) {
+            complain(&format!("warning: {text}"));
         }
     }
 
@@ -126,15 +141,15 @@ impl Session {
 
     pub fn request(
         &self,
-        scenarios: Vec<Scenario>,
-        secrets: Secrets,
+        loaded: Loaded,
         references: Vec<Reference>,
         id: &str,
         out: &Path,
     ) -> Result<GateRequest> {
         Ok(GateRequest {
-            scenarios,
-            secrets,
+            scenarios: loaded.scenarios,
+            secrets: loaded.secrets,
+            watching: loaded.watching,
             target: self.target()?,
             beside: None,
             out: out.to_owned(),

@@ -10,7 +10,7 @@ use crate::error::{Diagnostic, Error, Result};
 use crate::exit_code::ExitCode;
 use crate::gate::scenario_records;
 use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, ShardRecord};
-use crate::report::{self, render_plan};
+use crate::report::{self, render_plan, render_watching};
 use crate::scenario::{LoadOptions, Loaded, load};
 use crate::transport::Kind;
 use crate::units::{Rate, Rules};
@@ -20,6 +20,7 @@ pub struct ValidateRequest {
     pub paths: Vec<PathBuf>,
     pub vars: Vec<(String, String)>,
     pub only: Vec<String>,
+    pub probes: Option<PathBuf>,
     pub shard: Option<ShardRecord>,
     pub rate: Option<Rate>,
     /// Where the noise of earlier runs is known from, which says what a look can tell.
@@ -55,8 +56,9 @@ fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
         only: request.only.clone(),
         transport: Kind::Wire.name(),
         rate: request.rate,
+        watching: request.probes.clone(),
     };
-    let Loaded { scenarios, warnings, .. } = load(&request.paths, &options)?;
+    let Loaded { scenarios, warnings, watching, .. } = load(&request.paths, &options)?;
     let records = scenario_records(&scenarios, Slice::of_shard(request.shard));
     let library = Library::new(&request.baselines, &request.env);
     let references = library.references_of(&records, DEFAULT_INSTANCES)?;
@@ -86,6 +88,7 @@ fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
         complain(&format!("{}\n", warning.render()));
     }
     tell(&render_plan(&scenarios, &plans, &outlooks))?;
+    tell(&render_watching(&watching))?;
     if hopeless.is_empty() {
         return Ok(0);
     }

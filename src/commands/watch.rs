@@ -20,10 +20,10 @@ pub fn watch(request: &WatchRequest) -> Result<u8> {
         return Err(Error::usage_hint("--every is at least 100ms", "a smoke pass is no load test; `run` is"));
     }
     let session = &request.session;
-    let (scenarios, secrets) = session.scenarios()?;
+    let loaded = session.loaded()?;
     let id = run_id();
     let out = session.out(&id);
-    let mut gate = session.request(scenarios, secrets, Vec::new(), &id, &out)?;
+    let mut gate = session.request(loaded, Vec::new(), &id, &out)?;
     gate.load = false;
     gate.watch = Some(Watch { length: request.length, every: request.every });
     let result = watched(session, gate)?;

@@ -28,8 +28,10 @@ pub enum Fault {
     Reset { feature: &'static str, share: f64 },
     /// Bodies arrive a byte at a time.
     Drip { feature: &'static str },
-    /// Database connections exceed 100 for ten seconds.
-    DbSpike,
+    /// Database connections exceed 100 for a while, once.
+    DbSpike { after: Duration, length: Duration },
+    /// What the demo tells of itself is old.
+    LateTelemetry { by: Duration },
     /// The market feed is down: the demo must degrade gracefully.
     FeedDown,
     /// Something that one functional check is there to find.
@@ -82,7 +84,7 @@ impl Broken {
     ];
 }
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "slow",
     "errors",
     "stall",
@@ -94,6 +96,7 @@ const KINDS: [&str; 11] = [
     "drip",
     "db-spike",
     "feed-down",
+    "late-telemetry",
 ];
 
 impl Fault {
@@ -108,7 +111,12 @@ impl Fault {
             | Self::WrongScore { feature }
             | Self::Reset { feature, .. }
             | Self::Drip { feature } => Some(feature),
-            Self::Stall { .. } | Self::Cold { .. } | Self::DbSpike | Self::FeedDown | Self::Broken(_) => None,
+            Self::Stall { .. }
+            | Self::Cold { .. }
+            | Self::DbSpike { .. }
+            | Self::LateTelemetry { .. }
+            | Self::FeedDown
+            | Self::Broken(_) => None,
         }
     }
 }
@@ -145,21 +153,8 @@ impl std::str::FromStr for Fault {
                 share: parse_share(second).map_err(|_| form("reset:FEATURE:1%"))?,
             }),
             "stall" => {
-                let (mut after, mut length) = (None, None);
-                for part in rest.split(',') {
-                    match part.split_once('=') {
-                        Some(("after", v)) => after = parse_duration_ns(v).ok(),
-                        Some(("for", v)) => length = parse_duration_ns(v).ok(),
-                        _ => return Err(form("stall:after=4s,for=1s")),
-                    }
-                }
-                match (after, length) {
-                    (Some(after), Some(length)) => Ok(Self::Stall {
-                        after: Duration::from_nanos(after),
-                        length: Duration::from_nanos(length),
-                    }),
-                    _ => Err(form("stall:after=4s,for=1s")),
-                }
+                let (after, length) = span(rest).ok_or_else(|| form("stall:after=4s,for=1s"))?;
+                Ok(Self::Stall { after, length })
             }
             "cold" => {
                 let length = Duration::from_nanos(parse_duration_ns(rest).map_err(|_| form("cold:20s"))?);
@@ -169,7 +164,17 @@ impl std::str::FromStr for Fault {
             "stale" => no_more(Self::Stale { feature: feature(first)? }),
             "wrong-score" => no_more(Self::WrongScore { feature: feature(first)? }),
             "drip" => no_more(Self::Drip { feature: feature(first)? }),
-            "db-spike" if rest.is_empty() => Ok(Self::DbSpike),
+            "db-spike" if rest.is_empty() => {
+                Ok(Self::DbSpike { after: Duration::ZERO, length: Duration::from_secs(10) })
+            }
+            "db-spike" => {
+                let (after, length) = span(rest).ok_or_else(|| form("db-spike:after=10s,for=10s"))?;
+                Ok(Self::DbSpike { after, length })
+            }
+            "late-telemetry" => {
+                let by = parse_duration_ns(rest).map_err(|_| form("late-telemetry:5m"))?;
+                Ok(Self::LateTelemetry { by: Duration::from_nanos(by) })
+            }
             "feed-down" if rest.is_empty() => Ok(Self::FeedDown),
             _ => match Broken::WORDS.iter().find(|(word, _)| *word == kind) {
                 Some((_, broken)) if rest.is_empty() => Ok(Self::Broken(*broken)),
@@ -181,6 +186,19 @@ impl std::str::FromStr for Fault {
             },
         }
     }
+}
+
+/// `after=4s,for=1s`
+fn span(text: &str) -> Option<(Duration, Duration)> {
+    let (mut after, mut length) = (None, None);
+    for part in text.split(',') {
+        match part.split_once('=')? {
+            ("after", v) => after = parse_duration_ns(v).ok(),
+            ("for", v) => length = parse_duration_ns(v).ok(),
+            _ => return None,
+        }
+    }
+    Some((Duration::from_nanos(after?), Duration::from_nanos(length?)))
 }
 
 fn feature(name: &str) -> Result<&'static str, String> {
@@ -214,7 +232,12 @@ mod tests {
             ("wrong-score:churn-prediction", Fault::WrongScore { feature: churn }),
             ("reset:churn-prediction:1%", Fault::Reset { feature: churn, share: 0.01 }),
             ("drip:churn-prediction", Fault::Drip { feature: churn }),
-            ("db-spike", Fault::DbSpike),
+            ("db-spike", Fault::DbSpike { after: Duration::ZERO, length: Duration::from_secs(10) }),
+            (
+                "db-spike:after=5s,for=3s",
+                Fault::DbSpike { after: Duration::from_secs(5), length: Duration::from_secs(3) },
+            ),
+            ("late-telemetry:5m", Fault::LateTelemetry { by: Duration::from_secs(300) }),
             ("feed-down", Fault::FeedDown),
         ] {
             assert_eq!(text.parse(), Ok(fault), "{text}");

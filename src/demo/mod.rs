@@ -3,6 +3,7 @@
 
 mod export;
 mod faults;
+mod figures;
 mod live;
 mod routes;
 mod server;

@@ -30,6 +30,7 @@ pub fn router(demo: Arc<Demo>) -> Router {
     Router::new()
         .route("/healthz", get(|State(demo): Shared| async move { demo.identify(Json(json!({"status": "ok"})).into_response()) }))
         .route("/metrics", get(|State(demo): Shared| async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], demo.metrics()) }))
+        .route("/stats", get(|State(demo): Shared| async move { demo.identify(Json(demo.stats()).into_response()) }))
         .route("/faults", put(set_faults))
         .route("/api/v1/maintenance/alerts", get(list_alerts).post(create_alert))
         .route("/api/v1/maintenance/workflow/{alert}", get(workflow))

@@ -37,12 +37,13 @@ pub struct Demo {
     pub allow_faults: bool,
     pub build: String,
     pub instance: String,
-    started: Instant,
-    cpu_at_start: f64,
-    faults: RwLock<Vec<(Fault, Instant)>>,
+    pub started: Instant,
+    pub cpu_at_start: f64,
+    pub faults: RwLock<Vec<(Fault, Instant)>>,
     random: Mutex<StdRng>,
-    active: AtomicU64,
-    served: AtomicU64,
+    pub active: AtomicU64,
+    pub served: AtomicU64,
+    pub failed: AtomicU64,
     next_id: AtomicU64,
     pub warm_regions: Mutex<HashSet<String>>,
     pub alerts: Mutex<Recent<()>>,
@@ -97,6 +98,7 @@ pub async fn serve(options: DemoOptions, ready: impl FnOnce(SocketAddr)) -> Resu
         random: Mutex::new(random),
         active: AtomicU64::new(0),
         served: AtomicU64::new(0),
+        failed: AtomicU64::new(0),
         next_id: AtomicU64::new(1),
         warm_regions: Mutex::default(),
         alerts: Mutex::new(Recent::new()),
@@ -148,6 +150,9 @@ impl Demo {
         .await;
         self.active.fetch_sub(1, Ordering::Relaxed);
         self.served.fetch_add(1, Ordering::Relaxed);
+        if plan.fails {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
         let response = if plan.fails {
             (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(serde_json::json!({"error": "model unavailable"})))
                 .into_response()
@@ -204,28 +209,6 @@ impl Demo {
         }
         plan.service = Duration::from_secs_f64(median_ms / 1e3 * factor);
         plan
-    }
-
-    /// Prometheus text exposition.
-    pub fn metrics(&self) -> String {
-        let up = self.started.elapsed().as_secs_f64().max(1e-3);
-        let cpu = (machine::process_cpu_s() - self.cpu_at_start) / up / machine::cores() as f64;
-        let memory = machine::memory_share().unwrap_or(0.0);
-        let active = self.active.load(Ordering::Relaxed);
-        let spiking = self
-            .faults
-            .read()
-            .expect("no panics under this lock")
-            .iter()
-            .any(|(fault, since)| *fault == Fault::DbSpike && since.elapsed() < Duration::from_secs(10));
-        let connections = 8 + (active / 8).min(40) + if spiking { 100 } else { 0 };
-        let served = self.served.load(Ordering::Relaxed);
-        format!(
-            "# HELP demo_cpu_ratio Share of this machine's CPU since the start.\n# TYPE demo_cpu_ratio gauge\ndemo_cpu_ratio {cpu:.4}\n\
-             # HELP demo_memory_ratio Share of this machine's memory.\n# TYPE demo_memory_ratio gauge\ndemo_memory_ratio {memory:.4}\n\
-             # HELP demo_db_connections Active database connections.\n# TYPE demo_db_connections gauge\ndemo_db_connections {connections}\n\
-             # HELP demo_requests_total Requests answered.\n# TYPE demo_requests_total counter\ndemo_requests_total {served}\n"
-        )
     }
 }
 

@@ -63,6 +63,14 @@ pub struct LoadOutcome {
     pub arms: Vec<ArmOutcome>,
 }
 
+impl LoadOutcome {
+    /// Whether the measured window came to its end.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.stop, StopCause::Done | StopCause::DrainDeadline)
+    }
+}
+
 /// What is known of one arm as a whole.
 #[derive(Default)]
 pub struct ArmOutcome {

@@ -4,7 +4,7 @@ use super::journal::Entry;
 use super::target::TargetSpec;
 use crate::engine::Tokens;
 use crate::metrics::Pairing;
-use crate::scenario::Scenario;
+use crate::scenario::{Probe, Scenario};
 use crate::secrets::Secrets;
 
 /// The control beside which a candidate is judged.
@@ -12,6 +12,8 @@ pub struct BesideRequest {
     pub target: TargetSpec,
     /// The candidate's, with the control's variables and headers.
     pub scenarios: Vec<Scenario>,
+    /// As many as the candidate's, in the same order.
+    pub probes: Vec<Probe>,
     pub pairing: Pairing,
 }
 
@@ -20,13 +22,20 @@ pub struct Arm {
     pub is_control: bool,
     pub spec: TargetSpec,
     pub scenarios: Vec<Scenario>,
+    pub probes: Vec<Probe>,
     pub tokens: Arc<Tokens>,
 }
 
 impl Arm {
-    pub fn new(is_control: bool, spec: &TargetSpec, scenarios: &[Scenario], secrets: &Secrets) -> Self {
+    pub fn new(
+        is_control: bool,
+        spec: &TargetSpec,
+        (scenarios, probes): (&[Scenario], &[Probe]),
+        secrets: &Secrets,
+    ) -> Self {
         let tokens = Arc::new(Tokens::new(secrets.clone()));
-        Self { is_control, spec: spec.clone(), scenarios: scenarios.to_vec(), tokens }
+        let (scenarios, probes) = (scenarios.to_vec(), probes.to_vec());
+        Self { is_control, spec: spec.clone(), scenarios, probes, tokens }
     }
 
     /// As the record has it.

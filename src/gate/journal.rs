@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::{
-    Block, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, RunRecord,
-    SmokeRecord, interval_log,
+    Block, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, Reading,
+    RunRecord, SmokeRecord, interval_log,
 };
 use crate::store::{read_journal, write_atomic};
 use crate::verdict::Verdict;
@@ -19,9 +19,11 @@ pub enum Entry {
     Smoke(SmokeRecord),
     NotReady(String),
     SetupFailed(String),
+    ProbeFailed(String),
     /// A look without its measurements.
     Look(Box<LookRecord>),
     Block(Box<Block>),
+    Reading(Reading),
     /// The same of the arm beside the candidate.
     OfControl(Box<Entry>),
     /// The same look again, with all but its blocks, and what is known of its endpoints only at the end.
@@ -84,14 +86,19 @@ impl Assembly {
             Entry::Smoke(smoke) => record.smoke = Some(smoke),
             Entry::NotReady(reason) => record.not_ready = Some(reason),
             Entry::SetupFailed(reason) => record.setup_failed = Some(reason),
+            Entry::ProbeFailed(reason) => record.probe_failed = Some(reason),
             Entry::Look(look) => {
                 let plans = record.scenarios.iter().flat_map(|s| s.endpoints.clone()).collect();
                 self.close();
                 self.open = Some((look, LookBuilder::new(plans)));
             }
             Entry::Block(block) => self.open.as_mut()?.1.add(*block)?,
+            // Those of a look come after its beginning, whatever else is open.
+            Entry::Reading(reading) => self.open.as_mut()?.0.readings.push(reading),
             Entry::LookEnded { look, endpoints, examples } => {
-                self.open.as_mut()?.0 = look;
+                let open = self.open.as_mut()?;
+                let readings = std::mem::take(&mut open.0.readings);
+                *open.0 = LookRecord { readings, ..*look };
                 self.close();
                 let record = self.record.as_mut()?;
                 let ended = record.runs.last_mut()?;

@@ -10,6 +10,7 @@ use super::pipeline::{GateEvent, Run};
 use super::progress::Seen;
 use super::record::{scenario_records_of, seed};
 use super::target::Target;
+use super::watching::entries;
 use crate::engine::{
     ArmOutcome, ArmTarget, Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, run_load, run_part,
 };
@@ -105,8 +106,8 @@ impl Run {
         let Some(setup) = self.set_up(targets).await? else { return Ok(true) };
         let arms = self.arms.clone();
         let mut records = self.begun(look);
-        let entries = arms.iter().zip(&records).map(|(arm, r)| arm.entry(Entry::Look(Box::new(r.clone()))));
-        self.journal.append(entries.collect())?;
+        let begun = arms.iter().zip(&records).map(|(arm, r)| arm.entry(Entry::Look(Box::new(r.clone()))));
+        self.journal.append(begun.collect())?;
         self.journal.sync()?;
         let pairing = self.pairing();
         let scenarios: Vec<Scenario> = arms.iter().flat_map(Arm::loaded).collect();
@@ -138,13 +139,16 @@ impl Run {
             self.early = Some(Early::new(&plans, plan.sigma_dep));
         }
         let mut seen = Seen::new(plans);
+        let mut watched = self.watch_probes(targets)?;
+        let secrets = self.request.secrets.clone();
+        let scrub = |text: &str| secrets.scrub_brief(text);
         let (journal, early) = (&mut self.journal, &mut self.early);
         let outcome = run_load(load, self.interrupt.clone(), &mut |event| match event {
             Event::Closed(blocks) => {
                 if let Some(early) = early {
                     early.take(&blocks);
                 }
-                let entries = |mut block: Block| {
+                let entry = |mut block: Block| {
                     let arm = block.endpoint / an_arm;
                     block.endpoint %= an_arm;
                     if arm == candidate {
@@ -152,7 +156,7 @@ impl Run {
                     }
                     arms[arm].entry(Entry::Block(Box::new(block)))
                 };
-                journal.append(blocks.into_iter().map(entries).collect())?;
+                journal.append(blocks.into_iter().map(entry).collect())?;
                 Ok(ControlFlow::Continue(()))
             }
             Event::Settled { window_ms } => {
@@ -160,11 +164,22 @@ impl Run {
                 Ok(if stop.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             }
             Event::Progress { elapsed_ms, window_ms, in_flight } => {
+                if let Some(watched) = &mut watched {
+                    let taken = watched.progress(elapsed_ms, window_ms);
+                    journal.append(entries(taken, watched.began(), &scrub))?;
+                }
                 observe(GateEvent::Progress(seen.progress(elapsed_ms, window_ms, in_flight)));
                 Ok(ControlFlow::Continue(()))
             }
         })
         .await;
+        if let Some(watched) = watched {
+            let ended = outcome.as_ref().ok().filter(|_| self.interrupt.signal().is_none());
+            let (taken, began) = watched
+                .finish(ended.map_or(0, |own| own.window_ms), ended.is_some_and(LoadOutcome::is_whole))
+                .await;
+            self.journal.append(entries(taken, began, &scrub))?;
+        }
         let left = self.tear_down(targets, &setup).await?;
         let mut outcome = outcome?;
         let stopped = self.early.as_mut().and_then(|early| early.ended(outcome.window_ms));
@@ -172,7 +187,7 @@ impl Run {
         let remarks = samples(&scenarios, self.request.slice(), (records[0].seed, pairing), &outcome);
         let mut ends = std::mem::take(&mut outcome.endpoints).into_iter();
         let mut aborted = stopped.is_some();
-        let mut entries = Vec::new();
+        let mut ended = Vec::new();
         for ((number, mut record), (own, left)) in
             (0..).zip(records).zip(std::mem::take(&mut outcome.arms).into_iter().zip(left))
         {
@@ -188,11 +203,11 @@ impl Run {
                 .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
                 .collect();
             let (look, examples) = (Box::new(record), own.examples);
-            entries.push(arms[number].entry(Entry::LookEnded { look, endpoints, examples }));
+            ended.push(arms[number].entry(Entry::LookEnded { look, endpoints, examples }));
         }
         // Blocks may be written out of order among themselves, but not after the end of their look.
         self.journal.sync()?;
-        self.journal.append(entries)?;
+        self.journal.append(ended)?;
         Ok(aborted)
     }
 

@@ -9,6 +9,7 @@ mod progress;
 mod record;
 mod target;
 mod watch;
+mod watching;
 
 pub use arm::BesideRequest;
 pub use journal::{read_record, write_results};

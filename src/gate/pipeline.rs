@@ -11,13 +11,14 @@ use super::progress::Progress;
 use super::record::{environment, scenario_records_of};
 use super::target::{Target, TargetSpec, wait_ready};
 use super::watch::{Watch, WatchedStep, two_of_three};
+use super::watching::probe_plans;
 use crate::engine::{Functional, Interrupt, Slice, run_smoke};
 use crate::error::{Error, Result};
 use crate::metrics::{
     ControlRecord, JudgementPlan, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, ShardRecord,
     SmokeRecord, SmokeStep,
 };
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Watching, Webhook};
 use crate::secrets::{Secrets, without_userinfo};
 use crate::store::Journal;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
@@ -33,6 +34,7 @@ const RESTART_READY: Duration = Duration::from_secs(60);
 pub struct GateRequest {
     pub scenarios: Vec<Scenario>,
     pub secrets: Secrets,
+    pub watching: Watching,
     pub target: TargetSpec,
     /// The arm beside which it is judged, if it is.
     pub beside: Option<BesideRequest>,
@@ -112,6 +114,9 @@ pub struct GateResult {
     pub verdict: Verdict,
     /// What it was compared with.
     pub references: Vec<Reference>,
+    /// Who is to be told, and what must not be.
+    pub webhooks: Vec<Webhook>,
+    pub secrets: Secrets,
 }
 
 /// Smoke, then looks until the question is settled, then the verdict. Whatever happens, what was measured is written.
@@ -152,6 +157,12 @@ impl Run {
         }
         let id = request.id.clone();
         let told = |target: &TargetSpec| without_userinfo(&request.secrets.scrub(&target.told()));
+        let control = request.beside.iter().map(|beside| {
+            Arm::new(true, &beside.target, (&beside.scenarios, &beside.probes), &request.secrets)
+        });
+        let own = (request.scenarios.as_slice(), request.watching.probes.as_slice());
+        let candidate = Arm::new(false, &request.target, own, &request.secrets);
+        let arms: Arc<[Arm]> = control.chain([candidate]).collect();
         let mut journal = Journal::create(&journal_path(&request.out))?;
         let record = RunRecord {
             format: RECORD_FORMAT,
@@ -175,16 +186,15 @@ impl Run {
             interrupted: None,
             not_ready: None,
             setup_failed: None,
+            alerts: request.watching.alerts.clone(),
+            probes: if request.load { probe_plans(&arms) } else { Vec::new() },
+            probe_failed: None,
             control: request.beside.as_ref().map(|beside| {
                 Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })
             }),
             shard: request.shard,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        let control =
-            request.beside.iter().map(|b| Arm::new(true, &b.target, &b.scenarios, &request.secrets));
-        let candidate = Arm::new(false, &request.target, &request.scenarios, &request.secrets);
-        let arms = control.chain([candidate]).collect();
         Ok(Self { request, interrupt, journal, id, arms, early: None })
     }
 
@@ -201,6 +211,7 @@ impl Run {
             if (look == 1 && !self.smoke(&targets, observe).await?)
                 || !loads
                 || self.interrupt.signal().is_some()
+                || (look == 1 && !self.examine_probes(&targets).await?)
             {
                 return Ok(());
             }
@@ -367,6 +378,7 @@ impl Run {
         let verdict = judge(&record, &self.request.references, self.request.allow).verdict;
         write_results(&self.request.out, &record, &verdict)?;
         self.journal.remove()?;
-        Ok(GateResult { record, verdict, references: self.request.references })
+        let GateRequest { references, watching, secrets, .. } = self.request;
+        Ok(GateResult { record, verdict, references, webhooks: watching.webhooks, secrets })
     }
 }

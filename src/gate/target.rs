@@ -52,6 +52,12 @@ impl TargetSpec {
         command.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 
+    /// Its address, or what stands for it until it is started.
+    #[must_use]
+    pub fn address_or<'a>(&'a self, name: &'a str) -> &'a str {
+        if let Self::Url(url) = self { url } else { name }
+    }
+
     /// Whether loadgate starts it, afresh for each look.
     #[must_use]
     pub fn is_started(&self) -> bool {

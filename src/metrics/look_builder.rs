@@ -56,11 +56,15 @@ impl LookBuilder {
             planned: 0,
             done: 0,
             errors: 0,
+            classes: BTreeMap::new(),
             histogram: Histogram::default(),
         });
         piece.planned += block.planned;
         piece.done += block.done;
         piece.errors += errors;
+        for (class, count) in &block.errors {
+            *piece.classes.entry(*class).or_default() += count;
+        }
         if piece.histogram.is_empty() {
             piece.histogram = block.response;
         } else {

@@ -1,21 +1,25 @@
 //! What is measured and how it is kept: samples become blocks, blocks become a run record.
 //! Counts and histograms merge without loss, in any order.
 
+mod alert_record;
 mod block;
 mod histogram;
 mod interval_log;
 mod look_builder;
 mod phase;
+mod probe_record;
 mod recorder;
 mod run_record;
 mod sample;
 mod side_by_side;
 
+pub use alert_record::{AlertCondition, AlertRule, AlertSeverity, AlertVerdict};
 pub use block::{Block, BlockGrid};
 pub use histogram::{BUCKETS, Histogram, bucket_ms, rank};
 pub use interval_log::interval_log;
 pub use look_builder::LookBuilder;
 pub use phase::PhaseHistograms;
+pub use probe_record::{ProbePlan, Reading};
 pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
     AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,

@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::alert_record::AlertRule;
 use super::histogram::Histogram;
 use super::phase::PhaseHistograms;
+use super::probe_record::{ProbePlan, Reading};
 use super::side_by_side::{AnsweredBy, ControlRecord, EarlyStop, SideBySide};
 use crate::error_class::ErrorClass;
 use crate::units::{Metric, Rules};
@@ -43,6 +45,15 @@ pub struct RunRecord {
     /// What failed of the setup before a load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup_failed: Option<String>,
+    /// When somebody is to be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertRule>,
+    /// What was read beside the load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbePlan>,
+    /// Why a probe can never be read, if so: then nothing was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_failed: Option<String>,
     /// Which part of the load this is, if it is not all of it.
     #[serde(default)]
     pub shard: Option<ShardRecord>,
@@ -249,6 +260,9 @@ pub struct LookRecord {
     /// The evidence that ended a side-by-side run before its next look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stop: Option<EarlyStop>,
+    /// What probes read, in the order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
     /// Of a side-by-side run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<AnsweredBy>,
@@ -342,7 +356,7 @@ impl EndpointRecord {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimelineBlock {
     /// Since the measured window began.
     pub start_ms: u64,
@@ -352,6 +366,9 @@ pub struct TimelineBlock {
     pub planned: u64,
     pub done: u64,
     pub errors: u64,
+    /// The errors by class, where there are any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub classes: BTreeMap<ErrorClass, u64>,
     pub histogram: Histogram,
 }
 

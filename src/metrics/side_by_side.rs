@@ -120,6 +120,9 @@ impl RunRecord {
             interrupted: self.interrupted.clone(),
             not_ready: None,
             setup_failed: None,
+            alerts: Vec::new(),
+            probes: self.probes.clone(),
+            probe_failed: None,
             shard: self.shard,
         }
     }

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use super::inert::json;
 use super::model::ReportModel;
-use crate::verdict::{Impact, RuleResult, Transient, Verdict};
+use crate::verdict::{Impact, ResourceImpact, RuleResult, Transient, Verdict};
 
 /// `verdict.json` and what the other formats tell beside it; text as it was.
 #[derive(Serialize)]
@@ -13,6 +13,8 @@ struct Told<'a> {
     rules: &'a [RuleResult],
     transients: &'a [Transient],
     impact: &'a [Impact],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    resources: &'a [ResourceImpact],
 }
 
 /// One run as an object, several as a list.
@@ -28,6 +30,7 @@ pub fn render_json(models: &[ReportModel]) -> serde_json::Result<String> {
             rules: &model.raw.rules,
             transients: &model.raw.transients,
             impact: &model.impact,
+            resources: &model.resources,
         })
         .collect();
     match told.as_slice() {

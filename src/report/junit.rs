@@ -4,7 +4,9 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use super::model::ReportModel;
 use super::words::{status, told, told_impact};
 use crate::metrics::{SmokeStatus, SmokeStep};
-use crate::verdict::{Finding, Outcome, RuleKind, RuleResult, RuleStatus, Severity, interruption};
+use crate::verdict::{
+    Finding, Outcome, ProbeStanding, ProbeSummary, RuleKind, RuleResult, RuleStatus, Severity, interruption,
+};
 
 /// What a test case came to.
 enum Ended {
@@ -84,6 +86,10 @@ fn suites(model: &ReportModel) -> Vec<Suite> {
         let seconds = steps.iter().map(|step| step.elapsed_ms).sum::<f64>() / 1e3;
         all.push(suite("smoke", steps.iter().map(smoke_case).collect(), seconds));
     }
+    let probes: Vec<Case> = model.verdict.probes.iter().filter_map(probe_case).collect();
+    if !probes.is_empty() {
+        all.push(suite("probes", probes, 0.0));
+    }
     let seconds: f64 = model.record.runs.iter().map(|look| look.window_ms as f64 / 1e3).sum();
     for scenario in &model.record.scenarios {
         let of = |name: &str| scenario.endpoints.iter().any(|plan| plan.endpoint == name);
@@ -94,6 +100,17 @@ fn suites(model: &ReportModel) -> Vec<Suite> {
         }
     }
     all
+}
+
+/// A probe that held; what did not is told among the findings.
+fn probe_case(one: &ProbeSummary) -> Option<Case> {
+    let ended = match one.standing {
+        ProbeStanding::Held | ProbeStanding::NearMiss => Ended::Passed,
+        ProbeStanding::Shown => Ended::Skipped("it has no limit".to_owned()),
+        ProbeStanding::Broken | ProbeStanding::NotKnown => return None,
+    };
+    let (class, name) = ("probes".to_owned(), format!("{} ({})", one.name, one.arm));
+    Some(Case { class, name, seconds: None, ended })
 }
 
 /// The verdict itself, and every finding that no other case tells.
@@ -120,7 +137,7 @@ fn run_cases(model: &ReportModel) -> Vec<Case> {
         .filter(|finding| !told_elsewhere(finding))
         .map(|finding| {
             let (message, detail) = (finding.reason.clone(), finding.remedy.clone().unwrap_or_default());
-            let name = finding.endpoint.as_deref().unwrap_or("the run");
+            let name = finding.endpoint.as_deref().or(finding.probe.as_deref()).unwrap_or("the run");
             let ended = match finding.severity {
                 Severity::Fail => Ended::Failed { message, detail },
                 _ if model.verdict.outcome == Outcome::Pass => Ended::Skipped(format!("allowed: {message}")),

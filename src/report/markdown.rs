@@ -4,6 +4,7 @@ use super::content;
 use super::document::{Block, Cell, Table, Tone};
 use super::inert::shortened;
 use super::model::{ReportModel, passed_of};
+use super::watched;
 use crate::units::counted;
 
 /// What a comment may hold on the usual platforms is 65,536 characters; something is left for what is around it.
@@ -39,6 +40,7 @@ pub fn render_markdown(model: &ReportModel) -> String {
     if !model.record.runs.is_empty() {
         blocks.push(Block::Table(content::endpoints(model)));
     }
+    blocks.extend(watched::probes(model).map(Block::Table));
     if !folded.is_empty() {
         blocks.push(fold(counted(folded.len(), "more finding"), vec![Block::List(folded.to_vec())]));
     }
@@ -50,6 +52,11 @@ pub fn render_markdown(model: &ReportModel) -> String {
     let evidence = content::evidence(model, MOST_EXAMPLES).concat();
     if !evidence.is_empty() {
         blocks.push(fold(content::evidence_title(model).into(), evidence));
+    }
+    if let Some(alerts) = watched::alerts(model) {
+        let fired = model.verdict.alerts.len();
+        let title = format!("Alerts: {fired} of {} fired", alerts.rows.len());
+        blocks.push(fold(title, vec![Block::Table(alerts)]));
     }
     let rules = content::rules(model);
     if !rules.rows.is_empty() {

@@ -25,6 +25,7 @@ mod starter;
 mod table;
 mod terminal;
 mod watch;
+mod watched;
 mod words;
 
 pub use baselines::{Shown, render_baselines, render_refresh};
@@ -40,7 +41,7 @@ pub use live::Live;
 pub use markdown::{render_markdown, render_markdown_beside};
 pub use model::ReportModel;
 pub use paint::Paint;
-pub use plan::render_plan;
+pub use plan::{render_plan, render_watching};
 pub use smoke::render_smoke;
 pub use starter::{Met, starter_job, starter_scenario};
 pub use table::grid;

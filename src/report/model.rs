@@ -7,9 +7,9 @@ use crate::baseline::references_of_runs;
 use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, RunRecord, SmokeStatus, SmokeStep};
 use crate::units::{Metric, counted, format_ms, format_share};
 use crate::verdict::{
-    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, Reference, RuleKind,
-    RuleResult, Severity, Standing, Transient, Verdict, acceptance, impact, rule_results, standing,
-    transients,
+    Acceptance, Action, Comparison, EndpointSummary, Finding, Impact, Outcome, ProbeSummary, Reference,
+    ResourceImpact, RuleKind, RuleResult, Severity, Standing, Transient, Verdict, acceptance, impact,
+    resource_impacts, rule_results, standing, transients,
 };
 
 /// Everything that any format shows of one run. Its text is inert already; what it says was decided elsewhere.
@@ -24,6 +24,8 @@ pub struct ReportModel {
     pub transients: Vec<Transient>,
     /// Before against after, all endpoints together.
     pub impact: Vec<Impact>,
+    /// The same of resources, where probes have read them.
+    pub resources: Vec<ResourceImpact>,
     /// Whether it is compared with runs that somebody named, which are not what the verdict compared with.
     pub before: bool,
     /// Whether it is compared with the control beside it.
@@ -88,6 +90,7 @@ impl ReportModel {
             .map(|reference| Reference { endpoint: line(&reference.endpoint), ..reference.clone() })
             .collect();
         let rules = rule_results(&verdict, &record);
+        let resources = resource_impacts(&verdict.probes, &[]);
         let plans = record.scenarios.iter().flat_map(|s| s.endpoints.iter().map(|plan| (&s.file, plan)));
         let endpoints = plans
             .zip(&verdict.endpoints)
@@ -120,9 +123,16 @@ impl ReportModel {
             endpoints,
             transients,
             impact,
+            resources,
             before: false,
             beside: beside.is_some(),
         }
+    }
+
+    /// Compared with runs that somebody named.
+    #[must_use]
+    pub fn compared_with(self, before: &[ProbeSummary]) -> Self {
+        Self { before: true, resources: resource_impacts(&self.verdict.probes, before), ..self }
     }
 
     /// What a comparison came to; one that is not trusted proves no latency.

@@ -2,8 +2,8 @@ use std::fmt::Write as _;
 
 use super::table::grid;
 use crate::metrics::EndpointPlan;
-use crate::scenario::{Scenario, Stage};
-use crate::units::{RegressionRule, counted, visible_change};
+use crate::scenario::{Scenario, Stage, Watching};
+use crate::units::{RegressionRule, counted, format_ms, visible_change};
 use crate::verdict::{LEAST_TAIL_COMPARED, MOST_LOOKS, Outlook, missing_requests};
 
 /// What a run would send, what could be judged with it, and which changes one look would prove against the stored
@@ -64,6 +64,39 @@ pub fn render_plan(scenarios: &[Scenario], plans: &[EndpointPlan], outlooks: &[O
             out,
             "with a restart between them (--restart-hook), {looks}: as few as settle the question"
         );
+    }
+    out
+}
+
+/// What is watched beside the load, and who is told.
+#[must_use]
+pub fn render_watching(watching: &Watching) -> String {
+    let mut out = String::new();
+    let Watching { probes, alerts, webhooks } = watching;
+    if !probes.is_empty() {
+        out.push_str("\nprobes:\n");
+    }
+    for plan in probes.iter().map(|probe| &probe.plan) {
+        let every = format_ms(plan.every_ms as f64);
+        let rule = match (plan.limit, plan.compare) {
+            (Some(limit), _) if plan.for_ms > 0 => format!("{limit} for {}", format_ms(plan.for_ms as f64)),
+            (Some(limit), _) => limit.to_string(),
+            (None, Some(delta)) => {
+                format!("real users' errors, at most +{:.2} points (in a canary)", delta.share * 100.0)
+            }
+            (None, None) => "shown".to_owned(),
+        };
+        let _ = writeln!(out, "  {}: {rule}; every {every} from {}", plan.name, plan.asks);
+    }
+    if !alerts.is_empty() {
+        out.push_str("\nalerts:\n");
+    }
+    for rule in alerts {
+        let _ = writeln!(out, "  {} ({}) → {}", rule.name, rule.severity.name(), rule.respond);
+    }
+    if !webhooks.is_empty() {
+        let told: Vec<&str> = webhooks.iter().map(|webhook| webhook.told.as_str()).collect();
+        let _ = writeln!(out, "\ntold: {}", told.join(", "));
     }
     out
 }

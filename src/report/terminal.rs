@@ -8,6 +8,7 @@ use super::model::ReportModel;
 use super::paint::Paint;
 use super::smoke::{draw, render_step};
 use super::table::{fitted, in_parts};
+use super::watched;
 use super::words::told_impact;
 use crate::metrics::SmokeStatus;
 use crate::units::{Metric, change_of, format_ms, with_interval};
@@ -107,6 +108,12 @@ pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Detail<'_>) 
             out.push('\n');
         }
         render_examples(&mut out, model, paint);
+    }
+    if let Some(probes) = watched::probes(model).filter(|_| detail.is_none()) {
+        let cells = |row: Vec<Cell>| row.into_iter().map(|cell| cell.text).collect();
+        let rows: Vec<Vec<String>> = probes.rows.into_iter().map(cells).collect();
+        let width = screen.width.unwrap_or(USUAL_WIDTH);
+        let _ = writeln!(out, "{}\n", fitted(&probes.header, &rows, width, &["readings"]));
     }
     for transient in content::transients(model, MOST_TRANSIENTS) {
         let _ = writeln!(out, "{}", screen.wrapped(&transient.text, 0, 6));

@@ -5,11 +5,12 @@ use super::model::Scenario;
 use super::node::{Node, NodeValue};
 use super::parse::{Parsed, parse};
 use super::stage::Stage;
+use super::watching::{Watching, parse_watching};
 use crate::error::{Diagnostic, Error, Result, SourceText, nearest};
 use crate::secrets::Secrets;
 use crate::units::{NS_PER_S, Rate};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// Values for the files' `vars`; the last of a name counts.
     pub vars: Vec<(String, String)>,
@@ -21,12 +22,17 @@ pub struct LoadOptions {
     pub transport: &'static str,
     /// Arrivals of all scenarios together at their highest, shared out by weight, instead of the files' own rates.
     pub rate: Option<Rate>,
+    /// A file of probes, alerts and webhooks for all features.
+    pub watching: Option<PathBuf>,
 }
 
 /// Scenarios, and what was found while they were read.
+#[derive(Clone, Default)]
 pub struct Loaded {
     pub scenarios: Vec<Scenario>,
     pub secrets: Secrets,
+    /// What is watched, by the scenarios and by the file that is for all of them.
+    pub watching: Watching,
     /// What keeps nothing from being run.
     pub warnings: Vec<Diagnostic>,
 }
@@ -50,6 +56,29 @@ pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<Loaded> {
     let loaded = read(paths, options, &scale)?;
     enough_unique_rows(&loaded.scenarios)?;
     Ok(loaded)
+}
+
+/// A file of probes, alerts and webhooks by itself, and its secrets.
+///
+/// # Errors
+/// All mistakes in it; variables that it does not have.
+pub fn watching_file(path: &Path, options: &LoadOptions) -> Result<(Watching, Secrets)> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, "read probes", e))?;
+    let parsed =
+        parse_watching(SourceText { path: path.to_owned(), text }, options).map_err(Error::Invalid)?;
+    known_variables(options, &parsed.vars)?;
+    Ok((parsed.watching, Secrets::new(parsed.secrets)))
+}
+
+fn known_variables(options: &LoadOptions, known: &[String]) -> Result<()> {
+    let Some((unknown, _)) = options.vars.iter().find(|(name, _)| !known.contains(name)) else {
+        return Ok(());
+    };
+    let hint = nearest(unknown, known.iter().map(String::as_str)).map_or_else(
+        || "a `vars:` entry must exist to be set".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(Error::usage_hint(format!("--var {unknown}: no scenario has such a variable"), hint))
 }
 
 /// By what each file's rates are multiplied, so that they add up to `rate`, each in proportion to its weight.
@@ -91,16 +120,22 @@ fn read(paths: &[PathBuf], options: &LoadOptions, scale: &dyn Fn(&Path) -> f64) 
             Err(found) => mistakes.extend(found),
         }
     }
+    let mut watching = Watching::default();
+    if let Some(path) = &options.watching {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, "read probes", e))?;
+        match parse_watching(SourceText { path: path.clone(), text }, options) {
+            Ok(parsed) => {
+                secrets.extend(parsed.secrets);
+                vars.extend(parsed.vars);
+                watching = parsed.watching;
+            }
+            Err(found) => mistakes.extend(found),
+        }
+    }
     if !mistakes.is_empty() {
         return Err(Error::Invalid(mistakes));
     }
-    if let Some((unknown, _)) = options.vars.iter().find(|(name, _)| !vars.contains(name)) {
-        let hint = nearest(unknown, vars.iter().map(String::as_str)).map_or_else(
-            || "a `vars:` entry must exist to be set".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
-        return Err(Error::usage_hint(format!("--var {unknown}: no scenario has such a variable"), hint));
-    }
+    known_variables(options, &vars)?;
     for pattern in &options.only {
         if !scenarios.iter().any(|s| matches(pattern, &s.feature)) {
             let known: Vec<&str> = scenarios.iter().map(|s| s.feature.as_str()).collect();
@@ -113,7 +148,8 @@ fn read(paths: &[PathBuf], options: &LoadOptions, scale: &dyn Fn(&Path) -> f64) 
     scenarios.retain(|s| {
         options.only.is_empty() || options.only.iter().any(|pattern| matches(pattern, &s.feature))
     });
-    Ok(Loaded { scenarios, secrets: Secrets::new(secrets), warnings: all_warnings })
+    let watching = watching.with_scenarios(&scenarios)?;
+    Ok(Loaded { scenarios, secrets: Secrets::new(secrets), watching, warnings: all_warnings })
 }
 
 /// Scenarios warm up together, so the longest warm-up of all counts; two seconds more cover its notice and smoke's rows.

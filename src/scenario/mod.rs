@@ -1,6 +1,7 @@
 //! From YAML text to scenarios that can be run: positions kept, mistakes named, nothing sent before all is valid.
 
 mod action;
+mod alert;
 mod auth;
 mod capture;
 mod check;
@@ -14,6 +15,7 @@ mod model;
 mod node;
 mod parse;
 mod predicate;
+mod probe;
 mod profile;
 mod program;
 mod quick;
@@ -25,18 +27,21 @@ mod sources;
 mod stage;
 mod step;
 mod template;
+mod watching;
 
 pub use data::{DataSource, Pick, Row};
 pub use generate::Chance;
-pub use load::{LoadOptions, Loaded, enough_unique_rows, load, matches};
+pub use load::{LoadOptions, Loaded, enough_unique_rows, load, matches, watching_file};
 pub use load_plan::{AbortRule, LoadPlan, Process, WARMUP_AUTO_NS, Warmup};
 pub use model::{
     Action, Capture, CheckSample, Condition, Identity, Message, Only, Part, Place, PlacedCheck, Scenario,
     SessionScope, Step,
 };
+pub use probe::{CallSource, Probe, ProbeCall};
 pub use program::{Act, Branch, Node};
 pub use quick::{QuickLoad, QuickOptions, quick, quick_yaml};
 pub use request::{Auth, BodyTemplate, PartContent, PartTemplate, RequestTemplate, TokenRequest};
 pub use schema::SCHEMA;
 pub use stage::{Level, Stage};
 pub use template::{Context, JsonTemplate, Template};
+pub use watching::{Occasion, Watching, Webhook, WebhookKind};

@@ -6,11 +6,13 @@ use regex::Regex;
 
 use super::data::DataSource;
 use super::load_plan::{AbortRule, LoadPlan};
+use super::probe::Probe;
 use super::program::Node;
 use super::request::RequestTemplate;
 use super::template::{Context, JsonTemplate, Template};
 use crate::checks::{Check, Predicate, Query, Scan};
 use crate::error::SourceText;
+use crate::metrics::AlertRule;
 use crate::units::Rules;
 
 /// One feature's scenario, ready to run.
@@ -37,6 +39,8 @@ pub struct Scenario {
     pub load: Option<LoadPlan>,
     pub abort_when: Vec<AbortRule>,
     pub check_sample: CheckSample,
+    pub probes: Vec<Probe>,
+    pub alerts: Vec<AlertRule>,
     /// Hosts beside the target that a redirect may lead to.
     pub allow_hosts: Vec<String>,
     /// Its part of what `--rate` shares out.

@@ -1,11 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::alert::read_alerts;
 use super::capture::declared_names;
 use super::fields::{Fields, Reader};
 use super::load::LoadOptions;
 use super::model::{CheckSample, Part, Scenario, SessionScope, Step};
 use super::node::{Key, Node, NodeValue};
+use super::probe::read_probes;
 use super::profile::{read_abort_rules, read_load};
 use super::rules::read_rules;
 use super::scope::{Hidden, Scope};
@@ -15,7 +17,7 @@ use crate::digest::sha256_hex;
 use crate::error::{Diagnostic, SourceText};
 use crate::units::{Metric, parse_share};
 
-pub const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 23] = [
     "feature",
     "owner",
     "identity",
@@ -34,6 +36,8 @@ pub const KEYS: [&str; 21] = [
     "limits_on",
     "regression",
     "abort_when",
+    "probes",
+    "alerts",
     "check_sample",
     "allow_hosts",
     "weight",
@@ -137,6 +141,8 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
     }
     let weight = read_weight(reader, &fields);
     let abort_when = fields.get("abort_when").map(|n| read_abort_rules(reader, n)).unwrap_or_default();
+    let probes = fields.get("probes").map(|n| read_probes(reader, n, scope)).unwrap_or_default();
+    let alerts = fields.get("alerts").map(|n| read_alerts(reader, n, feature, &probes)).unwrap_or_default();
     let check_sample = fields.get("check_sample").and_then(|n| read_sample(reader, n)).unwrap_or_default();
     let hosts = fields.get("allow_hosts").and_then(|n| reader.list(n, "a list of hosts")).unwrap_or_default();
     let allow_hosts = hosts.iter().filter_map(|n| read_host(reader, n)).collect();
@@ -164,6 +170,8 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
         load,
         abort_when,
         check_sample,
+        probes,
+        alerts,
         allow_hosts,
         weight: weight?,
         digest: sha256_hex(reader.source().text.as_bytes()),
@@ -172,7 +180,7 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
 
 /// Rules that nothing will ever be held against.
 fn unmatched(reader: &Reader, fields: &Fields<'_>, steps: &[Step]) {
-    let rules = ["limits", "limits_on", "regression", "abort_when", "check_sample"];
+    let rules = ["limits", "limits_on", "regression", "abort_when", "probes", "alerts", "check_sample"];
     if let (None, Some((key, _))) = (fields.get("load"), rules.iter().find_map(|key| fields.entry(key))) {
         let help = Some("add `load:`, or take the rule away".to_owned());
         let message = format!("`{}` can match nothing", key.name);

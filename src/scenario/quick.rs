@@ -65,7 +65,6 @@ pub fn quick_yaml(options: &QuickOptions) -> String {
 /// Where the flags make no valid scenario.
 pub fn quick(options: &QuickOptions, transport: &'static str) -> Result<Scenario> {
     let source = SourceText { path: PathBuf::from("--emit-scenario"), text: quick_yaml(options) };
-    let load =
-        LoadOptions { vars: Vec::new(), require_secrets: true, only: Vec::new(), transport, rate: None };
+    let load = LoadOptions { transport, require_secrets: true, ..LoadOptions::default() };
     parse(source, &load, 1.0).map(|parsed| parsed.scenario).map_err(Error::Invalid)
 }

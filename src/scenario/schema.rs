@@ -8,7 +8,9 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::{action, auth, capture, check, parse, predicate, profile, rules, sources, step};
+    use super::super::{
+        action, alert, auth, capture, check, parse, predicate, probe, profile, rules, sources, step,
+    };
     use super::SCHEMA;
     use crate::checks::{Magic, PersonalData, ValueType};
     use crate::units::Metric;
@@ -43,7 +45,7 @@ mod tests {
         let check_keys = check::check_keys();
         let value_and: Vec<&str> = std::iter::once("value").chain(predicate::PREDICATES).collect();
         // By how a pointer ends: what may be said in several places is held to the same list in each.
-        let lists: [(&str, &[&'static str]); 31] = [
+        let lists: [(&str, &[&'static str]); 34] = [
             ("", &parse::KEYS),
             ("/definitions/step", &step::STEP_KEYS),
             ("/definitions/check/anyOf/1", &check_keys),
@@ -67,6 +69,9 @@ mod tests {
             ("/limits", &Metric::NAMES),
             ("/regression/anyOf/1", &rules::REGRESSION_KEYS),
             ("/abort_when/items", &profile::ABORT_KEYS),
+            ("/probes/additionalProperties", &probe::PROBE_KEYS),
+            ("/arms", &probe::ARM_KEYS),
+            ("/alerts/items", &alert::ALERT_KEYS),
             ("/data/additionalProperties", &sources::DATA_KEYS),
             ("/identity", &sources::IDENTITY_KEYS),
             ("/load", &profile::LOAD_KEYS),

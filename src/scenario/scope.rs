@@ -108,6 +108,28 @@ impl Scope<'_> {
         }
     }
 
+    /// Compiles a template that is used outside of iterations. `own` names what is known only there, by its place.
+    pub fn outer_template(&self, reader: &Reader, node: &Node, text: &str, own: &[&str]) -> Option<Template> {
+        let meaning = |name: &str| match own.iter().position(|known| *known == name) {
+            Some(slot) => Some(Meaning::Capture { slot }),
+            None => self.meaning(name, (true, true)).filter(Meaning::is_constant),
+        };
+        let compiled = Template::compile(text, &meaning);
+        let changing = |error: &TemplateError| self.meaning(&error.name, (true, true)).is_some();
+        match compiled {
+            Ok(template) => Some(template),
+            Err(error) if changing(&error) => {
+                let message = format!("`{}` changes from one iteration to the next", error.name);
+                reader.fail(&node.span, message, "here one text serves them all", None);
+                None
+            }
+            Err(error) => {
+                self.explain(reader, node, text, &error);
+                None
+            }
+        }
+    }
+
     fn explain(&self, reader: &Reader, node: &Node, text: &str, error: &TemplateError) {
         let place = text.get(error.at.clone()).unwrap_or(text);
         let within = reader.source().text.get(node.span.clone()).and_then(|t| t.find(place)).unwrap_or(0);

@@ -56,6 +56,18 @@ pub enum Meaning {
     Nested(Template),
 }
 
+impl Meaning {
+    /// Whether it is the same in every iteration.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Typed(_) | Self::Secret { .. } => true,
+            Self::Nested(template) => template.constant().is_some(),
+            Self::Data { .. } | Self::Capture { .. } | Self::Generated(_) => false,
+        }
+    }
+}
+
 /// The values of one iteration.
 pub struct Context<'a> {
     /// A row for each data source.

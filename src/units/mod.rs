@@ -5,6 +5,7 @@ mod change;
 mod duration;
 mod metric;
 mod rule;
+mod threshold;
 
 pub use change::{change_of, level_of, with_interval};
 pub use duration::{Rate, format_ms, format_ns, format_share, parse_duration_ns, parse_rate, parse_share};
@@ -12,6 +13,7 @@ pub use metric::Metric;
 pub use rule::{
     Limit, LimitsOn, RegressionRule, Rules, Tolerance, parse_above, parse_limit, parse_tolerance,
 };
+pub use threshold::{Relation, Threshold, format_figure};
 
 /// `1 endpoint`, `2 endpoints`.
 #[must_use]

@@ -13,7 +13,7 @@ const SHARED: &str =
 fn fails(finding: &Finding) -> bool {
     // Where there were too few requests to tell, nothing was observed.
     let seen = finding.kind == FindingKind::Check
-        || (finding.kind == FindingKind::Limit && finding.observed.is_some());
+        || (matches!(finding.kind, FindingKind::Limit | FindingKind::Probe) && finding.observed.is_some());
     seen && matches!(finding.severity, Severity::Fail | Severity::Hold)
 }
 
@@ -23,7 +23,10 @@ pub fn excuse(findings: &mut Vec<Finding>, of_control: &[Finding], compared: boo
     let same = |a: &Finding, b: &Finding| {
         // What is proven of the candidate is excused by what was seen of the control, not by what nobody could tell of it.
         let as_bad = a.severity == Severity::Hold || b.severity == Severity::Fail || b.observed > b.reference;
-        (a.kind, &a.endpoint, a.metric) == (b.kind, &b.endpoint, b.metric) && fails(a) && fails(b) && as_bad
+        (a.kind, &a.endpoint, a.metric, &a.probe) == (b.kind, &b.endpoint, b.metric, &b.probe)
+            && fails(a)
+            && fails(b)
+            && as_bad
     };
     let alone: Vec<Finding> = of_control
         .iter()

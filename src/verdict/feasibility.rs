@@ -1,6 +1,6 @@
 use super::quantiles::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, missing_requests, seconds_for};
-use crate::metrics::{BlockGrid, EndpointPlan};
-use crate::units::Metric;
+use crate::metrics::{AlertRule, BlockGrid, EndpointPlan, ProbePlan};
+use crate::units::{Metric, format_ms};
 
 /// The rules that a run by these plans could never settle, each with what would be enough.
 #[must_use]
@@ -12,6 +12,25 @@ pub fn never_judged(plans: &[EndpointPlan]) -> Vec<String> {
         short_of_samples(plan, &limits.chain(compared).collect::<Vec<_>>())
     };
     plans.iter().flat_map(of).collect()
+}
+
+/// What a load of this length could never show: limits that last longer than its window, alerts that look at more of it.
+#[must_use]
+pub fn never_seen(window_ms: u64, probes: &[ProbePlan], alerts: &[AlertRule]) -> Vec<String> {
+    let window = format_ms(window_ms as f64);
+    let long =
+        |for_ms: u64| format!("{} is longer than the load is measured ({window})", format_ms(for_ms as f64));
+    let limits = probes.iter().filter(|plan| plan.limit.is_some() && plan.for_ms > window_ms).map(|plan| {
+        let why = long(plan.for_ms);
+        format!(
+            "probe `{}` ({}): {why}, so that a breach would hold and never be proven",
+            plan.name, plan.place
+        )
+    });
+    let short = alerts.iter().filter(|rule| rule.for_ms > window_ms);
+    let rules = short
+        .map(|rule| format!("alert `{}` ({}) cannot fire: {}", rule.name, rule.place, long(rule.for_ms)));
+    limits.chain(rules).collect()
 }
 
 /// The rules that this many requests, or blocks, cannot settle.

@@ -10,7 +10,7 @@ use super::reference::Reference;
 use super::regression::{self, Regression, Trusted};
 use super::statistics::mean;
 use super::stored::MOST_LOOKS;
-use super::{arms, calibration, provenance, side_by_side, summary, validity};
+use super::{alerts, arms, calibration, probes, provenance, side_by_side, summary, validity};
 use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
 use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SEGMENTS, SmokeStatus};
@@ -42,6 +42,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     let (generator, mut ailments) = validity::generator(record, &plans);
     let mut regression = Regression::default();
     findings.extend(not_begun(record));
+    findings.extend(probes::never_read(record));
     let beside = record.of_control();
     let mut of_control = beside.as_ref().map(smoke_findings).unwrap_or_default();
     findings.extend(
@@ -77,6 +78,8 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             } else {
                 of_control.extend(aborts);
             }
+            of_control.extend(probes::of_control(record, beside));
+            findings.extend(probes::uncounted(beside));
             of_control.extend(personal_data(beside));
             of_control.extend(judge_limits(beside, &plans, &evidence, &|_| true));
         } else if record.shard.is_none() {
@@ -112,6 +115,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         // A shard sees a part of the load; only all of them together are judged.
         if record.shard.is_none() {
             findings.extend(judge_limits(record, &plans, &evidence, &trusted));
+            findings.extend(probes::judge(record));
             regression = match &record.control {
                 Some(control) => side_by_side::judge(record, control, &plans, &trusted),
                 None => regression::judge(record, &plans, references, &evidence, &trusted),
@@ -122,7 +126,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     }
     arms::excuse(&mut findings, &of_control, !record.runs.is_empty());
     let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
-    let begun = record.not_ready.is_none() && record.setup_failed.is_none();
+    let begun = record.not_ready.is_none() && record.setup_failed.is_none() && record.probe_failed.is_none();
     let silent = record.control.is_some() && findings.iter().all(|f| f.severity > Severity::Hold);
     if record.runs.is_empty() && begun && (!checked || silent) {
         let text = "Nothing was checked and nothing was measured.";
@@ -306,6 +310,8 @@ fn settle(
     let invalid = findings.iter().any(|f| f.kind == FindingKind::Validity && f.severity == Severity::Hold);
     let held = findings.iter().any(|f| f.severity == Severity::Hold);
     let unresolved = regression.unresolved && !failed;
+    // Nobody accepts what nobody knows.
+    let unread = findings.iter().any(|f| f.kind == FindingKind::Probe && f.severity == Severity::Hold);
     let at_limit = findings.iter().any(|f| f.kind == FindingKind::Limit && f.severity == Severity::Hold);
     let sequential = record.plan.repeat == Repeat::Auto && record.plan.restarts;
     let more = match &record.control {
@@ -317,6 +323,7 @@ fn settle(
         && record.runs.iter().all(|look| look.abort.is_none())
         && !failed
         && !invalid
+        && !unread
         && unresolved;
     let holds_unresolved = unresolved && safety && !allow.unresolved;
     let (outcome, cause, action, code) = match record.interrupted.as_deref() {
@@ -330,7 +337,7 @@ fn settle(
         }
         None if failed => (Outcome::Fail, None, Action::RollBack, ExitCode::Fail),
         None if invalid => (Outcome::Inconclusive, Some(Cause::Invalid), Action::Hold, ExitCode::Hold),
-        None if at_limit || (held && !allow.unresolved) || holds_unresolved => {
+        None if at_limit || unread || (held && !allow.unresolved) || holds_unresolved => {
             (Outcome::Inconclusive, Some(Cause::Unresolved), Action::Hold, ExitCode::Hold)
         }
         None if regression.without_baseline > 0 && !allow.no_baseline => {
@@ -356,8 +363,11 @@ fn settle(
             .map(|(i, plan)| endpoint_summary(&looks_of(record, i), plan))
             .collect(),
         comparisons: regression.comparisons,
+        alerts: Vec::new(),
+        probes: Vec::new(),
         generator,
     };
+    verdict.probes = probes::summaries(record, &verdict.findings);
     // Beside a canary that is void, what it left open would only drown why.
     let told = unresolved && !(invalid && record.control.is_some());
     if told && record.interrupted.is_none() {
@@ -366,6 +376,10 @@ fn settle(
         verdict.findings.extend(open);
         sort_findings(&mut verdict.findings);
     }
+    // They speak of the verdict too, so they come last.
+    verdict.alerts = alerts::fired(record, &verdict);
+    verdict.findings.extend(verdict.alerts.iter().map(alerts::finding));
+    sort_findings(&mut verdict.findings);
     verdict.summary = summary::first_line(&verdict, record, regression.without_baseline);
     Judgement { verdict, look_again }
 }

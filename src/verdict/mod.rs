@@ -1,5 +1,6 @@
 //! From a run record and references to an outcome. Pure: no I/O, no clock, the same inputs give the same bytes.
 
+mod alerts;
 mod arms;
 mod calibration;
 mod contrast;
@@ -16,10 +17,12 @@ mod model;
 mod outliers;
 mod outlook;
 mod power;
+mod probes;
 mod provenance;
 mod quantiles;
 mod reference;
 mod regression;
+mod resources;
 mod rules;
 mod sequential;
 mod side_by_side;
@@ -27,10 +30,12 @@ mod statistics;
 mod stored;
 mod summary;
 mod transients;
+mod users;
 mod validity;
 
+pub use alerts::FiredAlert;
 pub use calibration::{ASSUMED_SIGMA_DEP, Spread, sigma_dep, spreads};
-pub use feasibility::never_judged;
+pub use feasibility::{never_judged, never_seen};
 pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, acceptance, impact};
 pub use judge::{Allow, Judgement, judge, sort_findings};
 pub use model::{
@@ -38,11 +43,13 @@ pub use model::{
     PhaseSummary, Settled, Severity, VERDICT_FORMAT, Verdict,
 };
 pub use outlook::{Outlook, outlook, reference_level};
+pub use probes::{ProbeStanding, ProbeSummary, probe_means, told_figure};
 pub use quantiles::{
     LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimates, missing_requests,
     seconds_for,
 };
 pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
+pub use resources::{ResourceImpact, resource_impacts};
 pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing};
 pub use sequential::{Piece, Sequential};
 pub use side_by_side::decides_after;

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::alerts::FiredAlert;
+use super::probes::ProbeSummary;
 use crate::units::Metric;
 
 pub const VERDICT_FORMAT: u32 = 1;
@@ -20,6 +22,12 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     pub endpoints: Vec<EndpointSummary>,
     pub comparisons: Vec<Comparison>,
+    /// What fired, the most severe first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<FiredAlert>,
+    /// What was read beside the load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbeSummary>,
     pub generator: GeneratorSummary,
 }
 
@@ -85,6 +93,9 @@ pub struct Finding {
     pub confirmed: bool,
     pub endpoint: Option<String>,
     pub metric: Option<Metric>,
+    /// The name of the probe that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
     /// Milliseconds or a fraction.
     pub observed: Option<f64>,
     /// The limit or the baseline's level, in the same unit.
@@ -112,6 +123,7 @@ impl Finding {
             confirmed: true,
             endpoint: endpoint.map(str::to_owned),
             metric: None,
+            probe: None,
             observed: None,
             reference: None,
             change: None,

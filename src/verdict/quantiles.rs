@@ -256,7 +256,15 @@ mod tests {
                     histogram.record(50_000_000 + (i * i * 7_919 + index * 104_729) % 200_000_000);
                 });
                 let (start_ms, len_ms, endpoint) = (index, 1, 0);
-                TimelineBlock { start_ms, len_ms, endpoint, planned: 50, done: 50, errors: 0, histogram }
+                TimelineBlock {
+                    start_ms,
+                    len_ms,
+                    endpoint,
+                    planned: 50,
+                    done: 50,
+                    histogram,
+                    ..TimelineBlock::default()
+                }
             })
             .collect();
         let split = Split::new(blocks.iter());

@@ -9,7 +9,7 @@ use super::statistics::{
     mean, proportion_lower, proportion_upper, squared_deviations, t_quantile, t_upper_tail,
 };
 use super::stored::Levels;
-use super::summary;
+use super::{summary, users};
 use crate::metrics::{
     ControlRecord, EndpointPlan, Histogram, LookRecord, RunRecord, SEGMENTS, TimelineBlock,
 };
@@ -230,11 +230,24 @@ pub fn judge(
             result.comparisons.push(Comparison { baseline_instances: instances(record), ..compared });
         }
     }
+    let mut users = BTreeMap::new();
+    for one in users::compare(record, control, levels) {
+        match one {
+            Ok((comparison, requests)) => {
+                users.insert(comparison.endpoint.clone(), requests);
+                result.comparisons.push(comparison);
+            }
+            Err(finding) => result.findings.push(*finding),
+        }
+    }
     let short = result.unresolved;
     if deciding.is_some() {
         let named: BTreeMap<String, u64> =
             plans.iter().enumerate().map(|(i, p)| (p.endpoint.clone(), requests(&record.runs, i))).collect();
         decide(&mut result, levels, trusted, &|comparison, confirmed| {
+            if let Some(requests) = users.get(&comparison.endpoint) {
+                return summary::users_finding(comparison, confirmed, *requests);
+            }
             let requests = named.get(&comparison.endpoint).copied().unwrap_or_default();
             summary::beside_finding(comparison, confirmed, requests)
         });
@@ -287,7 +300,7 @@ fn unlike(record: &RunRecord, control: &ControlRecord, plan: &EndpointPlan, inde
 
 /// The bound of a difference of two rates that are both uncertain (Newcombe 1998, method 10, with Clopper–Pearson's bounds on
 /// effective counts): a stored baseline has many runs, a control as few requests as the candidate.
-fn both_uncertain(compared: Comparison, series: &ErrorSeries, phi: f64, levels: Levels) -> Comparison {
+pub fn both_uncertain(compared: Comparison, series: &ErrorSeries, phi: f64, levels: Levels) -> Comparison {
     let (x, n) = series.baseline.iter().fold((0, 0), |(x, n), (xi, ni)| (x + xi, n + ni));
     if n == 0 {
         return Comparison { settled: Settled::Open, ..compared };

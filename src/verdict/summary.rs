@@ -1,5 +1,6 @@
 //! Plain words first, then the statistics.
 
+use super::alerts;
 use super::model::{Action, Cause, Comparison, Finding, FindingKind, Outcome, Settled, Severity, Verdict};
 use crate::metrics::{EarlyStop, RunRecord, SmokeStatus};
 use crate::units::{self, Metric, change_of, counted, format_ms, format_share, visible_change};
@@ -79,6 +80,22 @@ pub fn beside_finding(comparison: &Comparison, confirmed: bool, requests: u64) -
         smallest(comparison)
     );
     let mut finding = Finding::new(kind, Severity::Fail, Some(&comparison.endpoint), text);
+    finding.confirmed = confirmed;
+    carried(finding, comparison)
+}
+
+/// Real users of the candidate are proven to meet more errors than those of the control.
+pub fn users_finding(comparison: &Comparison, confirmed: bool, requests: u64) -> Finding {
+    let text = format!(
+        "Real users are worse off: {} of their requests fail on the candidate, {} on the control. REGRESSION {} {} {}, {} or more on each arm",
+        format_share(comparison.observed),
+        format_share(comparison.reference),
+        comparison.endpoint,
+        comparison.metric,
+        with_interval(comparison),
+        counted(requests as usize, "request")
+    );
+    let mut finding = Finding::new(FindingKind::Errors, Severity::Fail, Some(&comparison.endpoint), text);
     finding.confirmed = confirmed;
     carried(finding, comparison)
 }
@@ -225,7 +242,15 @@ pub fn first_line(verdict: &Verdict, record: &RunRecord, without_baseline: usize
         ),
         (Outcome::Pass | Outcome::Partial, _) => passed(verdict, record, without_baseline),
     };
-    format!("{action}. {ground}")
+    // Whoever is paged reads no further than this.
+    let alert = verdict.alerts.first().map_or_else(String::new, |alert| {
+        let more = match verdict.alerts.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {})", counted(more, "more alert")),
+        };
+        format!("{} → {}{more}. ", alerts::told(alert), alert.respond)
+    });
+    format!("{action}. {alert}{ground}")
 }
 
 /// Why a run did not come to its end, from what its record says of it.

@@ -170,6 +170,7 @@ mod tests {
                     done: 60,
                     errors,
                     histogram,
+                    ..TimelineBlock::default()
                 });
             }
         }

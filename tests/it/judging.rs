@@ -148,6 +148,9 @@ pub fn record(made: &Made) -> RunRecord {
         interrupted: made.interrupted.map(str::to_owned),
         not_ready: None,
         setup_failed: None,
+        alerts: Vec::new(),
+        probes: Vec::new(),
+        probe_failed: None,
         control: None,
         shard: None,
     }

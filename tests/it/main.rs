@@ -6,6 +6,8 @@
 //! - `verdicts`     every fault of the demo and what the gate says of it, with recorded baselines
 //! - `canaries`     two arms under load at once: early stop, calibration, a flag's cohort
 //! - `arms`         the same without a latency: what both do, who answers, commands, mistakes
+//! - `probes`       figures that others measure, beside the load: what is missing or late holds
+//! - `alerts`       who is told, and that nothing that was to be told is lost
 //! - `features`     scenarios written from scratch against small real services: login, upload, search
 //! - `steps`        all else that a step can say: who asks, redirects, what stands around, bodies, samples
 //! - `streams`      server-sent events and `WebSocket`s, TLS and client certificates included
@@ -29,6 +31,7 @@
 #[allow(dead_code, reason = "the bench uses all of it")]
 mod simulator;
 
+mod alerts;
 mod arms;
 mod authoring;
 mod baselines;
@@ -47,6 +50,7 @@ mod load;
 mod nginx;
 mod operating;
 mod pages;
+mod probes;
 mod quick;
 mod reports;
 mod rows;

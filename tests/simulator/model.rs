@@ -150,6 +150,9 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
         interrupted: None,
         not_ready: None,
         setup_failed: None,
+        alerts: Vec::new(),
+        probes: Vec::new(),
+        probe_failed: None,
         control: None,
         shard: None,
     }

@@ -2,7 +2,7 @@ use crate::metrics::SmokeStatus;
 use crate::report::document::Block;
 use crate::report::model::ReportModel;
 use crate::units::counted;
-use crate::verdict::{Action, FindingKind, RuleKind, RuleResult, RuleStatus};
+use crate::verdict::{Action, FindingKind, ProbeStanding, RuleKind, RuleResult, RuleStatus};
 
 /// What was done, and what was not: a tick is that it was done, and that it went well where that can be said.
 pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<Block> {
@@ -54,8 +54,18 @@ pub fn checklist(models: &[ReportModel], measured: Option<&ReportModel>) -> Vec<
         ),
         check(any && healthy, "the load generator kept up".into()),
         check(any && steady, "the service reached a steady state".into()),
-        check(false, "resources of the service probed (no probe was part of these runs)".into()),
+        probed(models),
     ]
+}
+
+fn probed(models: &[ReportModel]) -> Block {
+    let own = || models.iter().flat_map(|model| &model.verdict.probes).filter(|one| one.limit.is_some());
+    let read = own().filter(|one| one.standing != ProbeStanding::NotKnown).count();
+    let text = match own().count() {
+        0 => "resources of the service probed (no probe was part of these runs)".to_owned(),
+        all => format!("resources of the service probed: {read} of {} read", counted(all, "probe")),
+    };
+    Block::Check { done: read > 0 && read == own().count(), text }
 }
 
 /// Whether a limit had too few requests to be held against: a finding that observed nothing says so.

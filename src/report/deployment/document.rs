@@ -9,6 +9,7 @@ use crate::report::document::{Block, Cell, Table, Tone};
 use crate::report::html::render_html_document;
 use crate::report::markdown::render_markdown_document;
 use crate::report::model::{ReportModel, moment, passed_of};
+use crate::report::watched;
 use crate::report::words::{told_endpoints, told_impact};
 use crate::units::{counted, format_ms, format_share};
 use crate::verdict::{Action, Impact};
@@ -185,8 +186,11 @@ fn before_and_after(measured: Option<&ReportModel>) -> Vec<Block> {
         };
         rows.push(unmeasured("response times and errors", &why));
     }
-    rows.push(unmeasured("CPU", "not measured: no probe"));
-    rows.push(unmeasured("memory", "not measured: no probe"));
+    if model.resources.is_empty() {
+        rows.push(unmeasured("CPU", "not measured: no probe"));
+        rows.push(unmeasured("memory", "not measured: no probe"));
+    }
+    rows.extend(watched::resource_rows(model));
     let mut blocks = vec![Block::Table(Table { header: content::impact_header(model), rows, numbers: 1..5 })];
     if let Some(first) = model.impact.first() {
         blocks.push(Block::Text(format!(
@@ -243,7 +247,20 @@ fn resources(models: &[ReportModel]) -> Vec<Block> {
         })
         .collect();
     let none = "CPU, memory and database connections of the service: not measured, since no probe was part of these runs.";
-    let mut blocks = vec![Block::Text(none.into())];
+    let probed: Vec<Vec<Cell>> = models
+        .iter()
+        .flat_map(|model| {
+            let row =
+                |one| std::iter::once(model.title().into()).chain(watched::probe_row(model, one)).collect();
+            model.verdict.probes.iter().map(row)
+        })
+        .collect();
+    let mut blocks = vec![if probed.is_empty() {
+        Block::Text(none.into())
+    } else {
+        let header = vec!["phase", "probe", "mean", "at worst", "limit", "readings", "status"];
+        Block::Table(Table { header, rows: probed, numbers: 2..6 })
+    }];
     if !rows.is_empty() {
         blocks.push(Block::Table(Table {
             header: vec![

@@ -2,7 +2,7 @@ use crate::metrics::{Histogram, LookRecord, SmokeStatus};
 use crate::report::content;
 use crate::report::document::{Block, Cell, Tone};
 use crate::report::model::ReportModel;
-use crate::units::{format_ms, level_of};
+use crate::units::{counted, format_ms, level_of};
 use crate::verdict::{Action, Finding, FindingKind, Severity, interruption};
 
 /// A start this much slower than what followed is worth telling.
@@ -15,7 +15,10 @@ pub fn alerts(models: &[ReportModel]) -> Vec<Block> {
     let mut fired = Vec::new();
     for model in models {
         let found = model.verdict.findings.iter().filter(|f| f.kind == FindingKind::Alert);
-        fired.extend(found.map(|f| Cell::toned(format!("{}: {}", model.title(), f.reason), Tone::Bad)));
+        fired.extend(found.map(|f| {
+            let respond = f.remedy.as_ref().map(|respond| format!(" → {respond}")).unwrap_or_default();
+            Cell::toned(format!("{}: {}{respond}", model.title(), f.reason), Tone::Bad)
+        }));
         for abort in model.record.runs.iter().filter_map(|look| look.abort.as_ref()) {
             let text = format!(
                 "{}: the load was ended after {}: {} of {} was {}, above {} for {}",
@@ -31,9 +34,15 @@ pub fn alerts(models: &[ReportModel]) -> Vec<Block> {
         }
     }
     if fired.is_empty() {
-        return vec![Block::Text(
-            "No `abort_when` rule ended a load; these runs had no other alerts.".into(),
-        )];
+        let rules: usize = models.iter().map(|model| model.record.alerts.len()).max().unwrap_or(0);
+        let text = match rules {
+            0 => "No `abort_when` rule ended a load; these runs had no other alerts.".to_owned(),
+            _ => format!(
+                "None of {} fired, and no `abort_when` rule ended a load.",
+                counted(rules, "alert rule")
+            ),
+        };
+        return vec![Block::Text(text)];
     }
     vec![Block::List(fired)]
 }
@@ -77,6 +86,12 @@ fn of_phase(model: &ReportModel) -> Vec<Cell> {
         let text = format!("near-miss. {} passed only on its second try; {message}", step.endpoint);
         seen.push(Cell::toned(text, Tone::Caution));
     }
+    let probes = model.verdict.findings.iter().filter(|f| f.kind == FindingKind::Probe);
+    let near = probes.filter(|f| f.severity == Severity::Info);
+    seen.extend(near.map(|f| {
+        let text = f.reason.strip_prefix("Near-miss: ").unwrap_or(&f.reason);
+        Cell::toned(format!("near-miss, recovered: {text}"), Tone::Caution)
+    }));
     let cold = model.record.runs.iter().filter_map(|look| cold_start(model, look));
     seen.extend(cold.map(|text| Cell::toned(text, Tone::Caution)));
     seen

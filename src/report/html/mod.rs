@@ -5,6 +5,7 @@ mod blocks;
 mod forest;
 mod frame;
 mod page;
+mod probes;
 mod scale;
 mod spectrum;
 mod timeline;

@@ -6,6 +6,7 @@ use super::bars::{noise, phases, response_and_service};
 use super::blocks::{blocks, breakable, class, findings, table};
 use super::forest::forests;
 use super::frame::Figure;
+use super::probes::probe_figure;
 use super::spectrum::spectrum;
 use super::timeline::timeline;
 use crate::digest::sha256;
@@ -14,6 +15,7 @@ use crate::report::content;
 use crate::report::document::{Block, Cell, Tone};
 use crate::report::inert::shortened;
 use crate::report::model::{EndpointRow, ReportModel, moment, passed_of};
+use crate::report::watched;
 use crate::units::{Metric, counted};
 use crate::verdict::{Action, Comparison, Standing};
 
@@ -42,6 +44,7 @@ pub fn render_html(model: &ReportModel) -> String {
         }
         @if failed { (evidence(model)) }
         (incidents(model))
+        (watched(model))
         (comparison(model))
         @if !model.record.runs.is_empty() {
             @for (number, row) in model.endpoints.iter().enumerate() { (endpoint(model, number, row)) }
@@ -120,6 +123,21 @@ fn heading(model: &ReportModel) -> Markup {
             @if let Some(label) = &model.record.label { b { (label) } " · " }
             (model.record.target) " · " (moment(&model.record.started)) " · run " (model.record.id)
         }
+    }
+}
+
+/// What was read beside the load, and the alerts.
+fn watched(model: &ReportModel) -> Markup {
+    let plans = model.record.probes.iter().enumerate().filter(|(_, plan)| plan.compare.is_none());
+    html! {
+        @if let Some(probes) = watched::probes(model) {
+            h2 { "Resources" }
+            (table(&probes, ""))
+            div.figures { @for (number, plan) in plans {
+                @if let Some(figure) = probe_figure(model, number, plan) { (figure.render()) }
+            } }
+        }
+        @if let Some(alerts) = watched::alerts(model) { h2 { "Alerts" } (table(&alerts, "")) }
     }
 }
 

@@ -1,0 +1,130 @@
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::report::stored_verdict;
+use super::session::{complain, tell};
+use super::signals::block_on;
+use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
+use crate::gate::{GateResult, read_record};
+use crate::notify::{Delivery, Message, Outbox, deliver, messages};
+use crate::remote::Remote;
+use crate::scenario::{LoadOptions, Webhook, watching_file};
+use crate::secrets::Secrets;
+use crate::transport::TransportOptions;
+use crate::units::counted;
+
+/// Whether webhooks are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Notify {
+    #[default]
+    Send,
+    /// Shown instead of sent.
+    DryRun,
+    Off,
+}
+
+/// Tells the webhooks what a run came to. That somebody could not be told changes no verdict: it waits in the outbox.
+pub fn notify_of(
+    result: &GateResult,
+    out: &Path,
+    notify: Notify,
+    transport: &TransportOptions,
+) -> Result<()> {
+    let now = Timestamp::now().to_string();
+    let all = messages(&result.webhooks, &result.record, &result.verdict, &result.secrets, &now);
+    if all.is_empty() || notify == Notify::Off {
+        return Ok(());
+    }
+    if notify == Notify::DryRun {
+        return show(&all);
+    }
+    let mut outbox = Outbox::open(out)?;
+    outbox.waiting.extend(all);
+    sent(&mut outbox, &result.webhooks, &result.secrets, transport).map(|_| ())
+}
+
+/// How many could not be told.
+fn sent(
+    outbox: &mut Outbox,
+    webhooks: &[Webhook],
+    secrets: &Secrets,
+    transport: &TransportOptions,
+) -> Result<usize> {
+    let remote = Remote::new(transport)?;
+    let deliveries = block_on(deliver(outbox, webhooks, &remote, secrets))?;
+    for Delivery { to, kind, tries, refused } in &deliveries {
+        match refused {
+            None => tell(&format!("told {kind} {to}\n"))?,
+            Some(reason) => complain(&format!(
+                "warning: {kind} {to} could not be told in {}: {reason}; it waits in {}",
+                counted(*tries as usize, "try").replace("trys", "tries"),
+                outbox.path().display()
+            )),
+        }
+    }
+    Ok(deliveries.iter().filter(|delivery| delivery.refused.is_some()).count())
+}
+
+fn show(all: &[Message]) -> Result<()> {
+    for message in all {
+        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap_or_default();
+        let pretty = serde_json::to_string_pretty(&body).map_err(|e| Error::harness(e.to_string()))?;
+        tell(&format!("would tell {} {}:\n{pretty}\n", message.kind, message.to))?;
+    }
+    Ok(())
+}
+
+pub struct NotifyRequest {
+    /// Folders of runs.
+    pub runs: Vec<PathBuf>,
+    /// The file with the webhooks, and its variables.
+    pub file: PathBuf,
+    pub vars: Vec<(String, String)>,
+    /// What a run would tell, instead of telling it.
+    pub dry_run: bool,
+    pub transport: TransportOptions,
+}
+
+/// Tells what runs could not tell when they ended; or shows what they would.
+///
+/// # Errors
+/// If a run or the file cannot be read.
+pub fn notify(request: &NotifyRequest) -> Result<u8> {
+    let options = LoadOptions {
+        vars: request.vars.clone(),
+        require_secrets: !request.dry_run,
+        ..LoadOptions::default()
+    };
+    let (watching, secrets) = watching_file(&request.file, &options)?;
+    if watching.webhooks.is_empty() {
+        return Err(Error::input(&request.file, "notify", "it has no `notify`")
+            .with_hint("a webhook is `notify: [ { slack: https://… } ]`"));
+    }
+    let mut left = 0;
+    for run in &request.runs {
+        if request.dry_run {
+            let record = read_record(run)?;
+            let verdict = stored_verdict(run)?
+                .ok_or_else(|| Error::input(run, "read verdict", "there is no verdict.json in it"))?;
+            let now = Timestamp::now().to_string();
+            let all = messages(&watching.webhooks, &record, &verdict, &secrets, &now);
+            if all.is_empty() {
+                tell(&format!("{}: nobody would be told\n", run.display()))?;
+            }
+            show(&all)?;
+            continue;
+        }
+        if !run.is_dir() {
+            return Err(Error::input(run, "notify", "it is no folder of a run"));
+        }
+        let mut outbox = Outbox::open(run)?;
+        if outbox.waiting.is_empty() {
+            tell(&format!("{}: nothing waits\n", run.display()))?;
+            continue;
+        }
+        left += sent(&mut outbox, &watching.webhooks, &secrets, &request.transport)?;
+    }
+    Ok(if left == 0 { 0 } else { ExitCode::Harness.code() })
+}

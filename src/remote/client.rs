@@ -1,0 +1,137 @@
+use std::error::Error as _;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::error::{Error, Result};
+use crate::transport::{TransportOptions, client_config};
+
+/// More than this is no answer to a probe.
+const BODY_CAP: usize = 4 << 20;
+
+/// Cloning shares its connections.
+#[derive(Clone)]
+pub struct Remote {
+    client: reqwest::Client,
+}
+
+/// A whole response.
+pub struct Answer {
+    pub status: u16,
+    /// Seconds that it asks to wait before the next try.
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Its beginning, as text.
+    #[must_use]
+    pub fn excerpt(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let line: Vec<&str> = text.split_whitespace().collect();
+        crate::secrets::cut(&line.join(" "), 200)
+    }
+}
+
+impl Remote {
+    /// Of `options` it takes the name and the certificates to trust beside the machine's own: what a target is forgiven, whoever
+    /// is given credentials is not.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new(options: &TransportOptions) -> Result<Self> {
+        let trusted = TransportOptions {
+            user_agent: options.user_agent.clone(),
+            ca_file: options.ca_file.clone(),
+            ..TransportOptions::default()
+        };
+        let client = reqwest::Client::builder()
+            .user_agent(trusted.user_agent.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .tls_backend_preconfigured(client_config(&trusted)?)
+            .build()
+            .map_err(|e| Error::harness(format!("cannot set up the client for probes: {}", failed(&e))))?;
+        Ok(Self { client })
+    }
+
+    /// # Errors
+    /// In words, without the address, which may hold secrets.
+    pub async fn get(
+        &self,
+        url: &str,
+        headers: &[(HeaderName, String)],
+        timeout: Duration,
+    ) -> std::result::Result<Answer, String> {
+        self.send(Method::GET, url, headers, None, timeout).await
+    }
+
+    /// # Errors
+    /// As [`Remote::get`].
+    pub async fn post_json(
+        &self,
+        url: &str,
+        headers: &[(HeaderName, String)],
+        body: String,
+        timeout: Duration,
+    ) -> std::result::Result<Answer, String> {
+        self.send(Method::POST, url, headers, Some(body), timeout).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(HeaderName, String)],
+        body: Option<String>,
+        timeout: Duration,
+    ) -> std::result::Result<Answer, String> {
+        let mut all = HeaderMap::new();
+        if body.is_some() {
+            all.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        for (name, value) in headers {
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| format!("the value of header `{name}` cannot be sent"))?;
+            value.set_sensitive(true);
+            all.insert(name.clone(), value);
+        }
+        let mut request = self.client.request(method, url).headers(all).timeout(timeout);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let mut response = request.send().await.map_err(|e| failed(&e))?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(http::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
+            if body.len() + chunk.len() > BODY_CAP {
+                return Err(format!("the answer is over the cap of {} MiB", BODY_CAP >> 20));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+/// The innermost cause: the outermost text has the URL in it.
+fn failed(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "timed out".to_owned();
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(std::error::Error::source) {
+        cause = Some(inner);
+    }
+    let reason = cause.map_or_else(|| "the address cannot be asked".to_owned(), ToString::to_string);
+    if error.is_connect() { format!("cannot connect: {reason}") } else { reason }
+}

@@ -1,0 +1,262 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Action, Finding, FindingKind, Severity, Verdict};
+use super::probes;
+use crate::error_class::ErrorClass;
+use crate::metrics::{
+    AlertCondition, AlertRule, AlertSeverity, AlertVerdict, EndpointPlan, Histogram, LookRecord, RunRecord,
+    TimelineBlock,
+};
+use crate::units::{Metric, Threshold, counted, format_ms, level_of};
+
+/// A rule fires on at least this many requests, or this many beyond its quantile: as those that end a load do.
+const LEAST_REQUESTS: u64 = 20;
+const LEAST_BEYOND: f64 = 10.0;
+
+/// An alert that fired, as `verdict.json` has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FiredAlert {
+    pub name: String,
+    pub severity: AlertSeverity,
+    /// Who does what.
+    pub respond: String,
+    /// What was seen, in words.
+    pub seen: String,
+    pub endpoint: Option<String>,
+    pub probe: Option<String>,
+    /// Milliseconds, a fraction, or what the probe counts in.
+    pub observed: Option<f64>,
+    pub look: Option<u32>,
+    /// When it first was so for as long as its rule asks, since the measured window began.
+    pub at_ms: Option<u64>,
+}
+
+/// Which rules fired, the most severe first. They are of the candidate, where there are two arms.
+#[must_use]
+pub fn fired(record: &RunRecord, verdict: &Verdict) -> Vec<FiredAlert> {
+    let mut all: Vec<FiredAlert> =
+        record.alerts.iter().filter_map(|rule| fire(record, rule, verdict)).collect();
+    all.sort_by_key(|alert| alert.severity);
+    all
+}
+
+fn fire(record: &RunRecord, rule: &AlertRule, verdict: &Verdict) -> Option<FiredAlert> {
+    let base = FiredAlert {
+        name: rule.name.clone(),
+        severity: rule.severity,
+        respond: rule.respond.clone(),
+        seen: String::new(),
+        endpoint: None,
+        probe: None,
+        observed: None,
+        look: None,
+        at_ms: None,
+    };
+    match &rule.when {
+        AlertCondition::Verdict(what) => {
+            let (action, word) = match what {
+                AlertVerdict::Fail => (Action::RollBack, "the verdict is to roll back"),
+                AlertVerdict::Hold => (Action::Hold, "the verdict is to hold"),
+            };
+            let so = verdict.action == action && record.interrupted.is_none();
+            so.then(|| FiredAlert { seen: word.to_owned(), ..base })
+        }
+        AlertCondition::Metric { metric, above, errors } => {
+            of_metric(record, rule, (*metric, *above, errors), base)
+        }
+        AlertCondition::Probe { probe, bound } => of_probe(record, rule, probe, *bound, base),
+    }
+}
+
+/// An endpoint's worst window in a look: what was observed in it, and when the first one that is too bad ended.
+struct Worst {
+    observed: f64,
+    at_ms: u64,
+    look: u32,
+}
+
+fn of_metric(
+    record: &RunRecord,
+    rule: &AlertRule,
+    (metric, above, errors): (Metric, f64, &[ErrorClass]),
+    base: FiredAlert,
+) -> Option<FiredAlert> {
+    let features = record.scenarios.iter().flat_map(|s| s.endpoints.iter().map(|plan| (&s.feature, plan)));
+    let mut found: Vec<(&EndpointPlan, Worst)> = Vec::new();
+    for (number, (feature, plan)) in features.enumerate() {
+        if rule.feature.as_ref().is_some_and(|own| own != feature) {
+            continue;
+        }
+        let worst = record
+            .runs
+            .iter()
+            .filter_map(|look| worst(look, number, (metric, above, errors), rule.for_ms))
+            .max_by(|a, b| a.observed.total_cmp(&b.observed));
+        found.extend(worst.map(|worst| (plan, worst)));
+    }
+    let more = found.len().saturating_sub(1);
+    let (plan, worst) = found.into_iter().max_by(|a, b| a.1.observed.total_cmp(&b.1.observed))?;
+    let which = errors.iter().map(|class| class.name()).collect::<Vec<_>>().join(", ");
+    let which = if which.is_empty() { String::new() } else { format!(" ({which})") };
+    let others =
+        if more > 0 { format!(", and of {}", counted(more, "more endpoint")) } else { String::new() };
+    let seen = format!(
+        "{metric}{which} of {} was {} over {}, above {}{others}",
+        plan.endpoint,
+        level_of(metric, worst.observed),
+        format_ms(rule.for_ms as f64),
+        level_of(metric, above)
+    );
+    Some(FiredAlert {
+        seen,
+        endpoint: Some(plan.endpoint.clone()),
+        observed: Some(worst.observed),
+        look: Some(worst.look),
+        at_ms: Some(worst.at_ms),
+        ..base
+    })
+}
+
+/// Over every stretch of blocks that is as long as the rule asks, or a single block where that is longer.
+fn worst(
+    look: &LookRecord,
+    number: usize,
+    (metric, above, errors): (Metric, f64, &[ErrorClass]),
+    for_ms: u64,
+) -> Option<Worst> {
+    let mut blocks: BTreeMap<u64, &TimelineBlock> = BTreeMap::new();
+    blocks.extend(look.blocks.iter().filter(|b| b.endpoint == number).map(|b| (b.start_ms, b)));
+    let blocks: Vec<&TimelineBlock> = blocks.into_values().collect();
+    let failed = |block: &TimelineBlock| match errors {
+        [] => block.errors,
+        some => some.iter().filter_map(|class| block.classes.get(class)).sum(),
+    };
+    let mut found: Option<Worst> = None;
+    for (last, end) in blocks.iter().enumerate() {
+        let end_ms = end.start_ms + end.len_ms;
+        let first = blocks[..=last].iter().rposition(|b| b.start_ms + for_ms <= end_ms);
+        let Some(first) = first else { continue };
+        let window = &blocks[first..=last];
+        let observed = match metric.quantile() {
+            None => {
+                let requests: u64 = window.iter().map(|b| b.planned).sum();
+                let failures: u64 = window.iter().map(|b| failed(b)).sum();
+                (requests >= LEAST_REQUESTS).then(|| failures as f64 / requests as f64)
+            }
+            Some(q) => {
+                let mut response = Histogram::default();
+                for block in window {
+                    response.merge(&block.histogram);
+                }
+                let enough = response.count() as f64 * (1.0 - q) >= LEAST_BEYOND;
+                enough.then(|| response.quantile_ms(q)).flatten()
+            }
+        };
+        let Some(observed) = observed.filter(|observed| *observed > above) else { continue };
+        match &mut found {
+            Some(known) => known.observed = known.observed.max(observed),
+            None => found = Some(Worst { observed, at_ms: end_ms, look: look.look }),
+        }
+    }
+    found
+}
+
+fn of_probe(
+    record: &RunRecord,
+    rule: &AlertRule,
+    probe: &str,
+    bound: Threshold,
+    base: FiredAlert,
+) -> Option<FiredAlert> {
+    let number = record.probes.iter().position(|plan| plan.name == probe)?;
+    let plan = &record.probes[number];
+    // The shown unit is that of the bound at hand.
+    let mut found: Option<(u32, probes::Excursion)> = None;
+    for look in &record.runs {
+        for one in probes::stretches(plan, number, look, &|value| bound.holds(value), bound) {
+            let long = one.to_ms - one.from_ms >= rule.for_ms as i64;
+            if long
+                && found
+                    .as_ref()
+                    .is_none_or(|(_, known)| one.to_ms - one.from_ms > known.to_ms - known.from_ms)
+            {
+                found = Some((look.look, one));
+            }
+        }
+    }
+    let (look, one) = found?;
+    let length = format_ms((one.to_ms - one.from_ms) as f64);
+    let seen = format!("{probe} was {bound} for {length}, {} at worst", bound.told(one.worst));
+    Some(FiredAlert {
+        seen,
+        probe: Some(probe.to_owned()),
+        observed: Some(one.worst),
+        look: Some(look),
+        at_ms: Some((one.from_ms.max(0) as u64) + rule.for_ms),
+        ..base
+    })
+}
+
+/// An alert among the findings: it changes no code.
+#[must_use]
+pub fn finding(alert: &FiredAlert) -> Finding {
+    let severity = if alert.severity == AlertSeverity::Info { Severity::Info } else { Severity::Warn };
+    let mut finding = Finding::new(FindingKind::Alert, severity, alert.endpoint.as_deref(), told(alert));
+    finding.probe.clone_from(&alert.probe);
+    finding.observed = alert.observed;
+    finding.remedy(alert.respond.clone())
+}
+
+/// `ALERT (page) high error rate: error_rate of … was 7.2% over 10 s, above 5%.`
+#[must_use]
+pub fn told(alert: &FiredAlert) -> String {
+    // A rule without a name is called by its condition, which what was seen says again.
+    let name = if alert.name.contains(['<', '>']) { String::new() } else { format!(" {}", alert.name) };
+    format!("ALERT ({}){name}: {}.", alert.severity.name(), alert.seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(errors: &[u64]) -> LookRecord {
+        let blocks = errors.iter().enumerate().map(|(i, errors)| {
+            let mut histogram = Histogram::default();
+            (0..100).for_each(|n| histogram.record((if *errors > 0 { 900 } else { 100 } + n) * 1_000_000));
+            TimelineBlock {
+                start_ms: i as u64 * 1000,
+                len_ms: 1000,
+                planned: 100,
+                done: 100,
+                errors: *errors,
+                classes: [(ErrorClass::Check, *errors)].into(),
+                histogram,
+                ..TimelineBlock::default()
+            }
+        });
+        LookRecord {
+            look: 1,
+            window_ms: errors.len() as u64 * 1000,
+            blocks: blocks.collect(),
+            ..LookRecord::default()
+        }
+    }
+
+    #[test]
+    fn a_window_is_as_long_as_its_rule_and_the_worst_one_counts() {
+        let look = look(&[0, 0, 0, 20, 0, 0, 8, 8, 8, 0]);
+        let rate = |above, for_ms, classes: &[ErrorClass]| {
+            worst(&look, 0, (Metric::ErrorRate, above, classes), for_ms).map(|w| (w.observed, w.at_ms))
+        };
+        assert_eq!(rate(0.05, 3000, &[]), Some((0.08, 4000)), "fired first by the burst, worst later");
+        assert_eq!(rate(0.05, 10_000, &[]), None, "4.4% of all");
+        assert_eq!(rate(0.05, 11_000, &[]), None, "no window is so long");
+        assert_eq!(rate(0.10, 1000, &[ErrorClass::Check]), Some((0.2, 4000)));
+        assert_eq!(rate(0.0, 1000, &[ErrorClass::Status]), None);
+        let slow = |above, for_ms| worst(&look, 0, (Metric::P50, above, &[]), for_ms).map(|w| w.at_ms);
+        assert_eq!((slow(500.0, 2000), slow(500.0, 6000)), (Some(8000), Some(9000)));
+        assert_eq!(slow(2000.0, 1000), None);
+    }
+}
