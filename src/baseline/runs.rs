@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::documents_of;
 use crate::error::{Error, Result};
-use crate::metrics::RunRecord;
+use crate::metrics::{ProbePlan, RunRecord};
 use crate::units::Rules;
 use crate::verdict::{Anchor, Reference};
 
@@ -45,6 +45,14 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
                 other.env, first.env
             )));
         }
+        let told = |record: &RunRecord| -> Vec<ProbePlan> {
+            record.probes.iter().map(|own| ProbePlan { place: String::new(), ..own.clone() }).collect()
+        };
+        if told(&other) != told(&first) {
+            let hint = "judge them one by one; what one did not read, nobody knows of it";
+            return Err(fail("its probes are not those of the first run".into()).with_hint(hint));
+        }
+        first.probe_failed = first.probe_failed.or(other.probe_failed.take());
         first.interrupted = first.interrupted.or(other.interrupted.take());
         first.not_ready = first.not_ready.or(other.not_ready.take());
         first.setup_failed = first.setup_failed.or(other.setup_failed.take());

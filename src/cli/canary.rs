@@ -47,10 +47,10 @@ pub fn canary(args: CanaryArgs) -> Result<CanaryRequest> {
             headers: args.candidate_headers,
             vars: args.candidate_vars,
         },
-        pairing: match args.pairing {
+        pairing: args.pairing.map(|pairing| match pairing {
             PairingArg::Mirror => Pairing::Mirror,
             PairingArg::Split => Pairing::Split,
-        },
+        }),
         length: duration("--for", &args.length)?,
         calibrate: args.calibrate,
     })

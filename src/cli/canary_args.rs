@@ -51,9 +51,9 @@ pub struct CanaryArgs {
     /// Variable of the candidate's scenarios alone
     #[arg(long = "candidate-var", value_name = "K=V", value_parser = key_value)]
     pub candidate_vars: Vec<(String, String)>,
-    /// How the arms share the arrivals
-    #[arg(long, value_enum, default_value = "mirror", env = "LOADGATE_PAIRING")]
-    pub pairing: PairingArg,
+    /// How the arms share the arrivals [default: the scenarios' `pairing`, else mirror]
+    #[arg(long, value_enum, env = "LOADGATE_PAIRING")]
+    pub pairing: Option<PairingArg>,
     /// Measured time, judged after ¼, ½ and all of it; the scenarios' stages are stretched to a quarter
     #[arg(long = "for", value_name = "DURATION", default_value = "120s", env = "LOADGATE_FOR")]
     pub length: String,

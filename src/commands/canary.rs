@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::report::write_reports;
 use super::run::{conclude, watched};
-use super::session::{Session, print, tell};
+use super::session::{Session, complain, print, tell};
 use crate::baseline::{Calibration, CalibrationRun};
 use crate::error::{Error, Result};
 use crate::gate::{BesideRequest, GateRequest, GateResult, TargetSpec, run_id};
@@ -28,7 +28,8 @@ pub struct CanaryRequest {
     pub session: Session,
     pub control: ArmRequest,
     pub candidate: ArmRequest,
-    pub pairing: Pairing,
+    /// Where nothing is said the scenarios decide.
+    pub pairing: Option<Pairing>,
     /// Of all segments together.
     pub length: Duration,
     /// Both arms are of one build: store by how much they differ.
@@ -63,8 +64,9 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
     if scenarios.iter().all(|scenario| scenario.load.is_none()) {
         return Err(Error::usage_hint("no scenario has a `load:`", "a canary needs one"));
     }
+    let pairing = request.pairing.unwrap_or_else(|| asked_for(scenarios));
     let unique = |scenario: &Scenario| scenario.data.iter().any(|source| source.pick == Pick::Unique);
-    if one_address && request.pairing == Pairing::Mirror && scenarios.iter().any(unique) {
+    if one_address && pairing == Pairing::Mirror && scenarios.iter().any(unique) {
         let hint = "--pairing split gives each row to one arm";
         return Err(Error::usage_hint("each of the `unique` rows would be sent twice to one address", hint));
     }
@@ -83,13 +85,13 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
             target: request.control.target.clone(),
             scenarios: of_control.scenarios,
             probes: of_control.watching.probes,
-            pairing: request.pairing,
+            pairing,
         }),
         plan: JudgementPlan {
             repeat,
             restarts: started,
             side_by_side: Some(SideBySide {
-                pairing: request.pairing,
+                pairing,
                 sigma_dep: calibration.sigma_dep(),
                 calibrated_pairs: calibration.pairs(),
                 one_address,
@@ -98,11 +100,25 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
         },
         ..gate
     };
+    if !session.quiet {
+        let (all, each) = (request.length.as_secs_f64(), segment.as_secs_f64());
+        complain(&format!(
+            "{} of load at most: {SEGMENTS} segments of {}, each with a warm-up before it, after a functional pass of both arms",
+            format_ms(all * 1e3),
+            format_ms(each * 1e3)
+        ));
+    }
     let result = watched(&session, gate)?;
     if request.calibrate {
         return keep(&session, &result, &out, calibration);
     }
     conclude(&session, &result, &out, None)
+}
+
+/// All scenarios of a load share one pairing: one of them that must not be sent twice decides for all.
+fn asked_for(scenarios: &[Scenario]) -> Pairing {
+    let split = scenarios.iter().any(|scenario| scenario.pairing == Some(Pairing::Split));
+    if split { Pairing::Split } else { Pairing::Mirror }
 }
 
 /// Whether both arms have one address; then something that is sent must differ.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::report::stored_verdict;
 use super::session::{complain, tell};
-use super::signals::block_on;
+use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::gate::{GateResult, read_record};
@@ -25,24 +25,30 @@ pub enum Notify {
     Off,
 }
 
-/// Tells the webhooks what a run came to. That somebody could not be told changes no verdict: it waits in the outbox.
-pub fn notify_of(
-    result: &GateResult,
-    out: &Path,
-    notify: Notify,
-    transport: &TransportOptions,
-) -> Result<()> {
+/// What is to be told of a run, written down before anything else can go wrong. That it cannot be changes no verdict.
+pub fn prepare(result: &GateResult, out: &Path, notify: Notify) -> Result<Option<Outbox>> {
     let now = Timestamp::now().to_string();
     let all = messages(&result.webhooks, &result.record, &result.verdict, &result.secrets, &now);
-    if all.is_empty() || notify == Notify::Off {
-        return Ok(());
-    }
-    if notify == Notify::DryRun {
-        return show(&all);
+    match notify {
+        Notify::Off => return Ok(None),
+        Notify::DryRun => return show(&all).map(|()| None),
+        Notify::Send if all.is_empty() => return Ok(None),
+        Notify::Send => {}
     }
     let mut outbox = Outbox::open(out)?;
     outbox.waiting.extend(all);
-    sent(&mut outbox, &result.webhooks, &result.secrets, transport).map(|_| ())
+    if let Err(e) = outbox.keep() {
+        complain(&format!("warning: {e}"));
+    }
+    Ok(Some(outbox))
+}
+
+/// Tells it. What cannot be told waits in the outbox, and changes no verdict.
+pub fn tell_of(result: &GateResult, outbox: Option<Outbox>, transport: &TransportOptions) {
+    let Some(mut outbox) = outbox else { return };
+    if let Err(e) = sent(&mut outbox, &result.webhooks, &result.secrets, transport) {
+        complain(&format!("warning: {e}"));
+    }
 }
 
 /// How many could not be told.
@@ -53,18 +59,21 @@ fn sent(
     transport: &TransportOptions,
 ) -> Result<usize> {
     let remote = Remote::new(transport)?;
-    let deliveries = block_on(deliver(outbox, webhooks, &remote, secrets))?;
+    let deliveries = block_on(async {
+        let mut interrupt = listen()?;
+        deliver(outbox, webhooks, &remote, secrets, async move { interrupt.wait().await }).await
+    })?;
     for Delivery { to, kind, tries, refused } in &deliveries {
         match refused {
             None => tell(&format!("told {kind} {to}\n"))?,
             Some(reason) => complain(&format!(
                 "warning: {kind} {to} could not be told in {}: {reason}; it waits in {}",
-                counted(*tries as usize, "try").replace("trys", "tries"),
+                counted(*tries as usize, "try"),
                 outbox.path().display()
             )),
         }
     }
-    Ok(deliveries.iter().filter(|delivery| delivery.refused.is_some()).count())
+    Ok(outbox.waiting.len())
 }
 
 fn show(all: &[Message]) -> Result<()> {

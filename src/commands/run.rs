@@ -1,7 +1,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
-use super::notify::notify_of;
+use super::notify::{prepare, tell_of};
 use super::report::{stored_verdict, write_reports};
 use super::session::{Session, complain, paint, print};
 use super::signals::{block_on, listen};
@@ -42,8 +42,9 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
             complain(&format!("warning: this rule cannot be judged by this run, which will hold: {rule}"));
         }
     }
-    if kind == RunKind::SmokeAndLoad {
-        session.warn_of_the_unseen(&loaded);
+    match kind {
+        RunKind::SmokeAndLoad => session.warn_of_the_unseen(&loaded),
+        RunKind::SmokeOnly => session.warn_of_idle_probes(&loaded),
     }
     let id = run_id();
     let out = session.out(&id);
@@ -56,20 +57,24 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
 /// Reports into the run's folder, then the verdict, what it rests on (with `detail` instead of the table of endpoints), and
 /// where everything is: returns the exit code.
 pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Option<&str>) -> Result<u8> {
+    let outbox = prepare(result, out, session.notify)?;
     let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
     let written = write_reports(out, &model);
     append_job_summary(&model);
     let screen = session.stdout().screen();
     print(&render_terminal(&model, screen, Detail { instead: detail, steps_shown: !session.quiet }))?;
     // The verdict is told even where its files cannot be written.
-    written?;
+    if written.is_err() {
+        tell_of(result, outbox, &session.transport);
+        return written.map(|()| result.verdict.exit_code);
+    }
     if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
         let root = std::env::var("GITHUB_WORKSPACE").ok();
         print(&render_annotations(&model, root.as_deref()))?;
     }
     let there: Vec<&str> = FILES.into_iter().filter(|name| out.join(name).exists()).collect();
     print(&format!("\n{}", render_closing(&model, &out.display().to_string(), &there, screen)))?;
-    notify_of(result, out, session.notify, &session.transport)?;
+    tell_of(result, outbox, &session.transport);
     Ok(result.verdict.exit_code)
 }
 

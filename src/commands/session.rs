@@ -113,6 +113,13 @@ impl Session {
         }
     }
 
+    /// Functional passes alone are no load that probes could be read beside.
+    pub fn warn_of_idle_probes(&self, loaded: &Loaded) {
+        if !loaded.watching.probes.is_empty() && !self.quiet {
+            complain("warning: probes are read beside a load; here there is none, so none is read");
+        }
+    }
+
     pub fn slice(&self) -> Slice {
         Slice::of_shard(self.shard)
     }

@@ -21,6 +21,7 @@ pub fn watch(request: &WatchRequest) -> Result<u8> {
     }
     let session = &request.session;
     let loaded = session.loaded()?;
+    session.warn_of_idle_probes(&loaded);
     let id = run_id();
     let out = session.out(&id);
     let mut gate = session.request(loaded, Vec::new(), &id, &out)?;

@@ -46,7 +46,18 @@ pub fn router(demo: Arc<Demo>) -> Router {
         .route("/api/v1/risk/portfolios/{portfolio}", get(portfolio))
         .route("/api/v1/risk/events", get(live::events))
         .route("/api/v1/risk/live", get(live::socket))
+        .layer(axum::middleware::from_fn(cohort))
         .with_state(demo)
+}
+
+/// A flag in the request decides for which cohort of users the answer is, which the answer tells.
+async fn cohort(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let flag = request.headers().get("x-flag").cloned();
+    let mut response = next.run(request).await;
+    if let Some(flag) = flag {
+        response.headers_mut().insert("x-cohort", flag);
+    }
+    response
 }
 
 async fn set_faults(State(demo): Shared, body: String) -> Response {

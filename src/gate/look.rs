@@ -175,9 +175,9 @@ impl Run {
         .await;
         if let Some(watched) = watched {
             let ended = outcome.as_ref().ok().filter(|_| self.interrupt.signal().is_none());
-            let (taken, began) = watched
-                .finish(ended.map_or(0, |own| own.window_ms), ended.is_some_and(LoadOutcome::is_whole))
-                .await;
+            let window_ms = ended.map_or(0, |own| own.window_ms);
+            let whole = ended.is_some_and(LoadOutcome::is_whole);
+            let (taken, began) = watched.finish(window_ms, whole, self.interrupt.clone()).await;
             self.journal.append(entries(taken, began, &scrub))?;
         }
         let left = self.tear_down(targets, &setup).await?;
@@ -229,7 +229,8 @@ impl Run {
         record.instance_id =
             named.or(restarted).unwrap_or_else(|| format!("{}{which}", self.request.invocation));
         record.build_id = joined(&own.answered_by.builds);
-        record.answered_by = beside.then(|| own.answered_by.clone());
+        let mixed = own.answered_by.builds.len() > 1;
+        record.answered_by = (beside || mixed).then(|| own.answered_by.clone());
         let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
             arm.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())
         };

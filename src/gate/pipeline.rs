@@ -75,7 +75,10 @@ impl GateRequest {
 
 /// What a caller may want to show while it runs.
 pub enum GateEvent<'a> {
-    Waiting,
+    /// For whom, where there are two arms.
+    Waiting {
+        arm: Option<&'static str>,
+    },
     /// On which arm, where there are two.
     SmokeStarted {
         arm: Option<&'static str>,
@@ -102,6 +105,8 @@ pub enum GateEvent<'a> {
         of: Option<usize>,
     },
     Progress(&'a Progress),
+    /// One after which nothing is decided.
+    SegmentDone,
     LookDone {
         look: u32,
         verdict: &'a Verdict,
@@ -223,6 +228,7 @@ impl Run {
             }
             if of.is_some() && !aborted && !decides_after(look as usize) && self.interrupt.signal().is_none()
             {
+                observe(GateEvent::SegmentDone);
                 continue;
             }
             let judgement = self.judge_so_far()?;
@@ -300,7 +306,7 @@ impl Run {
             target.any_answer = self.request.wait.is_none() && !given;
             if let Some(within) = self.request.wait.or(given.then_some(RESTART_READY)).or(reached) {
                 if !target.any_answer {
-                    observe(GateEvent::Waiting);
+                    observe(GateEvent::Waiting { arm: (arms.len() > 1).then(|| arm.name()) });
                 }
                 let transport = self.functional()?;
                 if let Err(reason) = wait_ready(&transport, &mut target, within, self.interrupt.clone()).await

@@ -4,6 +4,7 @@ use super::arm::Arm;
 use super::journal::Entry;
 use super::pipeline::Run;
 use super::target::Target;
+use crate::engine::Interrupt;
 use crate::error::Result;
 use crate::metrics::{ProbePlan, Reading};
 use crate::probes::{Asked, Prober, Taken, Whose, examine};
@@ -64,7 +65,11 @@ impl Run {
             return Ok(true);
         }
         let remote = Remote::new(&self.request.transport)?;
-        let found = examine(&remote, &asked).await;
+        let mut interrupt = self.interrupt.clone();
+        let found = tokio::select! {
+            found = examine(&remote, &asked) => found,
+            () = interrupt.wait() => return Ok(false),
+        };
         let told: Vec<String> = found
             .iter()
             .map(|(whose, reason)| {
@@ -108,10 +113,15 @@ impl Watched {
     }
 
     /// The rest; what is asked of a whole window is only where that came to its end.
-    pub async fn finish(self, window_ms: u64, whole: bool) -> (Vec<Taken>, Option<Instant>) {
+    pub async fn finish(
+        self,
+        window_ms: u64,
+        whole: bool,
+        mut interrupt: Interrupt,
+    ) -> (Vec<Taken>, Option<Instant>) {
         let window = self.began.filter(|_| whole).map(|from| (from, from + Duration::from_millis(window_ms)));
         let mut all = self.early;
-        all.extend(self.prober.finish(window).await);
+        all.extend(self.prober.finish(window, interrupt.wait()).await);
         (all, self.began)
     }
 
@@ -130,7 +140,10 @@ pub fn entries(taken: Vec<Taken>, began: Option<Instant>, scrub: &dyn Fn(&str) -
         };
         let mut reading = Reading { probe: one.whose.probe, at_ms, ..Reading::default() };
         match one.figure {
-            Ok(figure) => (reading.value, reading.of) = (Some(figure.value), figure.of),
+            Ok(figure) => {
+                (reading.value, reading.of) = (Some(figure.value), figure.of);
+                reading.age_ms = figure.age.map(|age| age.as_millis() as u64);
+            }
             Err(problem) => reading.problem = Some(scrub(&problem.reason)),
         }
         let entry = Entry::Reading(reading);

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::run_record::LookRecord;
 use crate::units::{Threshold, Tolerance};
 
 /// What was to be read beside the load, and by which rule it is judged.
@@ -24,13 +25,24 @@ pub struct ProbePlan {
     pub of_arm: bool,
 }
 
+impl ProbePlan {
+    /// Whether anything rests on it.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.limit.is_some() || self.compare.is_some()
+    }
+}
+
 /// One figure, or why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Index into the record's probes.
     pub probe: usize,
-    /// Since the measured window began.
+    /// When it was asked for, since the measured window began.
     pub at_ms: i64,
+    /// How old the figure was then, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// Of how many, where `value` counts.
@@ -39,4 +51,27 @@ pub struct Reading {
     /// Without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl Reading {
+    /// When the figure was true, since the measured window began.
+    #[must_use]
+    pub fn true_ms(&self) -> i64 {
+        self.at_ms - self.age_ms.unwrap_or(0) as i64
+    }
+}
+
+impl LookRecord {
+    /// What one probe told of the measured window, in the order in which it was true; what was told twice is told once.
+    #[must_use]
+    pub fn figures(&self, probe: usize) -> Vec<(i64, f64)> {
+        let window = 0..=self.window_ms as i64;
+        let own = self.readings.iter().filter(|reading| reading.probe == probe);
+        let mut figures: Vec<(i64, f64)> =
+            own.filter_map(|reading| Some((reading.true_ms(), reading.value?))).collect();
+        figures.retain(|(at_ms, _)| window.contains(at_ms));
+        figures.sort_by_key(|(at_ms, _)| *at_ms);
+        figures.dedup_by_key(|(at_ms, _)| *at_ms);
+        figures
+    }
 }

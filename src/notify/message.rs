@@ -14,7 +14,9 @@ const MOST_FINDINGS: usize = 10;
 pub struct Message {
     /// The same for every try, so that a receiver can tell that it has it already.
     pub id: String,
-    /// Which webhook: its address without secrets.
+    /// Which webhook: its number in its file, and its address without secrets.
+    #[serde(default)]
+    pub number: usize,
     pub to: String,
     pub kind: String,
     /// UTC, RFC 3339.
@@ -48,8 +50,8 @@ pub fn messages(
     webhooks
         .iter()
         .filter(asked)
-        .enumerate()
-        .map(|(number, webhook)| {
+        .map(|webhook| {
+            let number = webhook.number;
             let body = match webhook.kind {
                 WebhookKind::Generic => generic(record, verdict),
                 WebhookKind::Slack => json!({ "text": slack(record, verdict) }),
@@ -57,6 +59,7 @@ pub fn messages(
             };
             Message {
                 id: format!("{}/{number}", record.id),
+                number,
                 to: webhook.told.clone(),
                 kind: kind_name(webhook.kind).to_owned(),
                 created: now.to_owned(),
@@ -70,7 +73,7 @@ pub fn messages(
 
 fn occurs(occasion: Occasion, verdict: &Verdict) -> bool {
     match occasion {
-        Occasion::Alert => !verdict.alerts.is_empty(),
+        Occasion::Alert => !verdict.alerts.is_empty() && verdict.outcome != Outcome::Partial,
         Occasion::Fail => verdict.action == Action::RollBack,
         Occasion::Hold => verdict.action == Action::Hold && verdict.outcome != Outcome::Partial,
         Occasion::Pass => verdict.action == Action::Go,
@@ -144,12 +147,8 @@ fn alertmanager(record: &RunRecord, verdict: &Verdict, now: &str) -> Value {
         entry
     };
     if verdict.alerts.is_empty() {
-        let severity = match verdict.action {
-            Action::RollBack => "page",
-            Action::Hold => "warn",
-            Action::Go => "info",
-        };
-        return json!([entry("loadgate verdict", severity, None, &verdict.summary, None)]);
+        // One name and one severity, whatever the verdict: so a pass ends what a fail began.
+        return json!([entry("loadgate verdict", "warn", None, &verdict.summary, None)]);
     }
     let of = |alert: &FiredAlert| {
         let place = alert.endpoint.as_deref().or(alert.probe.as_deref());

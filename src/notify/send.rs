@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use http::HeaderName;
+
 use super::message::{Message, kind_name};
 use super::outbox::Outbox;
 use crate::error::Result;
@@ -21,7 +25,7 @@ pub struct Delivery {
     pub refused: Option<String>,
 }
 
-/// Sends what waits, all webhooks at once, each with its own tries. What was taken leaves the outbox.
+/// Sends what waits, all webhooks at once, each with its own tries, until a signal comes. What was taken leaves the outbox.
 ///
 /// # Errors
 /// If the outbox cannot be written; before anything was sent, if that fails at first.
@@ -30,27 +34,41 @@ pub async fn deliver(
     webhooks: &[Webhook],
     remote: &Remote,
     secrets: &Secrets,
+    signal: impl Future<Output = ()>,
 ) -> Result<Vec<Delivery>> {
     outbox.keep()?;
-    let all = outbox.waiting.iter().map(|message| send(message, webhooks, remote, secrets));
-    let outcomes = futures_util::future::join_all(all).await;
+    let waiting = outbox.waiting.clone();
+    let mut sending: FuturesUnordered<_> = waiting
+        .iter()
+        .map(|message| async move { (message, send(message, webhooks, remote, secrets).await) })
+        .collect();
     let mut deliveries = Vec::new();
-    let mut left = Vec::new();
-    for (mut message, (tries, refused)) in std::mem::take(&mut outbox.waiting).into_iter().zip(outcomes) {
+    let mut signal = std::pin::pin!(signal);
+    loop {
+        let done = tokio::select! {
+            done = sending.next() => done,
+            () = &mut signal => break,
+        };
+        let Some((message, (tries, refused))) = done else { break };
         deliveries.push(Delivery {
             to: message.to.clone(),
             kind: message.kind.clone(),
             tries,
             refused: refused.clone(),
         });
-        if refused.is_some() {
-            message.tries += tries;
-            message.refused = refused;
-            left.push(message);
+        // At once: whoever is ended meanwhile tells nobody twice.
+        let same = |own: &Message| own.id == message.id && own.number == message.number;
+        match refused {
+            None => outbox.waiting.retain(|own| !same(own)),
+            Some(reason) => {
+                for own in outbox.waiting.iter_mut().filter(|own| same(own)) {
+                    own.tries += tries;
+                    own.refused = Some(reason.clone());
+                }
+            }
         }
+        outbox.keep()?;
     }
-    outbox.waiting = left;
-    outbox.keep()?;
     Ok(deliveries)
 }
 
@@ -62,19 +80,24 @@ async fn send(
     secrets: &Secrets,
 ) -> (u32, Option<String>) {
     let own = |webhook: &&Webhook| webhook.told == message.to && kind_name(webhook.kind) == message.kind;
-    let Some(webhook) = webhooks.iter().find(own) else {
+    let mut same = webhooks.iter().filter(own);
+    // Where the file has changed since, an address that stands there once is the one that was meant.
+    let meant = same.clone().find(|webhook| webhook.number == message.number);
+    let Some(webhook) = meant.or_else(|| same.next().filter(|_| same.next().is_none())) else {
         return (0, Some("no webhook of this address is configured here".to_owned()));
     };
     let url = match webhook.kind {
         WebhookKind::Alertmanager => format!("{}/api/v2/alerts", webhook.url.trim_end_matches('/')),
         WebhookKind::Generic | WebhookKind::Slack => webhook.url.clone(),
     };
+    let key = (HeaderName::from_static("idempotency-key"), message.id.clone());
+    let headers: Vec<_> = webhook.headers.iter().cloned().chain([key]).collect();
     let mut wait = FIRST_WAIT;
     let mut reason = String::new();
     for number in 1..=webhook.retries + 1 {
         let timeout = Duration::from_nanos(webhook.timeout_ns);
         let mut asked = None;
-        match remote.post_json(&url, &webhook.headers, message.body.clone(), timeout).await {
+        match remote.post_json(&url, &headers, message.body.clone(), timeout).await {
             Ok(answer) if answer.is_success() => return (number, None),
             Ok(answer) => {
                 reason = secrets.scrub_brief(&format!("it answers {}: {}", answer.status, answer.excerpt()));
@@ -83,7 +106,12 @@ async fn send(
                 }
                 asked = answer.retry_after;
             }
-            Err(failure) => reason = secrets.scrub_brief(&failure),
+            Err(failure) => {
+                reason = secrets.scrub_brief(&failure.reason);
+                if failure.lasting {
+                    return (number, Some(reason));
+                }
+            }
         }
         if number <= webhook.retries {
             tokio::time::sleep(asked.unwrap_or(wait).min(LONGEST_WAIT)).await;

@@ -6,7 +6,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::reading::{Figure, Problem};
-use crate::secrets::cut;
 
 /// More output than this is no figure.
 const MOST_OUTPUT: u64 = 64 << 10;
@@ -39,15 +38,17 @@ pub async fn read(
         }
         (child.wait().await, out, err)
     };
-    let Ok((status, out, err)) = tokio::time::timeout(timeout, run).await else {
-        if let Some(group) = group {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+    let ended = tokio::time::timeout(timeout, run).await;
+    // Whatever it left behind ends with it.
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let Ok((status, out, err)) = ended else {
         return Err(Problem::passing("its command timed out"));
     };
     let said = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), 120)
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     match status {
         Ok(status) if status.success() => {}
@@ -63,5 +64,5 @@ pub async fn read(
     let value = value.ok_or_else(|| {
         Problem::lasting(format!("its command prints no number first, but: {}", said(&out)))
     })?;
-    Ok(Figure { value: value * scale, of: None })
+    Ok(Figure { value: value * scale, of: None, age: None })
 }

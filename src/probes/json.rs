@@ -3,11 +3,13 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::prometheus::refused;
-use super::reading::{Figure, Problem};
+use super::reading::{Figure, Problem, refused};
 use crate::checks::{Query, Subject};
 use crate::remote::Remote;
 use crate::units::format_ms;
+
+/// Two machines' clocks may differ by so much.
+const MOST_AHEAD_MS: i64 = 5_000;
 
 /// How an endpoint that tells figures as JSON is asked.
 pub struct Endpoint<'a> {
@@ -26,31 +28,38 @@ impl Endpoint<'_> {
         of: Option<&Query>,
         at: Option<&Query>,
     ) -> Result<Figure, Problem> {
-        let answer = self.remote.get(self.url, self.headers, self.timeout).await.map_err(Problem::passing)?;
+        let answer = self.remote.get(self.url, self.headers, self.timeout).await?;
         if !answer.is_success() {
             return Err(refused(&answer));
         }
         let headers = HeaderMap::new();
         let subject = Subject::new(answer.status, &headers, &answer.body, 0, now_ms);
-        if let Some(at) = at {
-            let found = one(&subject, at)?;
-            let then_ms =
-                timestamp_ms(&found).ok_or_else(|| Problem::lasting(format!("{at} is no time: {found}")))?;
-            let age_ms = (now_ms() - then_ms) as f64;
-            if age_ms > self.max_age.as_secs_f64() * 1e3 {
-                let most = format_ms(self.max_age.as_secs_f64() * 1e3);
-                return Err(Problem::passing(format!(
-                    "its figures are {} old, more than {most}",
-                    format_ms(age_ms)
-                )));
-            }
-        }
+        let age = match at {
+            Some(at) => Some(self.age(&one(&subject, at)?, at)?),
+            None => None,
+        };
         let value = number(&subject, value)?;
         let of = match of {
             Some(of) => Some(number(&subject, of)?),
             None => None,
         };
-        Ok(Figure { value, of })
+        Ok(Figure { value, of, age })
+    }
+
+    fn age(&self, found: &Value, at: &Query) -> Result<Duration, Problem> {
+        let then_ms =
+            timestamp_ms(found).ok_or_else(|| Problem::lasting(format!("{at} is no time: {found}")))?;
+        let age_ms = now_ms() - then_ms;
+        if age_ms < -MOST_AHEAD_MS {
+            let ahead = format_ms(-age_ms as f64);
+            return Err(Problem::passing(format!("its figures are {ahead} ahead of this machine's clock")));
+        }
+        let age = Duration::from_millis(age_ms.max(0) as u64);
+        if age > self.max_age {
+            let (age, most) = (format_ms(age_ms as f64), format_ms(self.max_age.as_secs_f64() * 1e3));
+            return Err(Problem::passing(format!("its figures are {age} old, more than {most}")));
+        }
+        Ok(age)
     }
 }
 
@@ -71,18 +80,20 @@ fn number(subject: &Subject<'_>, query: &Query) -> Result<f64, Problem> {
         Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
         _ => None,
     };
-    number.filter(|number| number.is_finite()).ok_or_else(|| {
-        Problem::lasting(format!("{query} is no number: {}", crate::secrets::cut(&found.to_string(), 60)))
-    })
+    number
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| Problem::lasting(format!("{query} is no number: {found}")))
 }
 
-/// RFC 3339, or seconds or milliseconds since 1970.
+/// RFC 3339, or the time since 1970 as a number.
 fn timestamp_ms(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
         Value::Number(number) => {
             let number = number.as_f64()?;
-            Some(if number > 1e11 { number as i64 } else { (number * 1e3) as i64 })
+            // Seconds, milliseconds, microseconds or nanoseconds: today they are far apart.
+            let scale = [1e11, 1e14, 1e17].into_iter().filter(|least| number > *least).count();
+            Some((number * [1e3, 1.0, 1e-3, 1e-6][scale]) as i64)
         }
         _ => None,
     }

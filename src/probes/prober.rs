@@ -1,4 +1,3 @@
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
@@ -14,7 +13,7 @@ use crate::scenario::{CallSource, ProbeCall};
 
 /// After a failure that may pass, within the same turn.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// A series is whole where no gap is longer than this many of its steps.
+/// A series is whole where no gap is longer than so many of its steps, or of the usual gap between its samples.
 const WHOLE_STEPS: f64 = 1.5;
 
 /// One probe, ready to be asked.
@@ -28,7 +27,6 @@ pub struct Asked {
 pub struct Prober {
     taken: mpsc::UnboundedReceiver<Taken>,
     stop: watch::Sender<Stop>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +44,7 @@ impl Prober {
         let (stop, signal) = watch::channel(Stop::No);
         let fail = |e| Error::harness(format!("cannot start the thread of probes: {e}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+        // It ends by itself once it is told to, at the latest after a timeout of what it asks; nothing waits for it.
         let thread = std::thread::Builder::new().name("probes".into()).spawn(move || {
             machine::yield_to_others();
             let local = tokio::task::LocalSet::new();
@@ -62,7 +61,8 @@ impl Prober {
             drop(sender);
             runtime.block_on(local);
         });
-        Ok(Self { taken, stop, thread: Some(thread.map_err(fail)?) })
+        thread.map_err(fail)?;
+        Ok(Self { taken, stop })
     }
 
     /// What came since it was last asked.
@@ -70,25 +70,37 @@ impl Prober {
         std::iter::from_fn(|| self.taken.try_recv().ok()).collect()
     }
 
-    /// The last turn, and what is asked of the measured window as a whole.
-    pub async fn finish(mut self, window: Option<(Instant, Instant)>) -> Vec<Taken> {
+    /// The last turn, and what is asked of the measured window as a whole. Where there is none, because the load was cut short,
+    /// nothing more is asked; a signal ends the waiting, not what is still asked: nobody listens to that any more.
+    pub async fn finish(
+        mut self,
+        window: Option<(Instant, Instant)>,
+        signal: impl Future<Output = ()>,
+    ) -> Vec<Taken> {
+        let mut signal = std::pin::pin!(signal);
         self.stop.send_replace(Stop::Ended(window));
-        let mut all = Vec::new();
-        while let Some(one) = self.taken.recv().await {
-            all.push(one);
+        let mut all = self.drain();
+        if window.is_none() {
+            return all;
         }
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; what is missing is told as such.
-            let _ = thread.join();
+        loop {
+            tokio::select! {
+                one = self.taken.recv() => match one {
+                    Some(one) => all.push(one),
+                    None => return all,
+                },
+                () = &mut signal => {
+                    self.stop.send_replace(Stop::Ended(None));
+                    return all;
+                }
+            }
         }
-        all
     }
 }
 
 /// What can never be read, each with its reason; whatever may pass is not looked at.
 pub async fn examine(remote: &Remote, asked: &[Asked]) -> Vec<(Whose, String)> {
-    let mut found = Vec::new();
-    for one in asked {
+    let problems = asked.iter().map(|one| async move {
         let now = Instant::now();
         let problem = if one.call.is_whole() {
             let from = now.checked_sub(Duration::from_secs(10)).unwrap_or(now);
@@ -96,9 +108,9 @@ pub async fn examine(remote: &Remote, asked: &[Asked]) -> Vec<(Whose, String)> {
         } else {
             read(remote, &one.call).await.err()
         };
-        found.extend(problem.filter(|problem| problem.lasting).map(|problem| (one.whose, problem.reason)));
-    }
-    found
+        problem.filter(|problem| problem.lasting).map(|problem| (one.whose, problem.reason))
+    });
+    futures_util::future::join_all(problems).await.into_iter().flatten().collect()
 }
 
 async fn ask_in_turns(
@@ -110,15 +122,20 @@ async fn ask_in_turns(
     let mut turns = tokio::time::interval(Duration::from_nanos(asked.call.every_ns));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
-        let ended = tokio::select! {
+        let mut ended = tokio::select! {
             _ = turns.tick() => false,
             // Whoever would have sent it is gone: then nobody listens either.
             _ = signal.wait_for(|stop| matches!(stop, Stop::Ended(_))) => true,
         };
-        let at = Instant::now();
+        if matches!(*signal.borrow(), Stop::Ended(None)) {
+            return;
+        }
+        let mut at = Instant::now();
         let mut figure = read(remote, &asked.call).await;
+        ended |= matches!(*signal.borrow(), Stop::Ended(_));
         if figure.as_ref().is_err_and(|problem| !problem.lasting) && !ended {
             tokio::time::sleep(AGAIN_AFTER).await;
+            at = Instant::now();
             figure = read(remote, &asked.call).await;
         }
         if sender.send(Taken { whose: asked.whose, at, figure }).is_err() || ended {
@@ -142,7 +159,8 @@ async fn ask_whole(
         let read = read_whole(remote, &asked.call, window).await;
         let whole = read.as_ref().is_ok_and(|figures| is_whole(figures, window, step));
         let lasting = read.as_ref().is_err_and(|problem| problem.lasting);
-        if !whole && !lasting && Instant::now() + step < until {
+        let wanted = !matches!(*signal.borrow(), Stop::Ended(None)) && !sender.is_closed();
+        if !whole && !lasting && wanted && Instant::now() + step < until {
             tokio::time::sleep(step).await;
             continue;
         }
@@ -158,9 +176,12 @@ async fn ask_whole(
 }
 
 fn is_whole(figures: &[(Instant, Figure)], (from, to): (Instant, Instant), step: Duration) -> bool {
+    let mut gaps: Vec<Duration> = figures.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    gaps.sort_unstable();
+    let usual = gaps.get(gaps.len() / 2).copied().unwrap_or(step).max(step);
     let mut last = from;
     for at in figures.iter().map(|(at, _)| *at).chain([to]) {
-        if at.saturating_duration_since(last) > step.mul_f64(WHOLE_STEPS) {
+        if at.saturating_duration_since(last) > usual.mul_f64(WHOLE_STEPS) {
             return false;
         }
         last = at;
@@ -213,7 +234,7 @@ async fn read_whole(
         let of = beside(one).map(|other| other.value);
         let since_s = (one.at_s - from_s).max(0.0);
         (totals.is_empty() == of.is_none())
-            .then(|| (from + Duration::from_secs_f64(since_s), Figure { value: one.value, of }))
+            .then(|| (from + Duration::from_secs_f64(since_s), Figure { value: one.value, of, age: None }))
     });
     Ok(figures.collect())
 }

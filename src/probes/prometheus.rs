@@ -4,8 +4,8 @@ use http::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::reading::{Figure, Problem};
-use crate::remote::{Answer, Remote};
+use super::reading::{Figure, Problem, refused};
+use crate::remote::Remote;
 use crate::units::{format_ms, percent_encoded};
 
 /// Prometheus' own time of an instant, and what it said then.
@@ -40,36 +40,34 @@ struct Data {
 }
 
 impl Prometheus<'_> {
-    /// The figure now, and of how many.
+    /// The figure now, and of how many; both are as old as the older.
     pub async fn instant(&self, query: &str, of: Option<&str>) -> Result<Figure, Problem> {
-        let value = self.fresh(query).await?;
-        let of = match of {
-            Some(of) => Some(self.fresh(of).await?),
-            None => None,
-        };
-        Ok(Figure { value, of })
+        let (value, age) = self.fresh(query).await?;
+        let Some(of) = of else { return Ok(Figure { value, of: None, age }) };
+        let (of, other) = self.fresh(of).await?;
+        Ok(Figure { value, of: Some(of), age: age.max(other) })
     }
 
-    /// The value now, of a sample that is not too old. `timestamp()` tells that of plain selectors; of other expressions it
-    /// is the time of asking, and their ranges tell by themselves: they are empty once nothing comes.
-    async fn fresh(&self, query: &str) -> Result<f64, Problem> {
+    /// The value now, of a sample that is not too old, and how old it is. `timestamp()` tells that of plain selectors; of other
+    /// expressions it is the time of asking, and only the lookback keeps old samples out.
+    async fn fresh(&self, query: &str) -> Result<(f64, Option<Duration>), Problem> {
         let point = self.at_one(query).await?;
-        let sample = self.at_one(&format!("timestamp({query})")).await;
-        if let Ok(sample) = sample {
-            let age_s = sample.at_s - sample.value;
-            if age_s > self.max_age.as_secs_f64() {
-                return Err(Problem::passing(format!(
-                    "its newest sample is {} old, more than {}",
-                    format_ms(age_s * 1e3),
-                    format_ms(self.max_age.as_secs_f64() * 1e3)
-                )));
-            }
+        let sample = match self.at_one(&format!("timestamp({query})")).await {
+            Ok(sample) => sample,
+            // Of a scalar there is no timestamp.
+            Err(problem) if problem.lasting => return Ok((point.value, None)),
+            Err(problem) => return Err(problem),
+        };
+        let age = Duration::try_from_secs_f64(sample.at_s - sample.value).unwrap_or_default();
+        if age > self.max_age {
+            let (age, most) = (told(age), told(self.max_age));
+            return Err(Problem::passing(format!("its newest sample is {age} old, more than {most}")));
         }
-        Ok(point.value)
+        Ok((point.value, Some(age)))
     }
 
     async fn at_one(&self, query: &str) -> Result<Point, Problem> {
-        let path = format!("/api/v1/query?query={}", percent_encoded(query));
+        let path = format!("/api/v1/query?query={}&{}", percent_encoded(query), self.lookback());
         let data = self.ask(&path).await?;
         let pair = match data.result_type.as_str() {
             "scalar" => data.result,
@@ -84,7 +82,8 @@ impl Prometheus<'_> {
         }
     }
 
-    /// All of a stretch of time, both ends in seconds since 1970: what is older than it may be is left out.
+    /// All of a stretch of time, both ends in seconds since 1970, each figure at the time of its sample where that is known: what
+    /// was only carried forward is none.
     pub async fn range(
         &self,
         query: &str,
@@ -93,21 +92,34 @@ impl Prometheus<'_> {
         step_s: f64,
     ) -> Result<Vec<Point>, Problem> {
         let values = self.series(query, from_s, to_s, step_s).await?;
-        // Where a sample of its own time is known, what was only carried forward does not count.
-        let ages =
-            self.series(&format!("timestamp({query})"), from_s, to_s, step_s).await.unwrap_or_default();
-        let max_age_s = self.max_age.as_secs_f64();
-        let old = |at_s: f64| {
-            let sample = ages.iter().find(|age| (age.at_s - at_s).abs() < step_s / 2.0);
-            sample.is_some_and(|sample| sample.at_s - sample.value > max_age_s)
+        let samples = match self.series(&format!("timestamp({query})"), from_s, to_s, step_s).await {
+            Ok(samples) => samples,
+            Err(problem) if problem.lasting => Vec::new(),
+            Err(problem) => return Err(problem),
         };
-        Ok(values.into_iter().filter(|p| p.value.is_finite() && !old(p.at_s)).collect())
+        let mut points: Vec<Point> = values
+            .into_iter()
+            .filter(|point| point.value.is_finite())
+            .map(|point| {
+                let own = samples.iter().find(|sample| (sample.at_s - point.at_s).abs() < step_s / 2.0);
+                Point { at_s: own.map_or(point.at_s, |sample| sample.value), ..point }
+            })
+            .collect();
+        points.retain(|point| point.at_s >= from_s - 1e-3);
+        points.dedup_by(|a, b| (a.at_s - b.at_s).abs() < 1e-3);
+        Ok(points)
+    }
+
+    /// Samples older than this are not carried forward.
+    fn lookback(&self) -> String {
+        format!("lookback_delta={}s", self.max_age.as_secs().max(1))
     }
 
     async fn series(&self, query: &str, from_s: f64, to_s: f64, step_s: f64) -> Result<Vec<Point>, Problem> {
         let path = format!(
-            "/api/v1/query_range?query={}&start={from_s:.3}&end={to_s:.3}&step={step_s:.3}",
-            percent_encoded(query)
+            "/api/v1/query_range?query={}&start={from_s:.3}&end={to_s:.3}&step={step_s:.3}&{}",
+            percent_encoded(query),
+            self.lookback()
         );
         let data = self.ask(&path).await?;
         if data.result_type != "matrix" {
@@ -120,7 +132,7 @@ impl Prometheus<'_> {
 
     async fn ask(&self, path: &str) -> Result<Data, Problem> {
         let url = format!("{}{path}", self.base);
-        let answer = self.remote.get(&url, self.headers, self.timeout).await.map_err(Problem::passing)?;
+        let answer = self.remote.get(&url, self.headers, self.timeout).await?;
         let parsed: Option<Envelope> = serde_json::from_slice(&answer.body).ok();
         match parsed {
             Some(Envelope { status, data: Some(data), .. }) if status == "success" => Ok(data),
@@ -133,14 +145,8 @@ impl Prometheus<'_> {
     }
 }
 
-/// What an answer that is none comes to.
-pub fn refused(answer: &Answer) -> Problem {
-    let said = format!("it answers {}: {}", answer.status, answer.excerpt());
-    match answer.status {
-        401 | 403 => Problem::lasting(format!("it answers {}: its credentials are refused", answer.status)),
-        400..=499 if !matches!(answer.status, 408 | 425 | 429) => Problem::lasting(said),
-        _ => Problem::passing(said),
-    }
+fn told(length: Duration) -> String {
+    format_ms(length.as_secs_f64() * 1e3)
 }
 
 fn unread() -> Problem {

@@ -1,4 +1,6 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::remote::{Answer, Unanswered};
 
 /// Who is asked: a probe, and for which arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +14,7 @@ pub struct Whose {
 #[derive(Clone, Debug)]
 pub struct Taken {
     pub whose: Whose,
-    /// When the figure was true.
+    /// When it was asked for.
     pub at: Instant,
     pub figure: Result<Figure, Problem>,
 }
@@ -22,6 +24,8 @@ pub struct Figure {
     pub value: f64,
     /// Of how many, where it counts.
     pub of: Option<f64>,
+    /// How old it is, where that is known.
+    pub age: Option<Duration>,
 }
 
 /// Why there is no figure.
@@ -39,5 +43,21 @@ impl Problem {
 
     pub fn lasting(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), lasting: true }
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(Unanswered { reason, lasting }: Unanswered) -> Self {
+        Self { reason, lasting }
+    }
+}
+
+/// What an answer that is none comes to.
+pub fn refused(answer: &Answer) -> Problem {
+    let said = format!("it answers {}: {}", answer.status, answer.excerpt());
+    match answer.status {
+        401 | 403 => Problem::lasting(format!("it answers {}: its credentials are refused", answer.status)),
+        300..=499 if !matches!(answer.status, 408 | 425 | 429) => Problem::lasting(said),
+        _ => Problem::passing(said),
     }
 }

@@ -15,6 +15,15 @@ pub struct Remote {
     client: reqwest::Client,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unanswered {
+    /// In words, without the address, which may hold secrets.
+    pub reason: String,
+    /// Nothing was sent, and never will be.
+    pub lasting: bool,
+}
+
 /// A whole response.
 pub struct Answer {
     pub status: u16,
@@ -29,12 +38,11 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Its beginning, as text.
+    /// What it says, on one line: whoever shows it scrubs it first and cuts it then.
     #[must_use]
     pub fn excerpt(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
-        let line: Vec<&str> = text.split_whitespace().collect();
-        crate::secrets::cut(&line.join(" "), 200)
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -61,13 +69,13 @@ impl Remote {
     }
 
     /// # Errors
-    /// In words, without the address, which may hold secrets.
+    /// Where nothing came back.
     pub async fn get(
         &self,
         url: &str,
         headers: &[(HeaderName, String)],
         timeout: Duration,
-    ) -> std::result::Result<Answer, String> {
+    ) -> std::result::Result<Answer, Unanswered> {
         self.send(Method::GET, url, headers, None, timeout).await
     }
 
@@ -79,7 +87,7 @@ impl Remote {
         headers: &[(HeaderName, String)],
         body: String,
         timeout: Duration,
-    ) -> std::result::Result<Answer, String> {
+    ) -> std::result::Result<Answer, Unanswered> {
         self.send(Method::POST, url, headers, Some(body), timeout).await
     }
 
@@ -90,14 +98,17 @@ impl Remote {
         headers: &[(HeaderName, String)],
         body: Option<String>,
         timeout: Duration,
-    ) -> std::result::Result<Answer, String> {
+    ) -> std::result::Result<Answer, Unanswered> {
+        if !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            return Err(never("its address does not begin with http:// or https://".to_owned()));
+        }
         let mut all = HeaderMap::new();
         if body.is_some() {
             all.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         for (name, value) in headers {
             let mut value = HeaderValue::from_str(value)
-                .map_err(|_| format!("the value of header `{name}` cannot be sent"))?;
+                .map_err(|_| never(format!("the value of header `{name}` cannot be sent")))?;
             value.set_sensitive(true);
             all.insert(name.clone(), value);
         }
@@ -105,7 +116,7 @@ impl Remote {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let mut response = request.send().await.map_err(|e| failed(&e))?;
+        let mut response = request.send().await.map_err(|e| passing(&e))?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -113,14 +124,22 @@ impl Remote {
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| passing(&e))? {
             if body.len() + chunk.len() > BODY_CAP {
-                return Err(format!("the answer is over the cap of {} MiB", BODY_CAP >> 20));
+                return Err(never(format!("the answer is over the cap of {} MiB", BODY_CAP >> 20)));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, retry_after, body })
     }
+}
+
+fn never(reason: String) -> Unanswered {
+    Unanswered { reason, lasting: true }
+}
+
+fn passing(error: &reqwest::Error) -> Unanswered {
+    Unanswered { reason: failed(error), lasting: error.is_builder() }
 }
 
 /// The innermost cause: the outermost text has the URL in it.

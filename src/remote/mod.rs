@@ -3,4 +3,4 @@
 
 mod client;
 
-pub use client::{Answer, Remote};
+pub use client::{Answer, Remote, Unanswered};

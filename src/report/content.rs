@@ -145,8 +145,8 @@ pub fn comparisons(model: &ReportModel) -> Table {
         header: vec![
             "endpoint",
             "metric",
-            "before",
-            "after",
+            if model.beside { "control" } else { "before" },
+            if model.beside { "candidate" } else { "after" },
             "change (interval, level)",
             "allowed",
             if model.beside { "standard error" } else { "run noise" },

@@ -88,7 +88,7 @@ impl Live {
             return;
         }
         match event {
-            GateEvent::Waiting => self.line("waiting for the target"),
+            GateEvent::Waiting { arm } => self.line(&format!("waiting for the {}", arm.unwrap_or("target"))),
             GateEvent::SmokeStarted { arm } => {
                 let of = arm.map(|arm| format!(" of the {arm}")).unwrap_or_default();
                 self.line(&format!("smoke{of}: one pass over every step"));
@@ -121,10 +121,11 @@ impl Live {
                     Some(of) => format!("segment {look} of {of}"),
                     None => format!("look {look}"),
                 };
-                let arms = if of.is_some() { " on both arms" } else { "" };
+                let arms = if of.is_some() { " on both arms; figures are the candidate's" } else { "" };
                 self.line(&format!("{}: load{arms}", self.look));
             }
             GateEvent::Progress(progress) => self.progress(progress),
+            GateEvent::SegmentDone => self.line(&format!("{} done: no look here", self.look)),
             GateEvent::LookDone { verdict, again, .. } => {
                 // The last look's verdict is the run's own, which follows.
                 let summary = line(verdict.summary.trim_end_matches('.'));

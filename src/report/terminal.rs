@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 use super::content;
 use super::document::Cell;
 use super::inert::{columns, shortened};
-use super::model::ReportModel;
+use super::model::{EndpointRow, ReportModel};
 use super::paint::Paint;
 use super::smoke::{draw, render_step};
 use super::table::{fitted, in_parts};
 use super::watched;
 use super::words::told_impact;
-use crate::metrics::SmokeStatus;
+use crate::metrics::{EndpointRecord, SmokeStatus};
 use crate::units::{Metric, change_of, format_ms, with_interval};
-use crate::verdict::{Acceptance, Action, Finding, Severity};
+use crate::verdict::{Acceptance, Action, Comparison, Finding, Severity};
 
 /// What text is written on.
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +90,15 @@ pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Detail<'_>) 
             }
         }
         let narrow = screen.width.is_some_and(|width| width < WIDE);
-        for cost in model.impact.iter().filter(|_| narrow && detail.is_none()) {
+        for cost in model.impact.iter().filter(|_| narrow && detail.is_none() && !model.beside) {
             let _ = writeln!(out, "{}", screen.wrapped(&told_impact(cost), 0, 2));
         }
-        if narrow && !model.impact.is_empty() {
+        if narrow && !model.impact.is_empty() && !model.beside {
             out.push('\n');
         }
-        if let Some(impact) = content::impact(model).filter(|_| detail.is_none() && !narrow) {
+        // Segments are no instances: beside a control it would say less than the verdict does.
+        let shown = detail.is_none() && !narrow && !model.beside;
+        if let Some(impact) = content::impact(model).filter(|_| shown) {
             let cells = |row: Vec<Cell>| row.into_iter().map(|cell| cell.text).collect();
             let rows: Vec<Vec<String>> = impact.rows.into_iter().map(cells).collect();
             let width = screen.width.unwrap_or(USUAL_WIDTH);
@@ -208,13 +210,14 @@ fn endpoints(model: &ReportModel, width: usize) -> String {
     let change = level.map_or("p95 change".to_owned(), |l| format!("p95 change ({:.0}%)", l * 100.0));
     let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", &change, "status"];
     let rows = |with_intervals: bool| -> Vec<Vec<String>> {
+        let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
         model
             .endpoints
             .iter()
-            .map(|row| {
-                let (limit, p95) = (row.limit(Metric::P95), row.comparison(Metric::P95));
-                let ms = |value: Option<f64>| value.map_or("–".to_owned(), format_ms);
-                vec![
+            .enumerate()
+            .flat_map(|(number, row)| {
+                let (limit, told) = (row.limit(Metric::P95), told_comparison(row));
+                let own = vec![
                     row.name.clone(),
                     row.summary.requests.to_string(),
                     row.summary.errors.to_string(),
@@ -222,13 +225,23 @@ fn endpoints(model: &ReportModel, width: usize) -> String {
                     ms(row.summary.p95_ms),
                     ms(row.summary.p99_ms),
                     limit.map_or("–".to_owned(), |l| format!("< {}", format_ms(l.allowed))),
-                    p95.map_or("–".to_owned(), |c| {
+                    told.map_or("–".to_owned(), |c| {
                         let whole = with_interval(c.metric, c.change, c.interval, c.level);
                         let (interval, _) = whole.rsplit_once(" (").unwrap_or((&whole, ""));
-                        if with_intervals { interval.to_owned() } else { change_of(c.metric, c.change) }
+                        let text =
+                            if with_intervals { interval.to_owned() } else { change_of(c.metric, c.change) };
+                        if c.metric == Metric::P95 { text } else { format!("{}: {text}", c.metric) }
                     }),
                     row.standing.word().to_owned(),
-                ]
+                ];
+                let control = control_of(model, number).map(|beside| {
+                    let quantile = |q| ms(beside.response.quantile_ms(q));
+                    let (requests, errors) = (beside.requests.to_string(), beside.error_count().to_string());
+                    let [p50, p95, p99] = [0.5, 0.95, 0.99].map(quantile);
+                    let none = || String::new();
+                    vec!["  its control".into(), requests, errors, p50, p95, p99, none(), none(), none()]
+                });
+                std::iter::once(own).chain(control)
             })
             .collect()
     };
@@ -239,6 +252,21 @@ fn endpoints(model: &ReportModel, width: usize) -> String {
     }
     let header = ["endpoint", "requests", "errors", "p50", "p95", "p99", "p95 limit", "p95 change", "status"];
     fitted(&header, &rows(false), width, &droppable)
+}
+
+/// That of p95, or where a look had too few requests for it, of what changed most.
+fn told_comparison(row: &EndpointRow) -> Option<&Comparison> {
+    let latencies = row.comparisons.iter().filter(|c| c.metric.quantile().is_some());
+    let most = || latencies.max_by(|a, b| (a.change / a.delta).total_cmp(&(b.change / b.delta)));
+    row.comparison(Metric::P95).or_else(most)
+}
+
+/// The same endpoint of the arm beside it.
+fn control_of(model: &ReportModel, number: usize) -> Option<EndpointRecord> {
+    let control = model.record.control.as_ref()?;
+    let looks: Vec<&EndpointRecord> =
+        control.runs.iter().filter_map(|look| look.endpoints.get(number)).collect();
+    (!looks.is_empty()).then(|| EndpointRecord::of_looks(&looks))
 }
 
 /// What failed under load, as a failed check of the smoke pass is shown: one of each endpoint and message.

@@ -4,9 +4,9 @@ use super::content::tone_of_acceptance;
 use super::document::{Cell, Table, Tone};
 use super::model::ReportModel;
 use super::words::acceptance;
-use crate::metrics::AlertSeverity;
+use crate::metrics::{AlertRule, AlertSeverity};
 use crate::units::{format_ms, format_share};
-use crate::verdict::{FiredAlert, ProbeStanding, ProbeSummary, told_figure};
+use crate::verdict::{Acceptance, FiredAlert, ProbeStanding, ProbeSummary, told_figure};
 
 fn tone_of_probe(standing: ProbeStanding) -> Tone {
     match standing {
@@ -52,9 +52,9 @@ pub fn resource_rows(model: &ReportModel) -> Vec<Vec<Cell>> {
     let share = |value: Option<f64>| value.map_or("–".to_owned(), format_share);
     let points = |value: f64| format!("{:+.1} points", value * 100.0);
     let row = |one: &crate::verdict::ResourceImpact| {
-        let told = match (one.before, one.after) {
-            (None, Some(_)) => "not compared: nothing before",
-            (_, None) => "not known",
+        let told = match (one.acceptance, one.before, one.after) {
+            (Acceptance::NotProven, _, None) => "not known",
+            (Acceptance::NotProven, None, _) => "not compared: nothing before",
             _ => acceptance(one.acceptance),
         };
         vec![
@@ -80,10 +80,11 @@ fn tone_of_alert(severity: AlertSeverity) -> Tone {
 /// Each rule with what became of it, those that fired first.
 #[must_use]
 pub fn alerts(model: &ReportModel) -> Option<Table> {
-    let fired = |rule: &str| model.verdict.alerts.iter().find(|alert| alert.name == rule);
-    let mut rules: Vec<_> = model.record.alerts.iter().map(|rule| (rule, fired(&rule.name))).collect();
+    let same = |rule: &AlertRule, alert: &FiredAlert| rule.place == alert.place && rule.name == alert.name;
+    let fired = |rule: &AlertRule| model.verdict.alerts.iter().find(|alert| same(rule, alert));
+    let mut rules: Vec<_> = model.record.alerts.iter().map(|rule| (rule, fired(rule))).collect();
     rules.sort_by_key(|(rule, fired)| (fired.is_none(), rule.severity));
-    let row = |(rule, fired): (&crate::metrics::AlertRule, Option<&FiredAlert>)| {
+    let row = |(rule, fired): (&AlertRule, Option<&FiredAlert>)| {
         let (seen, tone) = match fired {
             Some(alert) => (format!("FIRED: {}", alert.seen), tone_of_alert(alert.severity)),
             None => ("did not fire".to_owned(), Tone::Plain),

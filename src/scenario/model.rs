@@ -12,7 +12,7 @@ use super::request::RequestTemplate;
 use super::template::{Context, JsonTemplate, Template};
 use crate::checks::{Check, Predicate, Query, Scan};
 use crate::error::SourceText;
-use crate::metrics::AlertRule;
+use crate::metrics::{AlertRule, Pairing};
 use crate::units::Rules;
 
 /// One feature's scenario, ready to run.
@@ -39,6 +39,8 @@ pub struct Scenario {
     pub load: Option<LoadPlan>,
     pub abort_when: Vec<AbortRule>,
     pub check_sample: CheckSample,
+    /// How the arms of a canary share its arrivals.
+    pub pairing: Option<Pairing>,
     pub probes: Vec<Probe>,
     pub alerts: Vec<AlertRule>,
     /// Hosts beside the target that a redirect may lead to.

@@ -15,9 +15,10 @@ use super::sources::{read_data, read_identity, read_vars};
 use super::step::{Position, StepDefaults, StepList, read_weight};
 use crate::digest::sha256_hex;
 use crate::error::{Diagnostic, SourceText};
+use crate::metrics::Pairing;
 use crate::units::{Metric, parse_share};
 
-pub const KEYS: [&str; 23] = [
+pub const KEYS: [&str; 24] = [
     "feature",
     "owner",
     "identity",
@@ -39,6 +40,7 @@ pub const KEYS: [&str; 23] = [
     "probes",
     "alerts",
     "check_sample",
+    "pairing",
     "allow_hosts",
     "weight",
 ];
@@ -144,6 +146,8 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
     let probes = fields.get("probes").map(|n| read_probes(reader, n, scope)).unwrap_or_default();
     let alerts = fields.get("alerts").map(|n| read_alerts(reader, n, feature, &probes)).unwrap_or_default();
     let check_sample = fields.get("check_sample").and_then(|n| read_sample(reader, n)).unwrap_or_default();
+    let pairings = [("mirror", Pairing::Mirror), ("split", Pairing::Split)];
+    let pairing = fields.get("pairing").and_then(|n| reader.word(n, "pairing", &pairings));
     let hosts = fields.get("allow_hosts").and_then(|n| reader.list(n, "a list of hosts")).unwrap_or_default();
     let allow_hosts = hosts.iter().filter_map(|n| read_host(reader, n)).collect();
     if let Some((key, _)) = fields.entry("allow_hosts").filter(|_| steps.iter().all(|s| s.redirects == 0)) {
@@ -170,6 +174,7 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
         load,
         abort_when,
         check_sample,
+        pairing,
         probes,
         alerts,
         allow_hosts,

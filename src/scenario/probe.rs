@@ -147,8 +147,12 @@ impl Probe {
     /// Whether two of one name are one.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        ProbePlan { place: String::new(), ..self.plan.clone() }
-            == ProbePlan { place: String::new(), ..other.plan.clone() }
+        let told = |probe: &Self| {
+            let plan = ProbePlan { place: String::new(), ..probe.plan.clone() };
+            let (headers, timeout_ns, arms) = (&probe.headers, probe.timeout_ns, &probe.arms);
+            format!("{plan:?}{:?}{headers:?}{timeout_ns}{arms:?}", probe.source)
+        };
+        told(self) == told(other)
     }
 }
 
@@ -249,13 +253,7 @@ fn read_probe(reader: &Reader, key: &Key, node: &Node, scope: &Scope<'_>) -> Opt
     };
     let arms =
         Arms { control: arm("control", inner.as_ref())?, candidate: arm("candidate", inner.as_ref())? };
-    let mut headers = Vec::new();
-    for (name, value) in
-        fields.get("headers").and_then(|n| reader.map(n, "header names and values")).unwrap_or_default()
-    {
-        let at = Node { span: name.span.clone(), value: NodeValue::Text(name.name.clone()) };
-        headers.push((header_name(reader, &at, &name.name)?, template(value)?));
-    }
+    let headers = read_headers(reader, &fields, &template)?;
     let plan = ProbePlan {
         name: key.name.clone(),
         place: format!("{}:{}", reader.source().path.display(), reader.place(&key.span).line),
@@ -268,6 +266,20 @@ fn read_probe(reader: &Reader, key: &Key, node: &Node, scope: &Scope<'_>) -> Opt
         of_arm: false,
     };
     Some(Probe { plan, source, headers, timeout_ns: duration("timeout", DEFAULT_TIMEOUT_NS)?, arms })
+}
+
+/// `headers`, for whoever sends them outside of a load.
+pub fn read_headers(
+    reader: &Reader,
+    fields: &Fields<'_>,
+    template: &dyn Fn(&Node) -> Option<Template>,
+) -> Option<Vec<(HeaderName, Template)>> {
+    let all = fields.get("headers").and_then(|n| reader.map(n, "header names and values"));
+    let read = |(key, value): &(Key, Node)| {
+        let at = Node { span: key.span.clone(), value: NodeValue::Text(key.name.clone()) };
+        Some((header_name(reader, &at, &key.name)?, template(value)?))
+    };
+    all.unwrap_or_default().iter().map(read).collect()
 }
 
 /// Keys that say nothing for this kind of probe, or for its rule.
@@ -284,16 +296,18 @@ fn misplaced(reader: &Reader, fields: &Fields<'_>, kind: &str) {
             reader.fail(&key.span, format!("`{name}` is for `{meant}`"), format!("this asks a {kind}"), None);
         }
     }
-    let needs =
-        [("late", "query_range"), ("for", "limit"), ("of", "compare"), ("allowed", "compare"), ("arms", "")];
-    for (name, meant) in needs.into_iter().filter(|(_, meant)| !meant.is_empty()) {
+    for (name, meant) in
+        [("late", "query_range"), ("for", "limit"), ("of", "compare"), ("allowed", "compare")]
+    {
         if let Some((key, _)) = fields.entry(name).filter(|_| fields.get(meant).is_none()) {
             let label = format!("there is no `{meant}` here");
             reader.fail(&key.span, format!("`{name}` belongs to `{meant}`"), label, None);
         }
     }
-    if let Some((key, _)) = fields.entry("headers").filter(|_| kind == "command") {
-        reader.fail(&key.span, "a command has no headers", "give it arguments", None);
+    for (name, label) in [("headers", "give it arguments"), ("compare", "it prints one figure")] {
+        if let Some((key, _)) = fields.entry(name).filter(|_| kind == "command") {
+            reader.fail(&key.span, format!("a command has no `{name}`"), label, None);
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use super::generate::Chance;
 use super::load::LoadOptions;
 use super::model::Scenario;
 use super::node::{Node, NodeValue};
-use super::probe::{Probe, read_probes};
+use super::probe::{Probe, read_headers, read_probes};
 use super::scope::Scope;
-use super::sources::{header_name, read_vars};
+use super::sources::read_vars;
 use super::template::{Context, Template};
 use crate::error::{Diagnostic, Error, Result, SourceText};
 use crate::metrics::AlertRule;
@@ -35,6 +35,8 @@ pub struct Watching {
 /// Somebody who is told.
 #[derive(Clone, Debug)]
 pub struct Webhook {
+    /// In the order of the file: two may have one address.
+    pub number: usize,
     pub kind: WebhookKind,
     /// With its secrets.
     pub url: String,
@@ -108,11 +110,12 @@ pub fn read_watching(reader: &Reader, root: &Node, scope: &Scope<'_>) -> Watchin
     let probes = get("probes").map(|node| read_probes(reader, node, scope)).unwrap_or_default();
     let alerts = get("alerts").map(|node| read_alerts(reader, node, None, &probes)).unwrap_or_default();
     let hooks = get("notify").and_then(|node| reader.list(node, "a list of webhooks")).unwrap_or_default();
-    let webhooks = hooks.iter().filter_map(|node| read_webhook(reader, node, scope)).collect();
+    let numbered = hooks.iter().enumerate();
+    let webhooks = numbered.filter_map(|(i, node)| read_webhook(reader, i, node, scope)).collect();
     Watching { probes, alerts, webhooks }
 }
 
-fn read_webhook(reader: &Reader, node: &Node, scope: &Scope<'_>) -> Option<Webhook> {
+fn read_webhook(reader: &Reader, number: usize, node: &Node, scope: &Scope<'_>) -> Option<Webhook> {
     let what = "a webhook such as `{ slack: \"https://hooks.example/${secret.HOOK}\", on: [alert, fail] }`";
     let fields = reader.fields(node, what, &WEBHOOK_KEYS)?;
     let name = reader.exactly_one(node, &fields, "a webhook", &KINDS)?;
@@ -151,13 +154,10 @@ fn read_webhook(reader: &Reader, node: &Node, scope: &Scope<'_>) -> Option<Webho
             .map(|n| reader.word(n, "occasion", &Occasion::WORDS))
             .collect::<Option<Vec<_>>>()?,
     };
-    let mut headers = Vec::new();
-    for (key, value) in
-        fields.get("headers").and_then(|n| reader.map(n, "header names and values")).unwrap_or_default()
-    {
-        let at = Node { span: key.span.clone(), value: NodeValue::Text(key.name.clone()) };
-        headers.push((header_name(reader, &at, &key.name)?, template(value)?.render(&context)));
-    }
+    let headers = read_headers(reader, &fields, &template)?
+        .into_iter()
+        .map(|(name, value)| (name, value.render(&context)))
+        .collect();
     let timeout_ns = fields
         .get("timeout")
         .map_or(Some(DEFAULT_TIMEOUT_NS), |n| reader.duration(n, "a duration such as 5s"))?;
@@ -165,7 +165,7 @@ fn read_webhook(reader: &Reader, node: &Node, scope: &Scope<'_>) -> Option<Webho
         .get("retries")
         .map_or(Some(DEFAULT_RETRIES), |n| reader.whole_in(n, "a number of further tries", &(0..=10)))?;
     let told = without_userinfo(&compiled.canonical());
-    Some(Webhook { kind, url, told, on, headers, timeout_ns, retries: retries as u32 })
+    Some(Webhook { number, kind, url, told, on, headers, timeout_ns, retries: retries as u32 })
 }
 
 impl Watching {

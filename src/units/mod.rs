@@ -15,10 +15,14 @@ pub use rule::{
 };
 pub use threshold::{Relation, Threshold, format_figure};
 
-/// `1 endpoint`, `2 endpoints`.
+/// `1 endpoint`, `2 endpoints`, `3 tries`.
 #[must_use]
 pub fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    match noun.strip_suffix('y') {
+        _ if count == 1 => format!("1 {noun}"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{count} {stem}ies"),
+        _ => format!("{count} {noun}s"),
+    }
 }
 
 /// A relative change that something can see, as a percentage: beyond a doubling its size says no more.

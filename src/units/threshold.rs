@@ -71,6 +71,12 @@ impl Threshold {
         Ok(Self { relation, value: if percent { value / 100.0 } else { value }, percent })
     }
 
+    /// The same bound for figures that are percentages by themselves: `< 70`.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        Self { value: (self.value * 1e6).round() / 1e4, percent: false, ..*self }
+    }
+
     #[must_use]
     pub fn holds(&self, value: f64) -> bool {
         match self.relation {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Action, Finding, FindingKind, Severity, Verdict};
-use super::probes;
+use super::probe_series::{Excursion, stretches};
 use crate::error_class::ErrorClass;
 use crate::metrics::{
     AlertCondition, AlertRule, AlertSeverity, AlertVerdict, EndpointPlan, Histogram, LookRecord, RunRecord,
@@ -19,6 +19,9 @@ const LEAST_BEYOND: f64 = 10.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FiredAlert {
     pub name: String,
+    /// Of its rule: `file:line`.
+    #[serde(default)]
+    pub place: String,
     pub severity: AlertSeverity,
     /// Who does what.
     pub respond: String,
@@ -36,6 +39,10 @@ pub struct FiredAlert {
 /// Which rules fired, the most severe first. They are of the candidate, where there are two arms.
 #[must_use]
 pub fn fired(record: &RunRecord, verdict: &Verdict) -> Vec<FiredAlert> {
+    // Of a part of a load nothing is judged.
+    if record.shard.is_some() {
+        return Vec::new();
+    }
     let mut all: Vec<FiredAlert> =
         record.alerts.iter().filter_map(|rule| fire(record, rule, verdict)).collect();
     all.sort_by_key(|alert| alert.severity);
@@ -45,6 +52,7 @@ pub fn fired(record: &RunRecord, verdict: &Verdict) -> Vec<FiredAlert> {
 fn fire(record: &RunRecord, rule: &AlertRule, verdict: &Verdict) -> Option<FiredAlert> {
     let base = FiredAlert {
         name: rule.name.clone(),
+        place: rule.place.clone(),
         severity: rule.severity,
         respond: rule.respond.clone(),
         seen: String::new(),
@@ -92,6 +100,8 @@ fn of_metric(
         let worst = record
             .runs
             .iter()
+            // What failed on this machine is nobody's to look at but its own.
+            .filter(|look| metric.quantile().is_some() || look.generator.local_failures == 0)
             .filter_map(|look| worst(look, number, (metric, above, errors), rule.for_ms))
             .max_by(|a, b| a.observed.total_cmp(&b.observed));
         found.extend(worst.map(|worst| (plan, worst)));
@@ -173,9 +183,9 @@ fn of_probe(
     let number = record.probes.iter().position(|plan| plan.name == probe)?;
     let plan = &record.probes[number];
     // The shown unit is that of the bound at hand.
-    let mut found: Option<(u32, probes::Excursion)> = None;
+    let mut found: Option<(u32, Excursion)> = None;
     for look in &record.runs {
-        for one in probes::stretches(plan, number, look, &|value| bound.holds(value), bound) {
+        for one in stretches(plan, number, look, &|value| bound.holds(value), bound) {
             let long = one.to_ms - one.from_ms >= rule.for_ms as i64;
             if long
                 && found

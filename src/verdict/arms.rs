@@ -22,7 +22,9 @@ fn fails(finding: &Finding) -> bool {
 pub fn excuse(findings: &mut Vec<Finding>, of_control: &[Finding], compared: bool) {
     let same = |a: &Finding, b: &Finding| {
         // What is proven of the candidate is excused by what was seen of the control, not by what nobody could tell of it.
-        let as_bad = a.severity == Severity::Hold || b.severity == Severity::Fail || b.observed > b.reference;
+        // A limit of a probe may be a floor, and looks at each segment by itself.
+        let beyond = a.kind != FindingKind::Probe && b.observed > b.reference;
+        let as_bad = a.severity == Severity::Hold || b.severity == Severity::Fail || beyond;
         (a.kind, &a.endpoint, a.metric, &a.probe) == (b.kind, &b.endpoint, b.metric, &b.probe)
             && fails(a)
             && fails(b)
@@ -74,6 +76,17 @@ fn answered(runs: &[LookRecord]) -> AnsweredBy {
         all.asked |= own.asked;
     }
     all
+}
+
+/// A run of one target to which several builds answered, as between two phases of a rollout: it is of none of them.
+pub fn mixture(record: &RunRecord) -> Option<Finding> {
+    let builds = answered(&record.runs).builds;
+    (builds.len() > 1).then(|| {
+        unproven(
+            format!("The target is a mixture: it was answered by build {}, so this is a measurement of neither.", named(&builds)),
+            "give an address, or a header, that leads to one build alone, or hold the two against each other by `loadgate canary`",
+        )
+    })
 }
 
 fn named(names: &BTreeSet<String>) -> String {

@@ -67,5 +67,7 @@ pub fn calibration(plan: &SideBySide) -> Finding {
     if plan.calibrated_pairs > 0 {
         return finding;
     }
-    finding.remedy("hold the build against itself once: `loadgate canary --calibrate`")
+    finding.remedy(
+        "measure it once: the same `loadgate canary` command with one build on both arms, and `--calibrate`",
+    )
 }

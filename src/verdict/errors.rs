@@ -7,7 +7,7 @@ use crate::units::{Metric, RegressionRule};
 const LEAST_DIFFERENCE: f64 = 0.001;
 /// Errors come in clumps: at least this factor over independent ones.
 pub const LEAST_OVERDISPERSION: f64 = 1.25;
-const UNKNOWN_OVERDISPERSION: f64 = 2.0;
+pub const UNKNOWN_OVERDISPERSION: f64 = 2.0;
 
 /// Errors and requests of one endpoint, each baseline instance by itself and the candidate's looks together.
 #[derive(Clone, Debug)]

@@ -30,7 +30,15 @@ pub fn never_seen(window_ms: u64, probes: &[ProbePlan], alerts: &[AlertRule]) ->
     let short = alerts.iter().filter(|rule| rule.for_ms > window_ms);
     let rules = short
         .map(|rule| format!("alert `{}` ({}) cannot fire: {}", rule.name, rule.place, long(rule.for_ms)));
-    limits.chain(rules).collect()
+    let seldom = probes.iter().filter(|plan| plan.is_judged() && 2 * plan.every_ms > window_ms).map(|plan| {
+        format!(
+            "probe `{}` ({}) is read every {}, which is hardly once in a load of {window}",
+            plan.name,
+            plan.place,
+            format_ms(plan.every_ms as f64)
+        )
+    });
+    limits.chain(seldom).chain(rules).collect()
 }
 
 /// The rules that this many requests, or blocks, cannot settle.

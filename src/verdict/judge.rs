@@ -10,7 +10,7 @@ use super::reference::Reference;
 use super::regression::{self, Regression, Trusted};
 use super::statistics::mean;
 use super::stored::MOST_LOOKS;
-use super::{alerts, arms, calibration, probes, provenance, side_by_side, summary, validity};
+use super::{alerts, arms, calibration, probe_summary, probes, provenance, side_by_side, summary, validity};
 use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
 use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SEGMENTS, SmokeStatus};
@@ -83,6 +83,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             of_control.extend(personal_data(beside));
             of_control.extend(judge_limits(beside, &plans, &evidence, &|_| true));
         } else if record.shard.is_none() {
+            unsound.extend(arms::mixture(record));
             unsound.extend(provenance::judge(record, &plans, references));
         }
         let holds = |f: &&Finding| f.kind == FindingKind::Validity && f.severity == Severity::Hold;
@@ -367,7 +368,7 @@ fn settle(
         probes: Vec::new(),
         generator,
     };
-    verdict.probes = probes::summaries(record, &verdict.findings);
+    verdict.probes = probe_summary::summaries(record, &verdict.findings);
     // Beside a canary that is void, what it left open would only drown why.
     let told = unresolved && !(invalid && record.control.is_some());
     if told && record.interrupted.is_none() {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::contrast::contrasts;
 use super::errors::{self, ErrorSeries};
+use super::side_by_side::both_uncertain;
 use super::statistics::{
     benjamini_hochberg, conditional_binomial, holm, proportion_lower, proportion_upper, t_quantile,
     t_upper_tail,
@@ -27,6 +28,25 @@ fn numbers(value: &Value) -> Vec<f64> {
 fn close(got: f64, known: &Value) {
     let known = known.as_f64().unwrap();
     assert!((got - known).abs() <= 1e-9 + known.abs() * 1e-6, "{got} is not {known}");
+}
+
+#[test]
+fn the_bound_of_a_difference_of_two_uncertain_rates() {
+    for row in known("newcombe") {
+        let [x1, n1, x0, n0, phi, q, lower, upper] = numbers(&row)[..] else { panic!("{row}") };
+        let delta = Tolerance { share: 0.005, floor_ms: 0.0 };
+        let series = ErrorSeries {
+            endpoint: "a".into(),
+            rule: RegressionRule { metric: Metric::ErrorRate, delta, explicit: true },
+            baseline: vec![(x0 as u64, n0 as u64)],
+            candidate: (x1 as u64, n1 as u64),
+            candidate_instances: 1,
+        };
+        let levels = Levels { alpha: 0.01, errors_apart: None, q, least_fail: 0.0, judges: true };
+        let found = both_uncertain(errors::compare(&series, phi, levels), &series, phi, levels);
+        close(found.interval[0], &lower.into());
+        close(found.interval[1], &upper.into());
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod model;
 mod outliers;
 mod outlook;
 mod power;
+mod probe_series;
+mod probe_summary;
 mod probes;
 mod provenance;
 mod quantiles;
@@ -43,7 +45,7 @@ pub use model::{
     PhaseSummary, Settled, Severity, VERDICT_FORMAT, Verdict,
 };
 pub use outlook::{Outlook, outlook, reference_level};
-pub use probes::{ProbeStanding, ProbeSummary, probe_means, told_figure};
+pub use probe_summary::{ProbeStanding, ProbeSummary, probe_means, told_figure};
 pub use quantiles::{
     LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, estimates, missing_requests,
     seconds_for,

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::alerts::FiredAlert;
-use super::probes::ProbeSummary;
+use super::probe_summary::ProbeSummary;
 use crate::units::Metric;
 
 pub const VERDICT_FORMAT: u32 = 1;

@@ -1,67 +1,12 @@
-use serde::{Deserialize, Serialize};
-
 use super::model::{Finding, FindingKind, Severity};
-use crate::metrics::{LookRecord, ProbePlan, Reading, RunRecord};
-use crate::units::{Threshold, format_figure, format_ms};
+use super::probe_series::{excursions, gap, joined_ms, told_ms};
+use crate::metrics::{AlertCondition, AlertRule, LookRecord, ProbePlan, RunRecord};
+use crate::units::format_figure;
 
 /// A percentage far beyond 100% is one that was taken for a fraction.
 const NO_FRACTION: f64 = 1.5;
-
-/// What a probe read over all looks, as `verdict.json` has it. Percentages are fractions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProbeSummary {
-    pub name: String,
-    /// `candidate` or `control`.
-    pub arm: String,
-    pub limit: Option<Threshold>,
-    pub for_ms: u64,
-    /// Within the measured windows.
-    pub readings: usize,
-    pub mean: Option<f64>,
-    /// The highest, or where the limit is a floor the lowest.
-    pub worst: Option<f64>,
-    pub standing: ProbeStanding,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeStanding {
-    Held,
-    /// Beyond its limit for a time, and back.
-    NearMiss,
-    Broken,
-    /// Missing, or still beyond its limit at the end.
-    NotKnown,
-    /// It has no limit.
-    Shown,
-}
-
-impl ProbeStanding {
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Held => "within",
-            Self::NearMiss => "near-miss",
-            Self::Broken => "BROKEN",
-            Self::NotKnown => "not known",
-            Self::Shown => "shown",
-        }
-    }
-}
-
-/// A stretch of readings beyond the limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Excursion {
-    pub from_ms: i64,
-    /// The last reading beyond.
-    pub to_ms: i64,
-    pub worst: f64,
-    /// Whether a reading within the limit followed, with none missing between.
-    pub recovered: bool,
-}
-
-/// A figure and when it was true.
-type Point = (i64, f64);
+/// How a query that finds nothing is told.
+const NO_SERIES: &str = "finds no series";
 
 /// What stands against the probes of one arm; a figure that both arms share is no arm's own.
 #[must_use]
@@ -75,9 +20,34 @@ pub fn judge(record: &RunRecord) -> Vec<Finding> {
                 String::new()
             };
             findings.extend(of_look(plan, number, look, &of));
+            let rule = record.alerts.iter().find(|rule| names(rule, &plan.name));
+            let blind = rule
+                .filter(|_| !plan.is_judged())
+                .and_then(|rule| Some((rule, gap(plan, number, look, &of)?)));
+            findings.extend(blind.map(|(rule, text)| {
+                let text = format!("{text} Alert `{}` could not be seen.", rule.name);
+                about(plan, Severity::Warn, text)
+            }));
+        }
+        if plan.compare.is_some() && record.plan.side_by_side.is_none() && !record.runs.is_empty() {
+            let text = format!(
+                "Real users were not compared by {}: only `loadgate canary` has two arms.",
+                plan.name
+            );
+            findings.push(about(plan, Severity::Warn, text));
         }
     }
     findings
+}
+
+fn names(rule: &AlertRule, name: &str) -> bool {
+    matches!(&rule.when, AlertCondition::Probe { probe, .. } if probe == name)
+}
+
+fn about(plan: &ProbePlan, severity: Severity, text: String) -> Finding {
+    let mut finding = Finding::new(FindingKind::Probe, severity, None, text);
+    finding.probe = Some(plan.name.clone());
+    finding
 }
 
 /// What the control reads alike: of its own figures, or of those that both arms share.
@@ -118,24 +88,36 @@ fn whole(runs: &[LookRecord]) -> impl Iterator<Item = &LookRecord> {
 }
 
 fn of_look(plan: &ProbePlan, number: usize, look: &LookRecord, of: &str) -> Vec<Finding> {
-    let finding = |severity, text: String| {
-        let mut finding = Finding::new(FindingKind::Probe, severity, None, text);
-        finding.probe = Some(plan.name.clone());
-        finding
-    };
-    let points = points(look, number);
+    let finding = |severity, text| about(plan, severity, text);
+    let points = look.figures(number);
     let mut findings = Vec::new();
-    if plan.limit.is_some() || plan.compare.is_some() {
+    if plan.is_judged() {
         findings.extend(gap(plan, number, look, of).map(|text| {
-            finding(Severity::Hold, text)
-                .remedy("what is not known is no pass: mend the probe or what it asks, and run again")
+            let remedy = if plan.compare.is_some() && text.contains(NO_SERIES) {
+                "a counter that never counted may not exist yet: add `or vector(0)` to its query"
+            } else {
+                "what is not known is no pass: mend the probe or what it asks, and run again"
+            };
+            finding(Severity::Hold, text).remedy(remedy)
         }));
     }
     let Some(limit) = plan.limit else { return findings };
     let name = &plan.name;
+    if let Some((_, odd)) =
+        points.iter().find(|(_, value)| limit.percent && limit.value <= NO_FRACTION && *value > NO_FRACTION)
+    {
+        let text = format!(
+            "Not known: {name} was {}, which is no fraction, while its limit {limit} is one{of}.",
+            format_figure(*odd)
+        );
+        let remedy =
+            format!("if it tells percentages, write the limit without a sign: `limit: {}`", limit.plain());
+        findings.push(finding(Severity::Hold, text).remedy(remedy));
+        return findings;
+    }
     let for_ms = plan.for_ms as i64;
     let beyond = |value: f64| !limit.holds(value);
-    for one in excursions(&points, &beyond, limit, longest_gap_ms(plan, look.window_ms)) {
+    for one in excursions(&points, &beyond, limit, joined_ms(plan, look, &points)) {
         let (length, from) = (told_ms(one.to_ms - one.from_ms), told_ms(one.from_ms));
         let rule = if for_ms > 0 { format!("{limit} for {}", told_ms(for_ms)) } else { limit.to_string() };
         let worst = limit.told(one.worst);
@@ -157,200 +139,18 @@ fn of_look(plan: &ProbePlan, number: usize, look: &LookRecord, of: &str) -> Vec<
         };
         let mut found = finding(severity, text);
         (found.observed, found.reference) = (Some(one.worst), Some(limit.value));
-        found.remedy = if limit.percent && one.worst > NO_FRACTION {
-            Some(format!(
-                "if its query gives percentages, write the limit without a sign: `limit: < {}`",
-                limit.value * 100.0
-            ))
-        } else if severity == Severity::Hold {
-            Some("look whether it comes back, and run again; a longer load would tell".to_owned())
-        } else {
-            None
-        };
+        found.remedy = (severity == Severity::Hold)
+            .then(|| "look whether it comes back, and run again; a longer load would tell".to_owned());
         findings.push(found);
     }
     findings
 }
 
-/// Good readings within the measured window.
-fn points(look: &LookRecord, number: usize) -> Vec<Point> {
-    let window = 0..=look.window_ms as i64;
-    let mut points: Vec<Point> = good(look, number).filter(|(at_ms, _)| window.contains(at_ms)).collect();
-    points.sort_by_key(|(at_ms, _)| *at_ms);
-    points
-}
-
-fn good(look: &LookRecord, number: usize) -> impl Iterator<Item = Point> {
-    of_probe(look, number).filter_map(|reading| Some((reading.at_ms, reading.value?)))
-}
-
-fn of_probe(look: &LookRecord, number: usize) -> impl Iterator<Item = &Reading> {
-    look.readings.iter().filter(move |reading| reading.probe == number)
-}
-
-/// A quarter of the window, but no less than a turn and a half and no more than three.
-fn longest_gap_ms(plan: &ProbePlan, window_ms: u64) -> i64 {
-    (window_ms / 4).clamp(plan.every_ms * 3 / 2, plan.every_ms * 3) as i64
-}
-
-/// Where readings are missing for too long, in words. Those just outside of the window close its ends.
-fn gap(plan: &ProbePlan, number: usize, look: &LookRecord, of: &str) -> Option<String> {
-    let most_ms = longest_gap_ms(plan, look.window_ms);
-    let end_ms = look.window_ms as i64;
-    let near = |at_ms: i64| at_ms > -most_ms && at_ms < end_ms + most_ms;
-    let mut times: Vec<i64> = good(look, number).map(|(at_ms, _)| at_ms).filter(|at| near(*at)).collect();
-    times.sort_unstable();
-    let begins = times.first().copied().unwrap_or(end_ms).min(0);
-    let mut last = begins;
-    let mut widest: Option<(i64, i64)> = None;
-    for at in times.iter().copied().chain([end_ms]) {
-        let (from, to) = (last.max(0), at.min(end_ms));
-        if at - last > most_ms && widest.is_none_or(|(a, b)| b - a < to - from) {
-            widest = Some((from, to));
-        }
-        last = last.max(at);
-    }
-    let name = &plan.name;
-    let told =
-        of_probe(look, number).filter(|reading| near(reading.at_ms)).filter_map(|r| r.problem.as_deref());
-    let (from, to) = match widest {
-        Some(gap) => gap,
-        None if times.is_empty() => (0, end_ms),
-        None => return None,
-    };
-    let why = told.last().map_or_else(String::new, |problem| format!(": {problem}"));
-    Some(if times.is_empty() {
-        format!("Not known: {name} could not be read at all{of}{why}.")
-    } else {
-        format!(
-            "Not known: {name} is missing from {} to {} of {}{of}{why}.",
-            told_ms(from),
-            told_ms(to),
-            told_ms(end_ms)
-        )
-    })
-}
-
-/// The stretches of a look in which a probe's readings are `so`.
-#[must_use]
-pub fn stretches(
-    plan: &ProbePlan,
-    number: usize,
-    look: &LookRecord,
-    so: &dyn Fn(f64) -> bool,
-    bound: Threshold,
-) -> Vec<Excursion> {
-    // Where it fires upwards, the highest is the worst; a limit's sign says the contrary.
-    let upwards = Threshold { relation: bound.relation.contrary(), ..bound };
-    excursions(&points(look, number), so, upwards, longest_gap_ms(plan, look.window_ms))
-}
-
-fn excursions(
-    points: &[Point],
-    so: &dyn Fn(f64) -> bool,
-    limit: Threshold,
-    longest_gap_ms: i64,
-) -> Vec<Excursion> {
-    let mut found: Vec<Excursion> = Vec::new();
-    let mut open = false;
-    let mut last_ms = i64::MIN / 2;
-    for (at_ms, value) in points {
-        let joined = at_ms - last_ms <= longest_gap_ms;
-        last_ms = *at_ms;
-        let beyond = so(*value);
-        match found.last_mut().filter(|_| open && joined) {
-            Some(one) if beyond => {
-                one.to_ms = *at_ms;
-                one.worst = limit.worse(one.worst, *value);
-            }
-            Some(one) => {
-                one.recovered = true;
-                open = false;
-            }
-            None if beyond => {
-                found.push(Excursion { from_ms: *at_ms, to_ms: *at_ms, worst: *value, recovered: false });
-                open = true;
-            }
-            None => open = false,
-        }
-    }
-    found
-}
-
-fn told_ms(ms: i64) -> String {
-    format_ms(ms as f64)
-}
-
-/// What each probe read, for whoever reads the reports.
-#[must_use]
-pub fn summaries(record: &RunRecord, findings: &[Finding]) -> Vec<ProbeSummary> {
-    let mut all = Vec::new();
-    let control = record.control.as_ref().map_or(&[][..], |control| &control.runs);
-    for (number, plan) in record.probes.iter().enumerate() {
-        for (arm, runs) in [("candidate", record.runs.as_slice()), ("control", control)] {
-            if runs.is_empty() || (arm == "control" && !plan.of_arm) || plan.compare.is_some() {
-                continue;
-            }
-            let values: Vec<f64> =
-                runs.iter().flat_map(|look| points(look, number)).map(|(_, v)| v).collect();
-            let worse = |a: f64, b: f64| plan.limit.map_or(a.max(b), |limit| limit.worse(a, b));
-            let count = values.len();
-            all.push(ProbeSummary {
-                name: plan.name.clone(),
-                arm: arm.to_owned(),
-                limit: plan.limit,
-                for_ms: plan.for_ms,
-                readings: count,
-                mean: (count > 0).then(|| values.iter().sum::<f64>() / count as f64),
-                worst: values.into_iter().reduce(worse),
-                standing: standing(plan, arm, count, findings),
-            });
-        }
-    }
-    all
-}
-
-/// What probes read of whole runs, before anything is judged.
-#[must_use]
-pub fn probe_means(records: &[RunRecord]) -> Vec<ProbeSummary> {
-    let mut all: Vec<ProbeSummary> = Vec::new();
-    for own in records.iter().flat_map(|record| summaries(record, &[])).filter(|one| one.arm == "candidate") {
-        match all.iter_mut().find(|known| known.name == own.name) {
-            None => all.push(own),
-            Some(known) => {
-                let (a, b) = (known.readings as f64, own.readings as f64);
-                let mean = known.mean.zip(own.mean).map(|(x, y)| (x * a + y * b) / (a + b).max(1.0));
-                (known.mean, known.readings) =
-                    (mean.or(known.mean).or(own.mean), known.readings + own.readings);
-            }
-        }
-    }
-    all
-}
-
-fn standing(plan: &ProbePlan, arm: &str, readings: usize, findings: &[Finding]) -> ProbeStanding {
-    if plan.limit.is_none() || arm == "control" {
-        return ProbeStanding::Shown;
-    }
-    let own = || findings.iter().filter(|f| f.probe.as_ref() == Some(&plan.name));
-    match own().map(|f| f.severity).min() {
-        Some(Severity::Fail) => ProbeStanding::Broken,
-        Some(Severity::Hold) => ProbeStanding::NotKnown,
-        _ if readings == 0 => ProbeStanding::NotKnown,
-        Some(Severity::Info) => ProbeStanding::NearMiss,
-        _ => ProbeStanding::Held,
-    }
-}
-
-/// A figure in the unit of its limit.
-#[must_use]
-pub fn told_figure(limit: Option<Threshold>, value: f64) -> String {
-    limit.map_or_else(|| format_figure(value), |limit| limit.told(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Reading;
+    use crate::units::Threshold;
 
     fn plan(limit: &str, for_ms: u64) -> ProbePlan {
         ProbePlan {
@@ -423,6 +223,28 @@ mod tests {
         }
         assert!(!severities(&rule, &split).contains(&Severity::Fail));
         assert!(severities(&rule, &split).contains(&Severity::Hold));
+        // Figures of a time before the load say nothing of it, however fresh they were.
+        let mut before = of(0..0);
+        before.readings.iter_mut().for_each(|reading| reading.age_ms = Some(70_000));
+        assert_eq!(severities(&ProbePlan { max_age_ms: 90_000, ..rule.clone() }, &before), [Severity::Hold]);
+        // Asked so seldom that no turn falls into the window.
+        let mut seldom = look(&[ok]);
+        seldom.readings =
+            [-4_000, 60_100].map(|at_ms| Reading { at_ms, value: high, ..Reading::default() }).to_vec();
+        assert_eq!(severities(&ProbePlan { every_ms: 60_000, ..rule.clone() }, &seldom), [Severity::Hold]);
+        // Scraped every fifteen seconds: samples come more seldom than they are asked for, and what lasts is still seen.
+        let mut scraped = of(0..13);
+        scraped.readings.iter_mut().for_each(|reading| reading.age_ms = Some(reading.at_ms as u64 % 15_000));
+        assert_eq!(severities(&rule, &scraped), [Severity::Fail]);
+        // A percentage for a fraction is neither broken nor held.
+        for limit in ["< 70%", "> 20%"] {
+            let found = of_look(&plan(limit, 0), 0, &look(&[Some(45.0); 13]), "");
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].severity == Severity::Hold
+                    && found[0].remedy.as_ref().is_some_and(|r| r.contains("without a sign"))
+            );
+        }
         // A floor: what must stay up.
         let floor = plan("> 70%", 20_000);
         assert_eq!(severities(&floor, &of(0..13)), []);

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::impact::Acceptance;
-use super::probes::{ProbeStanding, ProbeSummary};
+use super::probe_summary::{ProbeStanding, ProbeSummary};
 use crate::units::Threshold;
 
 /// A release may cost so much of a resource: five points (MISSION, before against after).

@@ -30,7 +30,8 @@ pub fn compare(
     let compared = record.probes.iter().enumerate().filter_map(|(i, plan)| Some((i, plan, plan.compare?)));
     compared
         .map(|(number, plan, delta)| {
-            let (own, other) = (counts(&record.runs, number), counts(&control.runs, number));
+            let apart_ms = (plan.every_ms / 2).max(1) as i64;
+            let (own, other) = paired(&record.runs, &control.runs, number, apart_ms);
             let (candidate, beside) = (total(&own), total(&other));
             for (arm, count) in [("candidate", candidate), ("control", beside)] {
                 if count.requests < 1.0 {
@@ -63,25 +64,45 @@ fn unseen(plan: &ProbePlan, arm: &str) -> Finding {
     finding
 }
 
-/// The increments of the counters, look by look. One that falls began anew, as after a restart.
-fn counts(runs: &[LookRecord], number: usize) -> Vec<Count> {
-    let mut all = Vec::new();
-    for look in runs {
-        let reach_ms = look.window_ms as i64;
-        let mut readings: Vec<_> = look
-            .readings
-            .iter()
-            .filter(|r| r.probe == number && r.at_ms > -reach_ms && r.at_ms < 2 * reach_ms)
-            .filter_map(|r| Some((r.at_ms, r.value?, r.of?)))
-            .collect();
-        readings.sort_by_key(|(at_ms, ..)| *at_ms);
-        let grown = |before: f64, after: f64| if after < before { after } else { after - before };
-        all.extend(readings.windows(2).map(|pair| Count {
-            errors: grown(pair[0].1, pair[1].1),
-            requests: grown(pair[0].2, pair[1].2),
-        }));
+/// The increments of both arms' counters between readings that both have, look by look. A counter that falls, as where a replica
+/// ended, tells nothing of that interval.
+fn paired(
+    candidate: &[LookRecord],
+    control: &[LookRecord],
+    number: usize,
+    apart_ms: i64,
+) -> (Vec<Count>, Vec<Count>) {
+    let (mut own, mut other) = (Vec::new(), Vec::new());
+    for (a, b) in candidate.iter().zip(control) {
+        let beside = readings(b, number);
+        let near = |at_ms: i64| beside.iter().find(|(then_ms, ..)| (then_ms - at_ms).abs() < apart_ms);
+        let both: Vec<_> =
+            readings(a, number).into_iter().filter_map(|one| Some((one, *near(one.0)?))).collect();
+        for pair in both.windows(2) {
+            let grown = |before: Read, after: Read| {
+                let count = Count { errors: after.1 - before.1, requests: after.2 - before.2 };
+                (count.errors >= 0.0 && count.requests >= 0.0).then_some(count)
+            };
+            if let (Some(x), Some(y)) = (grown(pair[0].0, pair[1].0), grown(pair[0].1, pair[1].1)) {
+                own.push(x);
+                other.push(y);
+            }
+        }
     }
-    all
+    (own, other)
+}
+
+/// When, errors, requests.
+type Read = (i64, f64, f64);
+
+/// Those of the measured window, and as far around it as it is long.
+fn readings(look: &LookRecord, number: usize) -> Vec<Read> {
+    let reach_ms = look.window_ms as i64;
+    let near = |at_ms: i64| at_ms > -reach_ms && at_ms < 2 * reach_ms;
+    let own = look.readings.iter().filter(|r| r.probe == number && near(r.at_ms));
+    let mut readings: Vec<Read> = own.filter_map(|r| Some((r.at_ms, r.value?, r.of?))).collect();
+    readings.sort_by_key(|(at_ms, ..)| *at_ms);
+    readings
 }
 
 fn total(counts: &[Count]) -> Count {
@@ -97,7 +118,10 @@ fn overdispersion(own: &[Count], other: &[Count]) -> f64 {
     let share = candidate.requests / control.requests.max(1.0);
     let deltas: Vec<f64> = own.iter().zip(other).map(|(a, b)| a.errors - share * b.errors).collect();
     let expected = candidate.errors + share * share * control.errors;
-    if expected < 1.0 || deltas.len() < 2 || own.len() != other.len() {
+    if deltas.len() < 2 {
+        return errors::UNKNOWN_OVERDISPERSION;
+    }
+    if expected < 1.0 {
         return errors::LEAST_OVERDISPERSION;
     }
     (squared_deviations(&deltas) / expected).max(errors::LEAST_OVERDISPERSION)

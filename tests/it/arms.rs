@@ -1,6 +1,8 @@
 //! What is said of two arms without measuring a latency: what both do, who answers, commands, mistakes.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -72,6 +74,23 @@ fn arms_that_nothing_tells_apart_hold() {
     let other = service.url.replace("localhost", "127.0.0.1");
     let arms = ["--control", &service.url, "--candidate", &other, "--for", "10s"];
     canary(temp.path(), &arms).expect(3).says("they are no two deployments");
+}
+
+/// Between two phases of a rollout one address leads to two builds.
+#[test]
+fn a_run_against_a_mixture_of_builds_holds() {
+    let scenario = PLAIN.replace("cohort: x-cohort", "build: x-build").replace("for: 10s", "for: 2s");
+    let temp = folder(&scenario);
+    let count = Arc::new(AtomicUsize::new(0));
+    let mixture = Router::new().fallback(get(move || {
+        let build = if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(4) { "v42" } else { "v41" };
+        std::future::ready(([("x-build", build)], "ok"))
+    }));
+    let service = Service::start(mixture);
+    let mut command = loadgate(temp.path());
+    command.args(["run", "scenario.yaml", "--out", "out", "--target", &service.url]);
+    run(&mut command).expect(3).says("The target is a mixture: it was answered by build `v41`, `v42`");
+    assert_eq!(verdict(temp.path())["cause"], "invalid");
 }
 
 /// Processes that serve on a port that a command was given, by what they were started with.

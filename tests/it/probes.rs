@@ -16,7 +16,7 @@ use crate::canaries::{PLAIN, canary, verdict};
 use crate::servers::{Service, folder};
 use crate::support::{Demo, Ran, http, loadgate, results, run};
 
-pub const SCORE: &str = "feature: churn-prediction
+const SCORE: &str = "feature: churn-prediction
 steps:
   - name: score
     post: /api/v1/churn/score

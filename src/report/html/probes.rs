@@ -74,13 +74,8 @@ fn series(runs: &[LookRecord], number: usize) -> Vec<Vec<(f64, f64)>> {
     let mut origin_s = 0.0;
     let mut all = Vec::new();
     for look in runs {
-        let mut part: Vec<(f64, f64)> = look
-            .readings
-            .iter()
-            .filter(|r| r.probe == number && (0..=look.window_ms as i64).contains(&r.at_ms))
-            .filter_map(|r| Some((origin_s + r.at_ms as f64 / 1e3, r.value?)))
-            .collect();
-        part.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let at = |(at_ms, value): (i64, f64)| (origin_s + at_ms as f64 / 1e3, value);
+        let part: Vec<(f64, f64)> = look.figures(number).into_iter().map(at).collect();
         all.push(part);
         origin_s += look.window_ms as f64 / 1e3 + whole_s * GAP;
     }
