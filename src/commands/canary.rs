@@ -74,7 +74,7 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
     let id = run_id();
     let out = session.out(&id);
     let session = Session { target: Some(request.candidate.target.clone()), ..session.clone() };
-    session.warn_of_the_unseen(&loaded);
+    session.warn_of_the_unseen(&loaded, SEGMENTS);
     told_apart_by_probes(request, &loaded.watching.probes, &of_control.watching.probes)?;
     let loaded = Loaded { secrets: loaded.secrets.with(&of_control.secrets), ..loaded };
     let gate = session.request(loaded, Vec::new(), &id, &out)?;

@@ -67,7 +67,7 @@ fn sent(
         match refused {
             None => tell(&format!("told {kind} {to}\n"))?,
             Some(reason) => complain(&format!(
-                "warning: {kind} {to} could not be told in {}: {reason}; it waits in {}",
+                "warning: {kind} {to} could not be told in {}: {reason}; it waits in {}, and `loadgate notify` tells it",
                 counted(*tries as usize, "try"),
                 outbox.path().display()
             )),
@@ -117,12 +117,17 @@ pub fn notify(request: &NotifyRequest) -> Result<u8> {
             let record = read_record(run)?;
             let verdict = stored_verdict(run)?
                 .ok_or_else(|| Error::input(run, "read verdict", "there is no verdict.json in it"))?;
+            let waiting = Outbox::open(run)?.waiting;
             let now = Timestamp::now().to_string();
             let all = messages(&watching.webhooks, &record, &verdict, &secrets, &now);
-            if all.is_empty() {
-                tell(&format!("{}: nobody would be told\n", run.display()))?;
+            match (waiting.is_empty(), all.is_empty()) {
+                (false, _) => show(&waiting)?,
+                (true, true) => tell(&format!("{}: nobody would be told\n", run.display()))?,
+                (true, false) => {
+                    tell(&format!("{}: nothing waits; at its end it would tell\n", run.display()))?;
+                    show(&all)?;
+                }
             }
-            show(&all)?;
             continue;
         }
         if !run.is_dir() {

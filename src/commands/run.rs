@@ -43,7 +43,7 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
         }
     }
     match kind {
-        RunKind::SmokeAndLoad => session.warn_of_the_unseen(&loaded),
+        RunKind::SmokeAndLoad => session.warn_of_the_unseen(&loaded, 1),
         RunKind::SmokeOnly => session.warn_of_idle_probes(&loaded),
     }
     let id = run_id();

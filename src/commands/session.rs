@@ -103,10 +103,10 @@ impl Session {
         }
     }
 
-    /// Says what of `loaded` a load of such a window could never show.
-    pub fn warn_of_the_unseen(&self, loaded: &Loaded) {
+    /// Says what of `loaded` so many loads in a row could never show.
+    pub fn warn_of_the_unseen(&self, loaded: &Loaded, in_a_row: usize) {
         let windows = loaded.scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns);
-        let window_ms = windows.max().unwrap_or(0) / 1_000_000;
+        let window_ms = windows.max().unwrap_or(0) / 1_000_000 * in_a_row as u64;
         let plans: Vec<_> = loaded.watching.probes.iter().map(|probe| probe.plan.clone()).collect();
         for text in never_seen(window_ms, &plans, &loaded.watching.alerts).iter().filter(|_| !self.quiet) {
             complain(&format!("warning: {text}"));

@@ -4,6 +4,11 @@ use crate::metrics::{Block, Histogram};
 
 /// How far p50 may move between the last two thirds of the warm-up.
 const STEADY: f64 = 0.10;
+/// The same for all endpoints together, where it would go on over what is measured; at the end of the longest warm-up twice that.
+const LEAST_TREND: f64 = 0.03;
+const AT_LAST: f64 = 0.06;
+/// A histogram's buckets are this wide.
+const LEAST_SPREAD: f64 = 0.001;
 /// An endpoint with fewer samples in a third says nothing about steadiness.
 const LEAST_SAMPLES: u64 = 50;
 
@@ -49,16 +54,47 @@ impl SteadyState {
         self.thirds(from_ms, to_ms).next().is_some()
     }
 
-    /// What still moves between two instants of the warm-up: an endpoint's index and p50 (ms) in the second and last third.
+    /// What still moves between two instants of the warm-up: an endpoint's index and p50 (ms) in the second and last third. It
+    /// moves by itself, or with all others: together they tell a trend that each alone would take for chance. `half_ms`
+    /// is half of what will be measured, over which a trend would go on; `None`: there is no more time to wait.
     #[must_use]
-    pub fn unsteady(&self, from_ms: u64, to_ms: u64) -> Option<(usize, f64, f64)> {
-        self.thirds(from_ms, to_ms).find_map(|(endpoint, [second, last])| {
-            let (before, after) = (second.quantile_ms(0.5)?, last.quantile_ms(0.5)?);
-            let chance = NOISE * (spread(&second)?.powi(2) + spread(&last)?.powi(2)).sqrt();
-            let moved = (after / before).ln().abs();
-            (moved >= STEADY.ln_1p().max(chance) && (after - before).abs() >= LEAST_MOVE_MS)
-                .then_some((endpoint, before, after))
-        })
+    pub fn unsteady(&self, from_ms: u64, to_ms: u64, half_ms: Option<u64>) -> Option<(usize, f64, f64)> {
+        let moves: Vec<Move> = self.thirds(from_ms, to_ms).filter_map(Move::of).collect();
+        let third_ms = ((to_ms - from_ms) as f64 / 3.0).max(1.0);
+        // As far as it would go on, it must stay below what the verdict takes for drift.
+        let trend = half_ms
+            .map_or(AT_LAST, |half| (STEADY * third_ms / half.max(1) as f64).clamp(LEAST_TREND, STEADY));
+        let alone = moves.iter().find(|own| {
+            own.ln.abs() >= STEADY.ln_1p().max(NOISE * own.se)
+                && (own.after - own.before).abs() >= LEAST_MOVE_MS
+        });
+        let weight: f64 = moves.iter().map(|own| 1.0 / own.se.powi(2)).sum();
+        let mean = moves.iter().map(|own| own.ln / own.se.powi(2)).sum::<f64>() / weight;
+        let together = mean.abs() >= trend.ln_1p().max(NOISE / weight.sqrt());
+        let most = || {
+            let named = moves.iter().filter(|own| (own.after - own.before).abs() >= LEAST_MOVE_MS);
+            named.max_by(|a, b| a.ln.abs().total_cmp(&b.ln.abs()))
+        };
+        let told = alone.or_else(|| most().filter(|_| together));
+        told.map(|own| (own.endpoint, own.before, own.after))
+    }
+}
+
+/// How p50 of one endpoint moved from the second to the last third.
+struct Move {
+    endpoint: usize,
+    before: f64,
+    after: f64,
+    ln: f64,
+    se: f64,
+}
+
+impl Move {
+    fn of((endpoint, [second, last]): (usize, [Histogram; 2])) -> Option<Self> {
+        let (before, after) = (second.quantile_ms(0.5)?, last.quantile_ms(0.5)?);
+        // Times that all fall into one bucket have a spread all the same.
+        let se = spread(&second)?.hypot(spread(&last)?).max(LEAST_SPREAD);
+        Some(Self { endpoint, before, after, ln: (after / before).ln(), se })
     }
 }
 
@@ -75,8 +111,37 @@ mod tests {
             (0..40).for_each(|_| response.record(ms * 1_000_000));
             state.add(&Block { endpoint: 3, start_ms, response, warmup: true, ..Block::default() });
         }
-        assert_eq!(state.unsteady(0, 6000).map(|(endpoint, ..)| endpoint), Some(3));
-        assert_eq!(state.unsteady(0, 3000), None);
-        assert_eq!(state.unsteady(4000, 6000), None, "what came before is a ramp");
+        assert_eq!(state.unsteady(0, 6000, Some(15_000)).map(|(endpoint, ..)| endpoint), Some(3));
+        assert_eq!(state.unsteady(0, 3000, Some(15_000)), None);
+        assert_eq!(state.unsteady(4000, 6000, Some(15_000)), None, "what came before is a ramp");
+    }
+
+    /// Ten endpoints at 20/s: none moves beyond chance by itself while caches get warm over 20 s, all together do.
+    #[test]
+    fn a_slow_trend_of_all_endpoints_is_no_steady_state() {
+        let made = |warm_ms: f64| {
+            let mut state = SteadyState::default();
+            for start_ms in (0..60_000u64).step_by(250) {
+                for endpoint in 0..10 {
+                    let mut response = Histogram::default();
+                    let cold = 1.0 + 2.0 * (1.0 - start_ms as f64 / warm_ms).max(0.0);
+                    for k in 0..10u64 {
+                        // A spread of a third, in an order that has nothing to do with time.
+                        let draw = ((start_ms / 250 * 7 + k * 13 + endpoint as u64 * 5) % 60) as f64 / 60.0;
+                        response.record((cold * (100.0 + 33.0 * draw) * 1e6) as u64);
+                    }
+                    state.add(&Block { endpoint, start_ms, response, warmup: true, ..Block::default() });
+                }
+            }
+            state
+        };
+        let steady = |state: &SteadyState, to_ms| state.unsteady(0, to_ms, Some(15_000)).is_none();
+        let cold = made(20_000.0);
+        assert!(!steady(&cold, 4_500) && !steady(&cold, 12_000) && !steady(&cold, 40_000));
+        assert!(steady(&cold, 60_000), "the last two thirds are warm");
+        let warm = made(1.0);
+        assert!([4_500, 6_000, 12_000, 60_000].into_iter().all(|to_ms| steady(&warm, to_ms)));
+        // One that gets warm over three minutes is not steady after the longest warm-up either.
+        assert!(made(180_000.0).unsteady(0, 60_000, None).is_some());
     }
 }

@@ -61,7 +61,8 @@ impl WindowDecision {
         let elapsed = shared.start.elapsed();
         let Some(next) = self.next.filter(|next| elapsed >= *next) else { return };
         let (from_ms, to_ms) = (self.lead.as_millis() as u64, next.as_millis() as u64);
-        let moving = self.steady.unsteady(from_ms, to_ms);
+        let half_ms = (next < self.max).then_some(self.length_ns / 2_000_000);
+        let moving = self.steady.unsteady(from_ms, to_ms, half_ms);
         if let Some((endpoint, before, after)) = moving {
             if next < self.max {
                 self.next = Some((next + WARMUP_EXTENSION).min(self.max));

@@ -177,6 +177,9 @@ impl Run {
             let ended = outcome.as_ref().ok().filter(|_| self.interrupt.signal().is_none());
             let window_ms = ended.map_or(0, |own| own.window_ms);
             let whole = ended.is_some_and(LoadOutcome::is_whole);
+            if whole && watched.awaits() {
+                observe(GateEvent::ProbesAwaited);
+            }
             let (taken, began) = watched.finish(window_ms, whole, self.interrupt.clone()).await;
             self.journal.append(entries(taken, began, &scrub))?;
         }

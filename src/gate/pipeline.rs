@@ -105,6 +105,10 @@ pub enum GateEvent<'a> {
         of: Option<usize>,
     },
     Progress(&'a Progress),
+    /// A probe that cannot be read yet.
+    ProbeDoubt(&'a str),
+    /// What is asked of the whole window is asked now.
+    ProbesAwaited,
     /// One after which nothing is decided.
     SegmentDone,
     LookDone {
@@ -216,7 +220,7 @@ impl Run {
             if (look == 1 && !self.smoke(&targets, observe).await?)
                 || !loads
                 || self.interrupt.signal().is_some()
-                || (look == 1 && !self.examine_probes(&targets).await?)
+                || (look == 1 && !self.examine_probes(&targets, observe).await?)
             {
                 return Ok(());
             }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::arm::Arm;
 use super::journal::Entry;
-use super::pipeline::Run;
+use super::pipeline::{GateEvent, Run};
 use super::target::Target;
 use crate::engine::Interrupt;
 use crate::error::Result;
@@ -59,7 +59,11 @@ pub fn probe_plans(arms: &[Arm]) -> Vec<ProbePlan> {
 
 impl Run {
     /// Whether all probes can be read at all; where one never can, nothing is sent, and it is noted why.
-    pub async fn examine_probes(&mut self, targets: &[Target]) -> Result<bool> {
+    pub async fn examine_probes(
+        &mut self,
+        targets: &[Target],
+        observe: &mut dyn FnMut(GateEvent<'_>),
+    ) -> Result<bool> {
         let asked = asked(&self.arms, targets);
         if asked.is_empty() {
             return Ok(true);
@@ -70,13 +74,15 @@ impl Run {
             found = examine(&remote, &asked) => found,
             () = interrupt.wait() => return Ok(false),
         };
-        let told: Vec<String> = found
-            .iter()
-            .map(|(whose, reason)| {
-                let plan = &self.arms[0].probes[whose.probe].plan;
-                self.request.secrets.scrub_brief(&format!("`{}` ({}): {reason}", plan.name, plan.place))
-            })
-            .collect();
+        let tell = |whose: &Whose, reason: &str| {
+            let plan = &self.arms[0].probes[whose.probe].plan;
+            self.request.secrets.scrub_brief(&format!("`{}` ({}): {reason}", plan.name, plan.place))
+        };
+        for (whose, problem) in found.iter().filter(|(_, problem)| !problem.lasting) {
+            observe(GateEvent::ProbeDoubt(&format!("{}; it is asked again", tell(whose, &problem.reason))));
+        }
+        let lasting = found.iter().filter(|(_, problem)| problem.lasting);
+        let told: Vec<String> = lasting.map(|(whose, problem)| tell(whose, &problem.reason)).collect();
         if told.is_empty() {
             return Ok(true);
         }
@@ -123,6 +129,11 @@ impl Watched {
         let mut all = self.early;
         all.extend(self.prober.finish(window, interrupt.wait()).await);
         (all, self.began)
+    }
+
+    /// Whether something is asked of the window as a whole.
+    pub fn awaits(&self) -> bool {
+        self.prober.asks_whole()
     }
 
     pub fn began(&self) -> Option<Instant> {

@@ -14,6 +14,9 @@ pub struct AlertRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
     pub when: AlertCondition,
+    /// The condition as it was written.
+    #[serde(default)]
+    pub told: String,
     /// How long it must have been so.
     pub for_ms: u64,
     pub severity: AlertSeverity,

@@ -61,11 +61,15 @@ impl Reading {
     }
 }
 
+/// How long after the window its closing turn may come and still be of it.
+const CLOSING_MS: i64 = 1_000;
+
 impl LookRecord {
     /// What one probe told of the measured window, in the order in which it was true; what was told twice is told once.
     #[must_use]
     pub fn figures(&self, probe: usize) -> Vec<(i64, f64)> {
-        let window = 0..=self.window_ms as i64;
+        // The turn that closes the window comes when its last responses are in.
+        let window = 0..=self.window_ms as i64 + CLOSING_MS;
         let own = self.readings.iter().filter(|reading| reading.probe == probe);
         let mut figures: Vec<(i64, f64)> =
             own.filter_map(|reading| Some((reading.true_ms(), reading.value?))).collect();

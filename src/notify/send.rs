@@ -83,7 +83,10 @@ async fn send(
     let mut same = webhooks.iter().filter(own);
     // Where the file has changed since, an address that stands there once is the one that was meant.
     let meant = same.clone().find(|webhook| webhook.number == message.number);
-    let Some(webhook) = meant.or_else(|| same.next().filter(|_| same.next().is_none())) else {
+    // Or its address has been mended, and it stands where it stood.
+    let mended = || webhooks.iter().find(|w| w.number == message.number && kind_name(w.kind) == message.kind);
+    let once = meant.or_else(|| same.next().filter(|_| same.next().is_none()));
+    let Some(webhook) = once.or_else(mended) else {
         return (0, Some("no webhook of this address is configured here".to_owned()));
     };
     let url = match webhook.kind {

@@ -27,6 +27,7 @@ pub struct Asked {
 pub struct Prober {
     taken: mpsc::UnboundedReceiver<Taken>,
     stop: watch::Sender<Stop>,
+    asks_whole: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,7 @@ impl Prober {
     pub fn start(remote: Remote, asked: Vec<Asked>) -> Result<Self> {
         let (sender, taken) = mpsc::unbounded_channel();
         let (stop, signal) = watch::channel(Stop::No);
+        let asks_whole = asked.iter().any(|one| one.call.is_whole());
         let fail = |e| Error::harness(format!("cannot start the thread of probes: {e}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
         // It ends by itself once it is told to, at the latest after a timeout of what it asks; nothing waits for it.
@@ -62,7 +64,11 @@ impl Prober {
             runtime.block_on(local);
         });
         thread.map_err(fail)?;
-        Ok(Self { taken, stop })
+        Ok(Self { taken, stop, asks_whole })
+    }
+
+    pub fn asks_whole(&self) -> bool {
+        self.asks_whole
     }
 
     /// What came since it was last asked.
@@ -98,8 +104,8 @@ impl Prober {
     }
 }
 
-/// What can never be read, each with its reason; whatever may pass is not looked at.
-pub async fn examine(remote: &Remote, asked: &[Asked]) -> Vec<(Whose, String)> {
+/// What cannot be read now, each with its reason.
+pub async fn examine(remote: &Remote, asked: &[Asked]) -> Vec<(Whose, Problem)> {
     let problems = asked.iter().map(|one| async move {
         let now = Instant::now();
         let problem = if one.call.is_whole() {
@@ -108,7 +114,7 @@ pub async fn examine(remote: &Remote, asked: &[Asked]) -> Vec<(Whose, String)> {
         } else {
             read(remote, &one.call).await.err()
         };
-        problem.filter(|problem| problem.lasting).map(|problem| (one.whose, problem.reason))
+        problem.map(|problem| (one.whose, problem))
     });
     futures_util::future::join_all(problems).await.into_iter().flatten().collect()
 }

@@ -54,7 +54,10 @@ impl From<Unanswered> for Problem {
 
 /// What an answer that is none comes to.
 pub fn refused(answer: &Answer) -> Problem {
-    let said = format!("it answers {}: {}", answer.status, answer.excerpt());
+    let said = match answer.excerpt().as_str() {
+        "" => format!("it answers {}", answer.status),
+        text => format!("it answers {}: {text}", answer.status),
+    };
     match answer.status {
         401 | 403 => Problem::lasting(format!("it answers {}: its credentials are refused", answer.status)),
         300..=499 if !matches!(answer.status, 408 | 425 | 429) => Problem::lasting(said),

@@ -106,10 +106,11 @@ fn suites(model: &ReportModel) -> Vec<Suite> {
 fn probe_case(one: &ProbeSummary) -> Option<Case> {
     let ended = match one.standing {
         ProbeStanding::Held | ProbeStanding::NearMiss => Ended::Passed,
+        ProbeStanding::Shown if one.arm == "control" => return None,
         ProbeStanding::Shown => Ended::Skipped("it has no limit".to_owned()),
-        ProbeStanding::Broken | ProbeStanding::NotKnown => return None,
+        ProbeStanding::Broken | ProbeStanding::NotKnown | ProbeStanding::Open => return None,
     };
-    let (class, name) = ("probes".to_owned(), format!("{} ({})", one.name, one.arm));
+    let (class, name) = ("probes".to_owned(), one.name.clone());
     Some(Case { class, name, seconds: None, ended })
 }
 

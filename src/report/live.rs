@@ -125,6 +125,8 @@ impl Live {
                 self.line(&format!("{}: load{arms}", self.look));
             }
             GateEvent::Progress(progress) => self.progress(progress),
+            GateEvent::ProbeDoubt(text) => self.line(&format!("probe {}", line(text))),
+            GateEvent::ProbesAwaited => self.line("reading what probes tell of the measured window"),
             GateEvent::SegmentDone => self.line(&format!("{} done: no look here", self.look)),
             GateEvent::LookDone { verdict, again, .. } => {
                 // The last look's verdict is the run's own, which follows.

@@ -92,7 +92,16 @@ pub fn render_watching(watching: &Watching) -> String {
         out.push_str("\nalerts:\n");
     }
     for rule in alerts {
-        let _ = writeln!(out, "  {} ({}) → {}", rule.name, rule.severity.name(), rule.respond);
+        let length =
+            if rule.for_ms > 0 { format!(" for {}", format_ms(rule.for_ms as f64)) } else { String::new() };
+        let _ = writeln!(
+            out,
+            "  {} ({}): {}{length} → {}",
+            rule.name,
+            rule.severity.name(),
+            rule.told,
+            rule.respond
+        );
     }
     if !webhooks.is_empty() {
         let told: Vec<&str> = webhooks.iter().map(|webhook| webhook.told.as_str()).collect();

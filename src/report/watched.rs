@@ -12,7 +12,7 @@ fn tone_of_probe(standing: ProbeStanding) -> Tone {
     match standing {
         ProbeStanding::Held => Tone::Good,
         ProbeStanding::Broken => Tone::Bad,
-        ProbeStanding::NearMiss | ProbeStanding::NotKnown => Tone::Caution,
+        ProbeStanding::NearMiss | ProbeStanding::NotKnown | ProbeStanding::Open => Tone::Caution,
         ProbeStanding::Shown => Tone::Plain,
     }
 }

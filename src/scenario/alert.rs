@@ -68,6 +68,7 @@ fn read_alert(reader: &Reader, node: &Node, feature: Option<&str>, probes: &[Pro
         place: format!("{}:{}", reader.source().path.display(), reader.place(&when_node.span).line),
         feature: feature.map(str::to_owned),
         when,
+        told: text.to_owned(),
         for_ms: for_ns / 1_000_000,
         severity,
         respond: respond?.to_owned(),

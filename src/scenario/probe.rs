@@ -203,7 +203,8 @@ fn read_probe(reader: &Reader, key: &Key, node: &Node, scope: &Scope<'_>) -> Opt
             let query = template(fields.get(how)?)?;
             let of = fields.get("of").map(template);
             let late_ns = duration("late", DEFAULT_LATE_NS)?;
-            let asks = format!("{}: {}", without_userinfo(&base.canonical()), query.canonical());
+            let whole = if how == "query_range" { ", of the whole window" } else { "" };
+            let asks = format!("{}: {}{whole}", without_userinfo(&base.canonical()), query.canonical());
             let of = match of {
                 Some(of) => Some(of?),
                 None => None,

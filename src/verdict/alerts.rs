@@ -81,8 +81,18 @@ fn fire(record: &RunRecord, rule: &AlertRule, verdict: &Verdict) -> Option<Fired
 /// An endpoint's worst window in a look: what was observed in it, and when the first one that is too bad ended.
 struct Worst {
     observed: f64,
+    /// How long that window was: blocks are whole.
+    over_ms: u64,
     at_ms: u64,
     look: u32,
+}
+
+/// Segments of a canary follow each other; other looks are each by themselves.
+fn looks_in_a_row(record: &RunRecord) -> Vec<Vec<&LookRecord>> {
+    if record.plan.side_by_side.is_some() {
+        return vec![record.runs.iter().collect()];
+    }
+    record.runs.iter().map(|look| vec![look]).collect()
 }
 
 fn of_metric(
@@ -97,12 +107,13 @@ fn of_metric(
         if rule.feature.as_ref().is_some_and(|own| own != feature) {
             continue;
         }
-        let worst = record
-            .runs
-            .iter()
+        let worst = looks_in_a_row(record)
+            .into_iter()
             // What failed on this machine is nobody's to look at but its own.
-            .filter(|look| metric.quantile().is_some() || look.generator.local_failures == 0)
-            .filter_map(|look| worst(look, number, (metric, above, errors), rule.for_ms))
+            .filter(|looks| {
+                metric.quantile().is_some() || looks.iter().all(|l| l.generator.local_failures == 0)
+            })
+            .filter_map(|looks| worst(&looks, number, (metric, above, errors), rule.for_ms))
             .max_by(|a, b| a.observed.total_cmp(&b.observed));
         found.extend(worst.map(|worst| (plan, worst)));
     }
@@ -116,7 +127,7 @@ fn of_metric(
         "{metric}{which} of {} was {} over {}, above {}{others}",
         plan.endpoint,
         level_of(metric, worst.observed),
-        format_ms(rule.for_ms as f64),
+        format_ms(worst.over_ms as f64),
         level_of(metric, above)
     );
     Some(FiredAlert {
@@ -131,24 +142,36 @@ fn of_metric(
 
 /// Over every stretch of blocks that is as long as the rule asks, or a single block where that is longer.
 fn worst(
-    look: &LookRecord,
+    looks: &[&LookRecord],
     number: usize,
     (metric, above, errors): (Metric, f64, &[ErrorClass]),
     for_ms: u64,
 ) -> Option<Worst> {
-    let mut blocks: BTreeMap<u64, &TimelineBlock> = BTreeMap::new();
-    blocks.extend(look.blocks.iter().filter(|b| b.endpoint == number).map(|b| (b.start_ms, b)));
-    let blocks: Vec<&TimelineBlock> = blocks.into_values().collect();
+    // Begin and end of each, as if nothing lay between the looks; the last block of a look takes what is left of it.
+    let mut blocks: Vec<(u64, u64, u32, &TimelineBlock)> = Vec::new();
+    let mut offset_ms = 0;
+    for look in looks {
+        let own: BTreeMap<u64, &TimelineBlock> =
+            look.blocks.iter().filter(|b| b.endpoint == number).map(|b| (b.start_ms, b)).collect();
+        let ends = own.keys().skip(1).copied().map(Some).chain([None]);
+        for (block, next_ms) in own.values().zip(ends) {
+            let end_ms = block.start_ms + block.len_ms;
+            let whole = next_ms.is_none() && end_ms + block.len_ms > look.window_ms;
+            let end_ms = if whole { end_ms.max(look.window_ms) } else { end_ms };
+            blocks.push((offset_ms + block.start_ms, offset_ms + end_ms, look.look, block));
+        }
+        offset_ms += look.window_ms;
+    }
     let failed = |block: &TimelineBlock| match errors {
         [] => block.errors,
         some => some.iter().filter_map(|class| block.classes.get(class)).sum(),
     };
     let mut found: Option<Worst> = None;
-    for (last, end) in blocks.iter().enumerate() {
-        let end_ms = end.start_ms + end.len_ms;
-        let first = blocks[..=last].iter().rposition(|b| b.start_ms + for_ms <= end_ms);
+    for (last, (_, end_ms, look, _)) in blocks.iter().enumerate() {
+        let first = blocks[..=last].iter().rposition(|(start_ms, ..)| start_ms + for_ms <= *end_ms);
         let Some(first) = first else { continue };
-        let window = &blocks[first..=last];
+        let over_ms = end_ms - blocks[first].0;
+        let window: Vec<&TimelineBlock> = blocks[first..=last].iter().map(|(.., block)| *block).collect();
         let observed = match metric.quantile() {
             None => {
                 let requests: u64 = window.iter().map(|b| b.planned).sum();
@@ -157,7 +180,7 @@ fn worst(
             }
             Some(q) => {
                 let mut response = Histogram::default();
-                for block in window {
+                for block in &window {
                     response.merge(&block.histogram);
                 }
                 let enough = response.count() as f64 * (1.0 - q) >= LEAST_BEYOND;
@@ -166,8 +189,9 @@ fn worst(
         };
         let Some(observed) = observed.filter(|observed| *observed > above) else { continue };
         match &mut found {
-            Some(known) => known.observed = known.observed.max(observed),
-            None => found = Some(Worst { observed, at_ms: end_ms, look: look.look }),
+            Some(known) if known.observed >= observed => {}
+            Some(known) => (known.observed, known.over_ms) = (observed, over_ms),
+            None => found = Some(Worst { observed, over_ms, at_ms: *end_ms, look: *look }),
         }
     }
     found
@@ -183,16 +207,14 @@ fn of_probe(
     let number = record.probes.iter().position(|plan| plan.name == probe)?;
     let plan = &record.probes[number];
     // The shown unit is that of the bound at hand.
+    let length = |one: &Excursion| one.to_ms - one.from_ms;
     let mut found: Option<(u32, Excursion)> = None;
-    for look in &record.runs {
-        for one in stretches(plan, number, look, &|value| bound.holds(value), bound) {
-            let long = one.to_ms - one.from_ms >= rule.for_ms as i64;
-            if long
-                && found
-                    .as_ref()
-                    .is_none_or(|(_, known)| one.to_ms - one.from_ms > known.to_ms - known.from_ms)
-            {
-                found = Some((look.look, one));
+    for looks in looks_in_a_row(record) {
+        let so = |value: f64| bound.holds(value);
+        for one in stretches(plan, number, &looks, &so, bound) {
+            let longer = found.as_ref().is_none_or(|(_, known)| length(&one) > length(known));
+            if length(&one) >= rule.for_ms as i64 && longer {
+                found = Some((looks[0].look, one));
             }
         }
     }
@@ -258,14 +280,14 @@ mod tests {
     fn a_window_is_as_long_as_its_rule_and_the_worst_one_counts() {
         let look = look(&[0, 0, 0, 20, 0, 0, 8, 8, 8, 0]);
         let rate = |above, for_ms, classes: &[ErrorClass]| {
-            worst(&look, 0, (Metric::ErrorRate, above, classes), for_ms).map(|w| (w.observed, w.at_ms))
+            worst(&[&look], 0, (Metric::ErrorRate, above, classes), for_ms).map(|w| (w.observed, w.at_ms))
         };
         assert_eq!(rate(0.05, 3000, &[]), Some((0.08, 4000)), "fired first by the burst, worst later");
         assert_eq!(rate(0.05, 10_000, &[]), None, "4.4% of all");
         assert_eq!(rate(0.05, 11_000, &[]), None, "no window is so long");
         assert_eq!(rate(0.10, 1000, &[ErrorClass::Check]), Some((0.2, 4000)));
         assert_eq!(rate(0.0, 1000, &[ErrorClass::Status]), None);
-        let slow = |above, for_ms| worst(&look, 0, (Metric::P50, above, &[]), for_ms).map(|w| w.at_ms);
+        let slow = |above, for_ms| worst(&[&look], 0, (Metric::P50, above, &[]), for_ms).map(|w| w.at_ms);
         assert_eq!((slow(500.0, 2000), slow(500.0, 6000)), (Some(8000), Some(9000)));
         assert_eq!(slow(2000.0, 1000), None);
     }

@@ -30,9 +30,9 @@ pub fn never_seen(window_ms: u64, probes: &[ProbePlan], alerts: &[AlertRule]) ->
     let short = alerts.iter().filter(|rule| rule.for_ms > window_ms);
     let rules = short
         .map(|rule| format!("alert `{}` ({}) cannot fire: {}", rule.name, rule.place, long(rule.for_ms)));
-    let seldom = probes.iter().filter(|plan| plan.is_judged() && 2 * plan.every_ms > window_ms).map(|plan| {
+    let seldom = probes.iter().filter(|plan| plan.is_judged() && 4 * plan.every_ms > window_ms).map(|plan| {
         format!(
-            "probe `{}` ({}) is read every {}, which is hardly once in a load of {window}",
+            "probe `{}` ({}) is read every {}, which is too seldom to tell much of a load of {window}",
             plan.name,
             plan.place,
             format_ms(plan.every_ms as f64)

@@ -312,7 +312,11 @@ fn settle(
     let held = findings.iter().any(|f| f.severity == Severity::Hold);
     let unresolved = regression.unresolved && !failed;
     // Nobody accepts what nobody knows.
-    let unread = findings.iter().any(|f| f.kind == FindingKind::Probe && f.severity == Severity::Hold);
+    let of_probes =
+        || findings.iter().filter(|f| f.kind == FindingKind::Probe && f.severity == Severity::Hold);
+    let unread = of_probes().count() > 0;
+    // What may come back is looked at further, where more follows at once.
+    let may_recover = record.control.is_some() && unread && of_probes().all(|f| f.observed.is_some());
     let at_limit = findings.iter().any(|f| f.kind == FindingKind::Limit && f.severity == Severity::Hold);
     let sequential = record.plan.repeat == Repeat::Auto && record.plan.restarts;
     let more = match &record.control {
@@ -324,8 +328,8 @@ fn settle(
         && record.runs.iter().all(|look| look.abort.is_none())
         && !failed
         && !invalid
-        && !unread
-        && unresolved;
+        && (!unread || may_recover)
+        && (unresolved || may_recover);
     let holds_unresolved = unresolved && safety && !allow.unresolved;
     let (outcome, cause, action, code) = match record.interrupted.as_deref() {
         Some("SIGTERM") => (Outcome::Interrupted, None, Action::Hold, ExitCode::Terminated),

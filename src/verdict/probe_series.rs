@@ -77,24 +77,33 @@ pub fn gap(plan: &ProbePlan, number: usize, look: &LookRecord, of: &str) -> Opti
     })
 }
 
-/// How far apart two figures may be and still tell of what lies between.
-pub fn joined_ms(plan: &ProbePlan, look: &LookRecord, points: &[Point]) -> i64 {
-    longest_gap_ms(plan, look.window_ms, &points.iter().map(|(at_ms, _)| *at_ms).collect::<Vec<_>>())
+/// The figures of looks that follow each other, as if nothing lay between them, and how far apart two of them may be and still
+/// tell of what lies between.
+pub fn in_a_row(plan: &ProbePlan, number: usize, looks: &[&LookRecord]) -> (Vec<Point>, i64) {
+    let (mut points, mut offset_ms, mut apart_ms) = (Vec::new(), 0, 0);
+    for look in looks {
+        let own = look.figures(number);
+        let times: Vec<i64> = own.iter().map(|(at_ms, _)| *at_ms).collect();
+        apart_ms = apart_ms.max(longest_gap_ms(plan, look.window_ms, &times));
+        points.extend(own.into_iter().map(|(at_ms, value)| (offset_ms + at_ms, value)));
+        offset_ms += look.window_ms as i64;
+    }
+    (points, apart_ms)
 }
 
-/// The stretches of a look in which a probe's readings are `so`.
+/// The stretches in which a probe's readings are `so`, over looks that follow each other.
 #[must_use]
 pub fn stretches(
     plan: &ProbePlan,
     number: usize,
-    look: &LookRecord,
+    looks: &[&LookRecord],
     so: &dyn Fn(f64) -> bool,
     bound: Threshold,
 ) -> Vec<Excursion> {
     // Where it fires upwards, the highest is the worst; a limit's sign says the contrary.
     let upwards = Threshold { relation: bound.relation.contrary(), ..bound };
-    let points = look.figures(number);
-    excursions(&points, so, upwards, joined_ms(plan, look, &points))
+    let (points, apart_ms) = in_a_row(plan, number, looks);
+    excursions(&points, so, upwards, apart_ms)
 }
 
 pub fn excursions(

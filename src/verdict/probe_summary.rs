@@ -27,7 +27,9 @@ pub enum ProbeStanding {
     /// Beyond its limit for a time, and back.
     NearMiss,
     Broken,
-    /// Missing, or still beyond its limit at the end.
+    /// Still beyond its limit at the end.
+    Open,
+    /// Missing, or of another unit.
     NotKnown,
     /// It has no limit.
     Shown,
@@ -40,6 +42,7 @@ impl ProbeStanding {
             Self::Held => "within",
             Self::NearMiss => "near-miss",
             Self::Broken => "BROKEN",
+            Self::Open => "not back",
             Self::NotKnown => "not known",
             Self::Shown => "shown",
         }
@@ -100,8 +103,10 @@ fn standing(plan: &ProbePlan, arm: &str, readings: usize, findings: &[Finding]) 
     // A warning is of the control, or of an alert.
     let of = |f: &&Finding| f.probe.as_ref() == Some(&plan.name) && f.severity != Severity::Warn;
     let own = || findings.iter().filter(of);
+    let missing = own().any(|f| f.severity == Severity::Hold && f.observed.is_none());
     match own().map(|f| f.severity).min() {
         Some(Severity::Fail) => ProbeStanding::Broken,
+        Some(Severity::Hold) if !missing => ProbeStanding::Open,
         Some(Severity::Hold) => ProbeStanding::NotKnown,
         _ if readings == 0 => ProbeStanding::NotKnown,
         Some(Severity::Info) => ProbeStanding::NearMiss,

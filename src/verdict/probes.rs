@@ -1,5 +1,5 @@
 use super::model::{Finding, FindingKind, Severity};
-use super::probe_series::{excursions, gap, joined_ms, told_ms};
+use super::probe_series::{excursions, gap, in_a_row, told_ms};
 use crate::metrics::{AlertCondition, AlertRule, LookRecord, ProbePlan, RunRecord};
 use crate::units::format_figure;
 
@@ -14,12 +14,8 @@ pub fn judge(record: &RunRecord) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, plan) in record.probes.iter().enumerate() {
         for look in whole(&record.runs) {
-            let of = if record.runs.len() > 1 {
-                format!(" in {} {}", word(record), look.look)
-            } else {
-                String::new()
-            };
-            findings.extend(of_look(plan, number, look, &of));
+            let of = of_which(record, look);
+            findings.extend(missing(plan, number, look, &of));
             let rule = record.alerts.iter().find(|rule| names(rule, &plan.name));
             let blind = rule
                 .filter(|_| !plan.is_judged())
@@ -28,6 +24,14 @@ pub fn judge(record: &RunRecord) -> Vec<Finding> {
                 let text = format!("{text} Alert `{}` could not be seen.", rule.name);
                 about(plan, Severity::Warn, text)
             }));
+        }
+        if record.plan.side_by_side.is_some() {
+            // Segments follow each other: what lasts over two of them lasts.
+            findings.extend(beyond_limit(plan, number, &whole(&record.runs).collect::<Vec<_>>(), ""));
+        } else {
+            for look in whole(&record.runs) {
+                findings.extend(beyond_limit(plan, number, &[look], &of_which(record, look)));
+            }
         }
         if plan.compare.is_some() && record.plan.side_by_side.is_none() && !record.runs.is_empty() {
             let text = format!(
@@ -87,53 +91,60 @@ fn whole(runs: &[LookRecord]) -> impl Iterator<Item = &LookRecord> {
     runs.iter().filter(|look| look.stop != "crash")
 }
 
-fn of_look(plan: &ProbePlan, number: usize, look: &LookRecord, of: &str) -> Vec<Finding> {
-    let finding = |severity, text| about(plan, severity, text);
-    let points = look.figures(number);
-    let mut findings = Vec::new();
-    if plan.is_judged() {
-        findings.extend(gap(plan, number, look, of).map(|text| {
-            let remedy = if plan.compare.is_some() && text.contains(NO_SERIES) {
-                "a counter that never counted may not exist yet: add `or vector(0)` to its query"
-            } else {
-                "what is not known is no pass: mend the probe or what it asks, and run again"
-            };
-            finding(Severity::Hold, text).remedy(remedy)
-        }));
+fn of_which(record: &RunRecord, look: &LookRecord) -> String {
+    match record.runs.len() {
+        0 | 1 => String::new(),
+        _ => format!(" in {} {}", word(record), look.look),
     }
-    let Some(limit) = plan.limit else { return findings };
+}
+
+/// What a look does not tell of a probe on which something rests.
+fn missing(plan: &ProbePlan, number: usize, look: &LookRecord, of: &str) -> Option<Finding> {
+    let text = gap(plan, number, look, of).filter(|_| plan.is_judged())?;
+    let remedy = if plan.compare.is_some() && text.contains(NO_SERIES) {
+        "a counter that never counted may not exist yet: add `or vector(0)` to its query".to_owned()
+    } else {
+        format!("what is not known is no pass: mend the probe or what it asks ({}), and run again", plan.asks)
+    };
+    Some(about(plan, Severity::Hold, text).remedy(remedy))
+}
+
+/// Each stretch beyond the limit, over looks that follow each other.
+fn beyond_limit(plan: &ProbePlan, number: usize, looks: &[&LookRecord], of: &str) -> Vec<Finding> {
+    let finding = |severity, text| about(plan, severity, text);
+    let (points, joined) = in_a_row(plan, number, looks);
+    let Some(limit) = plan.limit else { return Vec::new() };
     let name = &plan.name;
-    if let Some((_, odd)) =
-        points.iter().find(|(_, value)| limit.percent && limit.value <= NO_FRACTION && *value > NO_FRACTION)
-    {
+    let odd = |value: f64| limit.percent && limit.value <= NO_FRACTION && value > NO_FRACTION;
+    if let Some((_, value)) = points.iter().find(|(_, value)| odd(*value)) {
         let text = format!(
             "Not known: {name} was {}, which is no fraction, while its limit {limit} is one{of}.",
-            format_figure(*odd)
+            format_figure(*value)
         );
         let remedy =
             format!("if it tells percentages, write the limit without a sign: `limit: {}`", limit.plain());
-        findings.push(finding(Severity::Hold, text).remedy(remedy));
-        return findings;
+        return vec![finding(Severity::Hold, text).remedy(remedy)];
     }
     let for_ms = plan.for_ms as i64;
-    let beyond = |value: f64| !limit.holds(value);
-    for one in excursions(&points, &beyond, limit, joined_ms(plan, look, &points)) {
+    let so = |value: f64| !limit.holds(value);
+    let mut findings = Vec::new();
+    for one in excursions(&points, &so, limit, joined) {
         let (length, from) = (told_ms(one.to_ms - one.from_ms), told_ms(one.from_ms));
         let rule = if for_ms > 0 { format!("{limit} for {}", told_ms(for_ms)) } else { limit.to_string() };
         let worst = limit.told(one.worst);
         let (severity, text) = if one.to_ms - one.from_ms >= for_ms {
             let text = format!(
-                "Over its limit: {name} was {worst} at worst, beyond {limit} for {length} from {from} on{of}; limit {rule}."
+                "Over its limit: {name} was beyond {limit} for {length} from {from} on{of}, {worst} at worst; limit {rule}."
             );
             (Severity::Fail, text)
         } else if one.recovered {
             let text = format!(
-                "Near-miss: {name} was {worst} at worst, beyond {limit} for {length} from {from} on{of}, and recovered; limit {rule}."
+                "Near-miss: {name} was beyond {limit} for {length} from {from} on{of}, {worst} at worst, and recovered; limit {rule}."
             );
             (Severity::Info, text)
         } else {
             let text = format!(
-                "Not recovered: {name} was {worst} at worst, beyond {limit} from {from} on{of} and still when the load ended; limit {rule}."
+                "Not recovered: {name} was beyond {limit} from {from} on{of}, {worst} at worst, and still when the load ended; limit {rule}."
             );
             (Severity::Hold, text)
         };
@@ -182,8 +193,12 @@ mod tests {
         }
     }
 
+    fn of_look(plan: &ProbePlan, look: &LookRecord) -> Vec<Finding> {
+        missing(plan, 0, look, "").into_iter().chain(beyond_limit(plan, 0, &[look], "")).collect()
+    }
+
     fn severities(plan: &ProbePlan, look: &LookRecord) -> Vec<Severity> {
-        of_look(plan, 0, look, "").into_iter().map(|f| f.severity).collect()
+        of_look(plan, look).into_iter().map(|f| f.severity).collect()
     }
 
     #[test]
@@ -203,12 +218,12 @@ mod tests {
             "without `for` once is enough"
         );
         // One reading that is missing is no gap; three in a row are, at either end too.
-        let missing = |gone: std::ops::Range<usize>| {
+        let gone_at = |gone: std::ops::Range<usize>| {
             look(&(0..13).map(|i| if gone.contains(&i) { None } else { ok }).collect::<Vec<_>>())
         };
-        assert_eq!(severities(&rule, &missing(5..7)), []);
+        assert_eq!(severities(&rule, &gone_at(5..7)), []);
         for gone in [5..8, 0..4, 9..13, 0..13] {
-            let found = of_look(&rule, 0, &missing(gone.clone()), "");
+            let found = of_look(&rule, &gone_at(gone.clone()));
             assert_eq!(found.len(), 1, "{gone:?}: {found:?}");
             assert!(found[0].severity == Severity::Hold && found[0].reason.contains("refused"), "{found:?}");
         }
@@ -230,7 +245,7 @@ mod tests {
         // Asked so seldom that no turn falls into the window.
         let mut seldom = look(&[ok]);
         seldom.readings =
-            [-4_000, 60_100].map(|at_ms| Reading { at_ms, value: high, ..Reading::default() }).to_vec();
+            [-4_000, 61_500].map(|at_ms| Reading { at_ms, value: high, ..Reading::default() }).to_vec();
         assert_eq!(severities(&ProbePlan { every_ms: 60_000, ..rule.clone() }, &seldom), [Severity::Hold]);
         // Scraped every fifteen seconds: samples come more seldom than they are asked for, and what lasts is still seen.
         let mut scraped = of(0..13);
@@ -238,7 +253,7 @@ mod tests {
         assert_eq!(severities(&rule, &scraped), [Severity::Fail]);
         // A percentage for a fraction is neither broken nor held.
         for limit in ["< 70%", "> 20%"] {
-            let found = of_look(&plan(limit, 0), 0, &look(&[Some(45.0); 13]), "");
+            let found = of_look(&plan(limit, 0), &look(&[Some(45.0); 13]));
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(
                 found[0].severity == Severity::Hold

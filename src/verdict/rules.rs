@@ -187,7 +187,9 @@ pub fn standing(
     plan: &EndpointPlan,
     summary: &EndpointSummary,
 ) -> Standing {
-    let of = |f: &&Finding| f.endpoint.as_deref() == Some(plan.endpoint.as_str());
+    // An alert tells people, and decides nothing.
+    let of =
+        |f: &&Finding| f.endpoint.as_deref() == Some(plan.endpoint.as_str()) && f.kind != FindingKind::Alert;
     let worst = verdict.findings.iter().filter(of).map(|f| f.severity).min();
     let compared = || verdict.comparisons.iter().filter(|c| c.endpoint == plan.endpoint);
     let open = compared().any(|c| c.settled == Settled::Open);

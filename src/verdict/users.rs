@@ -74,10 +74,12 @@ fn paired(
 ) -> (Vec<Count>, Vec<Count>) {
     let (mut own, mut other) = (Vec::new(), Vec::new());
     for (a, b) in candidate.iter().zip(control) {
-        let beside = readings(b, number);
+        let beside = readings(b, number, 2 * apart_ms);
         let near = |at_ms: i64| beside.iter().find(|(then_ms, ..)| (then_ms - at_ms).abs() < apart_ms);
-        let both: Vec<_> =
-            readings(a, number).into_iter().filter_map(|one| Some((one, *near(one.0)?))).collect();
+        let both: Vec<_> = readings(a, number, 2 * apart_ms)
+            .into_iter()
+            .filter_map(|one| Some((one, *near(one.0)?)))
+            .collect();
         for pair in both.windows(2) {
             let grown = |before: Read, after: Read| {
                 let count = Count { errors: after.1 - before.1, requests: after.2 - before.2 };
@@ -95,10 +97,9 @@ fn paired(
 /// When, errors, requests.
 type Read = (i64, f64, f64);
 
-/// Those of the measured window, and as far around it as it is long.
-fn readings(look: &LookRecord, number: usize) -> Vec<Read> {
-    let reach_ms = look.window_ms as i64;
-    let near = |at_ms: i64| at_ms > -reach_ms && at_ms < 2 * reach_ms;
+/// Those of the measured window, and the turn before and after it.
+fn readings(look: &LookRecord, number: usize, around_ms: i64) -> Vec<Read> {
+    let near = |at_ms: i64| at_ms > -around_ms && at_ms < look.window_ms as i64 + around_ms;
     let own = look.readings.iter().filter(|r| r.probe == number && near(r.at_ms));
     let mut readings: Vec<Read> = own.filter_map(|r| Some((r.at_ms, r.value?, r.of?))).collect();
     readings.sort_by_key(|(at_ms, ..)| *at_ms);

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loadgate::error_class::ErrorClass;
-use loadgate::metrics::{AbortRecord, AnsweredBy, EarlyStop, EndpointPlan, Histogram, RunRecord};
-use loadgate::units::{Metric, Tolerance};
-use loadgate::verdict::{Allow, Judgement, Outcome, Sequential, judge};
+use loadgate::metrics::{
+    AbortRecord, AnsweredBy, EarlyStop, EndpointPlan, Histogram, LookRecord, ProbePlan, Reading, RunRecord,
+};
+use loadgate::units::{Metric, Threshold, Tolerance};
+use loadgate::verdict::{Allow, Judgement, Outcome, ProbeStanding, Sequential, judge};
 
 use crate::simulator::canary::{Arms, canary, watch};
 use crate::simulator::model::{Change, Shape};
@@ -166,4 +168,82 @@ fn arms_that_are_answered_alike_hold() {
     holds(&by(answered(&[], &[]), answered(&["7"], &[])), "none of its responses carried");
     let proven = by(answered(&["8"], &["b"]), answered(&["7"], &["a"]));
     assert_eq!(judged(&proven).verdict.exit_code, 0, "{}", judged(&proven).verdict.summary);
+}
+
+/// A probe with a limit; each of the arms' segments is read once a second, as `of_arm` says of (control, segment, second).
+fn probed(of_arm: impl Fn(bool, u32, i64) -> Option<f64>) -> RunRecord {
+    let mut record = made(Arms::new(0.0), Change::Same);
+    record.probes = vec![ProbePlan {
+        name: "connections".into(),
+        place: String::new(),
+        asks: "a figure".into(),
+        every_ms: 1_000,
+        max_age_ms: 90_000,
+        limit: Some(Threshold::parse("< 100").unwrap()),
+        for_ms: record.runs[0].window_ms * 2,
+        compare: None,
+        of_arm: true,
+    }];
+    let fill = |look: &mut LookRecord, control: bool| {
+        let seconds = 0..=look.window_ms as i64 / 1_000;
+        let reading =
+            |s: i64| Reading { at_ms: s * 1_000, value: of_arm(control, look.look, s), ..Reading::default() };
+        look.readings = seconds.map(reading).collect();
+    };
+    record.runs.iter_mut().for_each(|look| fill(look, false));
+    record.control.as_mut().unwrap().runs.iter_mut().for_each(|look| fill(look, true));
+    record
+}
+
+/// `for` was measured within one segment: with segments of 30 s a limit for 60 s could never be proven broken.
+#[test]
+fn a_limit_is_held_against_all_segments_in_a_row() {
+    let high = |from: u32| {
+        move |control: bool, look: u32, _: i64| Some(if !control && look >= from { 150.0 } else { 50.0 })
+    };
+    let verdict = judged(&probed(high(2))).verdict;
+    assert_eq!(
+        (verdict.exit_code, verdict.probes[0].standing),
+        (1, ProbeStanding::Broken),
+        "{}",
+        verdict.summary
+    );
+    // Still beyond after the first segment: it may come back, and is looked at further.
+    let first = |record: &RunRecord| {
+        let mut record = record.clone();
+        record.runs.truncate(1);
+        record.control.as_mut().unwrap().runs.truncate(1);
+        judged(&record)
+    };
+    assert!(first(&probed(high(1))).look_again);
+    holds(&probed(high(4)), "Not recovered: connections");
+    // Over the end of a segment and back: told, and no failure.
+    let touched = probed(|control, look, s| Some(if !control && (look, s) == (2, 0) { 150.0 } else { 50.0 }));
+    let verdict = judged(&touched).verdict;
+    assert_eq!(
+        (verdict.exit_code, verdict.probes[0].standing),
+        (0, ProbeStanding::NearMiss),
+        "{}",
+        verdict.summary
+    );
+}
+
+#[test]
+fn what_both_arms_break_or_nobody_read_is_no_release_and_no_pass() {
+    holds(
+        &probed(|_, look, _| Some(if look >= 2 { 150.0 } else { 50.0 })),
+        "The control fails too: Over its limit",
+    );
+    let unread = probed(|control, look, _| (control || look != 3).then_some(50.0));
+    holds(&unread, "Not known: connections could not be read at all in segment 3");
+    let verdict = judge(&unread, &[], Allow { no_baseline: true, unresolved: true }).verdict;
+    assert_eq!(verdict.exit_code, 3, "nobody accepts what nobody knows");
+    // The control alone breaks it: that is not the candidate's.
+    let verdict = judged(&probed(|control, _, _| Some(if control { 150.0 } else { 50.0 }))).verdict;
+    assert_eq!(verdict.exit_code, 0, "{}", verdict.summary);
+    // One figure for both arms: the control's too.
+    let mut shared = probed(|_, look, _| Some(if look >= 2 { 150.0 } else { 50.0 }));
+    shared.probes[0].of_arm = false;
+    shared.control.as_mut().unwrap().runs.iter_mut().for_each(|look| look.readings.clear());
+    holds(&shared, "The control fails too: Over its limit");
 }

@@ -90,7 +90,7 @@ fn of_phase(model: &ReportModel) -> Vec<Cell> {
     let near = probes.filter(|f| f.severity == Severity::Info);
     seen.extend(near.map(|f| {
         let text = f.reason.strip_prefix("Near-miss: ").unwrap_or(&f.reason);
-        Cell::toned(format!("near-miss, recovered: {text}"), Tone::Caution)
+        Cell::toned(format!("near-miss. {text}"), Tone::Caution)
     }));
     let cold = model.record.runs.iter().filter_map(|look| cold_start(model, look));
     seen.extend(cold.map(|text| Cell::toned(text, Tone::Caution)));

@@ -133,7 +133,7 @@ fn watched(model: &ReportModel) -> Markup {
         @if let Some(probes) = watched::probes(model) {
             h2 { "Resources" }
             (table(&probes, ""))
-            div.figures { @for (number, plan) in plans {
+            div.plots { @for (number, plan) in plans {
                 @if let Some(figure) = probe_figure(model, number, plan) { (figure.render()) }
             } }
         }

@@ -41,14 +41,15 @@ pub fn probe_figure(model: &ReportModel, number: usize, plan: &ProbePlan) -> Opt
     } else {
         Vec::new()
     };
+    let own_name = if model.beside { "candidate" } else { plan.name.as_str() };
     let plot = html! {
         (axis_left(&y, LEFT, RIGHT, &levels))
         (axis_below(&x, BOTTOM, TOP, &seconds))
         @if let Some(limit) = plan.limit { (level(y.at(limit.value))) }
         @for part in &other { (line(5, "control", &curve(part))) }
-        @for part in &own { (line(1, &plan.name, &curve(part))) }
+        @for part in &own { (line(1, own_name, &curve(part))) }
     };
-    let mut names = vec![Series { name: plan.name.clone(), style: 1 }];
+    let mut names = vec![Series { name: own_name.to_owned(), style: 1 }];
     if !other.is_empty() {
         names.push(Series { name: "control".into(), style: 5 });
     }
