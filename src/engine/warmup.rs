@@ -11,6 +11,8 @@ const AT_LAST: f64 = 0.06;
 const LEAST_SPREAD: f64 = 0.001;
 /// An endpoint with fewer samples in a third says nothing about steadiness.
 const LEAST_SAMPLES: u64 = 50;
+/// Beside others it may say something with fewer.
+const LEAST_BESIDE: u64 = 10;
 
 /// Of the standard error of a difference between medians: less is chance.
 const NOISE: f64 = 3.0;
@@ -35,7 +37,7 @@ impl SteadyState {
         self.pieces.entry((block.endpoint, block.start_ms)).or_default().merge(&block.response);
     }
 
-    /// The second and the last third between two instants of the warm-up, of endpoints that have samples enough.
+    /// The second and the last third between two instants of the warm-up, of endpoints that say something at least beside others.
     fn thirds(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = (usize, [Histogram; 2])> {
         let mut thirds: BTreeMap<usize, [Histogram; 2]> = BTreeMap::new();
         for ((endpoint, start_ms), histogram) in &self.pieces {
@@ -45,13 +47,14 @@ impl SteadyState {
                 thirds.entry(*endpoint).or_default()[third as usize - 1].merge(histogram);
             }
         }
-        thirds.into_iter().filter(|(_, [second, last])| second.count().min(last.count()) >= LEAST_SAMPLES)
+        thirds.into_iter().filter(|(_, [second, last])| second.count().min(last.count()) >= LEAST_BESIDE)
     }
 
     /// Whether there is anything to tell it by.
     #[must_use]
     pub fn can_tell(&self, from_ms: u64, to_ms: u64) -> bool {
-        self.thirds(from_ms, to_ms).next().is_some()
+        let samples = self.thirds(from_ms, to_ms).map(|(_, [second, last])| second.count().min(last.count()));
+        samples.sum::<u64>() >= LEAST_SAMPLES
     }
 
     /// What still moves between two instants of the warm-up: an endpoint's index and p50 (ms) in the second and last third. It
@@ -65,7 +68,8 @@ impl SteadyState {
         let trend = half_ms
             .map_or(AT_LAST, |half| (STEADY * third_ms / half.max(1) as f64).clamp(LEAST_TREND, STEADY));
         let alone = moves.iter().find(|own| {
-            own.ln.abs() >= STEADY.ln_1p().max(NOISE * own.se)
+            own.samples >= LEAST_SAMPLES
+                && own.ln.abs() >= STEADY.ln_1p().max(NOISE * own.se)
                 && (own.after - own.before).abs() >= LEAST_MOVE_MS
         });
         let weight: f64 = moves.iter().map(|own| 1.0 / own.se.powi(2)).sum();
@@ -75,7 +79,8 @@ impl SteadyState {
             let named = moves.iter().filter(|own| (own.after - own.before).abs() >= LEAST_MOVE_MS);
             named.max_by(|a, b| a.ln.abs().total_cmp(&b.ln.abs()))
         };
-        let told = alone.or_else(|| most().filter(|_| together));
+        let enough = moves.iter().map(|own| own.samples).sum::<u64>() >= LEAST_SAMPLES;
+        let told = alone.or_else(|| most().filter(|_| together && enough));
         told.map(|own| (own.endpoint, own.before, own.after))
     }
 }
@@ -87,6 +92,8 @@ struct Move {
     after: f64,
     ln: f64,
     se: f64,
+    /// In the third that has fewer.
+    samples: u64,
 }
 
 impl Move {
@@ -94,7 +101,8 @@ impl Move {
         let (before, after) = (second.quantile_ms(0.5)?, last.quantile_ms(0.5)?);
         // Times that all fall into one bucket have a spread all the same.
         let se = spread(&second)?.hypot(spread(&last)?).max(LEAST_SPREAD);
-        Some(Self { endpoint, before, after, ln: (after / before).ln(), se })
+        let samples = second.count().min(last.count());
+        Some(Self { endpoint, before, after, ln: (after / before).ln(), se, samples })
     }
 }
 
@@ -125,9 +133,9 @@ mod tests {
                 for endpoint in 0..10 {
                     let mut response = Histogram::default();
                     let cold = 1.0 + 2.0 * (1.0 - start_ms as f64 / warm_ms).max(0.0);
-                    for k in 0..10u64 {
+                    for k in 0..5u64 {
                         // A spread of a third, in an order that has nothing to do with time.
-                        let draw = ((start_ms / 250 * 7 + k * 13 + endpoint as u64 * 5) % 60) as f64 / 60.0;
+                        let draw = ((start_ms / 250 * 7 + k * 23 + endpoint as u64 * 5) % 60) as f64 / 60.0;
                         response.record((cold * (100.0 + 33.0 * draw) * 1e6) as u64);
                     }
                     state.add(&Block { endpoint, start_ms, response, warmup: true, ..Block::default() });

@@ -11,7 +11,11 @@ pub struct LookBuilder {
     timeline: BTreeMap<(usize, u64), TimelineBlock>,
     warmup: WarmupRecord,
     warm: Histogram,
+    first: Histogram,
 }
+
+/// What a load meets first, before caches are filled.
+const FIRST_MS: u64 = 2_000;
 
 impl LookBuilder {
     #[must_use]
@@ -24,8 +28,9 @@ impl LookBuilder {
                 ..EndpointRecord::default()
             })
             .collect();
-        let (timeline, warmup, warm) = (BTreeMap::new(), WarmupRecord::default(), Histogram::default());
-        Self { plans, endpoints, timeline, warmup, warm }
+        let (timeline, warmup) = (BTreeMap::new(), WarmupRecord::default());
+        let (warm, first) = (Histogram::default(), Histogram::default());
+        Self { plans, endpoints, timeline, warmup, warm, first }
     }
 
     /// A closed block, or a piece of one. `None` where it is of no endpoint.
@@ -34,6 +39,9 @@ impl LookBuilder {
             self.warmup.requests += block.planned;
             self.warmup.length_ms = self.warmup.length_ms.max(block.start_ms + block.len_ms);
             self.warmup.errors += block.error_count();
+            if block.start_ms < FIRST_MS {
+                self.first.merge(&block.response);
+            }
             self.warm.merge(&block.response);
             return Some(());
         }
@@ -78,6 +86,7 @@ impl LookBuilder {
         look.warmup.requests = self.warmup.requests;
         look.warmup.errors = self.warmup.errors;
         look.warmup.p50_ms = self.warm.quantile_ms(0.5);
+        look.warmup.first_p50_ms = self.first.quantile_ms(0.5);
         look.endpoints = self.endpoints;
         look.blocks = self.timeline.into_values().collect();
         let cut_off = look.stop == "crash";

@@ -291,6 +291,9 @@ pub struct WarmupRecord {
     pub requests: u64,
     pub errors: u64,
     pub p50_ms: Option<f64>,
+    /// Of its first two seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_p50_ms: Option<f64>,
     /// Why the load never settled, if it did not.
     pub unsteady: Option<String>,
     /// Whether steadiness was looked at: not where the length is fixed or samples were few. Earlier records do not say.

@@ -109,10 +109,11 @@ fn cold_start(model: &ReportModel, look: &LookRecord) -> Option<String> {
     for endpoint in &look.endpoints {
         afterwards.merge(&endpoint.response);
     }
-    let (slow, usual) = (look.warmup.p50_ms?, afterwards.quantile_ms(0.5)?);
+    let first = look.warmup.first_p50_ms.or(look.warmup.p50_ms)?;
+    let (slow, usual) = (first, afterwards.quantile_ms(0.5)?);
     (slow > usual * COLD).then(|| {
         format!(
-            "near-miss, recovered: a slow start{of}, p50 {} against {} afterwards; the first {length} are left out",
+            "near-miss, recovered: a slow start{of}, p50 at first {} against {} afterwards; the first {length} are left out",
             format_ms(slow),
             format_ms(usual)
         )
