@@ -124,6 +124,14 @@ pub enum NotifyArg {
     Off,
 }
 
+/// Of the commands that tell webhooks when they end.
+#[derive(ClapArgs, Clone, Copy, Debug)]
+pub struct TellingArgs {
+    /// Whether webhooks of `notify` are told, or only shown what they would be
+    #[arg(long, value_enum, default_value = "send", env = "LOADGATE_NOTIFY")]
+    pub notify: NotifyArg,
+}
+
 #[derive(ClapArgs, Debug)]
 pub struct OutputArgs {
     /// Folder for the record, the verdict and the reports [default: results/<UTC time>-<id>]
@@ -135,9 +143,6 @@ pub struct OutputArgs {
     /// What to call this run in its reports, such as `25%` or `pull request 41`
     #[arg(long, value_name = "TEXT", env = "LOADGATE_LABEL")]
     pub label: Option<String>,
-    /// Whether webhooks of `notify` are told, or only shown what they would be
-    #[arg(long, value_enum, default_value = "send", env = "LOADGATE_NOTIFY")]
-    pub notify: NotifyArg,
     /// No progress, only the verdict
     #[arg(long, short)]
     pub quiet: bool,
@@ -195,6 +200,8 @@ pub struct GateArgs {
 #[derive(ClapArgs, Debug)]
 pub struct RunArgs {
     #[command(flatten)]
+    pub telling: TellingArgs,
+    #[command(flatten)]
     pub scenarios: ScenarioArgs,
     #[command(flatten)]
     pub target: TargetArgs,
@@ -213,6 +220,8 @@ pub struct RunArgs {
 
 #[derive(ClapArgs, Debug)]
 pub struct SmokeArgs {
+    #[command(flatten)]
+    pub telling: TellingArgs,
     /// Go on for this long, pass after pass; show changes only
     #[arg(long, value_name = "DURATION")]
     pub watch: Option<String>,

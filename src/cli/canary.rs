@@ -1,6 +1,6 @@
 use super::args::{BaselineArgs, TargetArgs};
 use super::canary_args::{CanaryArgs, PairingArg};
-use super::resolve::{allow, base_url, duration, fault, gate, session};
+use super::resolve::{allow, base_url, duration, fault, gate, notify, session};
 use crate::commands::{ArmRequest, CanaryRequest, Session};
 use crate::error::{Error, Result};
 use crate::gate::TargetSpec;
@@ -40,7 +40,12 @@ pub fn canary(args: CanaryArgs) -> Result<CanaryRequest> {
     let none = TargetArgs { target: None, demo: false, faults: Vec::new() };
     let own = session(args.scenarios, &none, None, Some(baselines), args.transport, args.output)?;
     Ok(CanaryRequest {
-        session: Session { gate: gate(args.gate), allow: allow(&args.allow), ..own },
+        session: Session {
+            gate: gate(args.gate),
+            allow: allow(&args.allow),
+            notify: notify(args.telling),
+            ..own
+        },
         control: ArmRequest { target: control, headers: args.control_headers, vars: args.control_vars },
         candidate: ArmRequest {
             target: candidate,

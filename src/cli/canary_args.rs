@@ -1,7 +1,9 @@
 use clap::{Args as ClapArgs, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
-use super::args::{AllowArg, BaselineArgs, GateArg, OutputArgs, ScenarioArgs, TransportArgs, key_value};
+use super::args::{
+    AllowArg, BaselineArgs, GateArg, OutputArgs, ScenarioArgs, TellingArgs, TransportArgs, key_value,
+};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PairingArg {
@@ -13,6 +15,8 @@ pub enum PairingArg {
 
 #[derive(ClapArgs, Debug)]
 pub struct CanaryArgs {
+    #[command(flatten)]
+    pub telling: TellingArgs,
     #[command(flatten)]
     pub scenarios: ScenarioArgs,
     /// Base URL of what serves now

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::args::{
     AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, NotifyArg, OutputArgs, QuickArgs,
-    ScenarioArgs, SchemaArg, TargetArgs, TransportArg, TransportArgs,
+    ScenarioArgs, SchemaArg, TargetArgs, TellingArgs, TransportArg, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canary;
@@ -29,12 +29,14 @@ pub fn dispatch(args: Args) -> Result<u8> {
             let mut session =
                 session(args.scenarios, &args.target, gate, baselines, args.transport, args.output)?;
             session.shard = args.shard.as_deref().map(shard).transpose()?;
+            session.notify = notify(args.telling);
             commands::run(&session, RunKind::SmokeAndLoad)
         }
         Command::Canary(args) => commands::canary(&canary(*args)?),
         Command::Supervise { command } => commands::supervise(&command),
         Command::Smoke(args) => {
-            let session = session(args.scenarios, &args.target, None, None, args.transport, args.output)?;
+            let mut session = session(args.scenarios, &args.target, None, None, args.transport, args.output)?;
+            session.notify = notify(args.telling);
             match &args.watch {
                 None => commands::run(&session, RunKind::SmokeOnly),
                 Some(length) => commands::watch(&WatchRequest {
@@ -142,6 +144,14 @@ pub fn dispatch(args: Args) -> Result<u8> {
     }
 }
 
+pub fn notify(args: TellingArgs) -> Notify {
+    match args.notify {
+        NotifyArg::Send => Notify::Send,
+        NotifyArg::DryRun => Notify::DryRun,
+        NotifyArg::Off => Notify::Off,
+    }
+}
+
 fn measuring(args: MeasureArgs) -> Result<Session> {
     let MeasureArgs { scenarios, target, baselines, transport, output, restart_hook } = args;
     let session = session(scenarios, &target, None, Some(baselines), transport, output)?;
@@ -186,11 +196,7 @@ pub fn session(
         shard: None,
         rate: total_rate.as_deref().map(rate).transpose()?,
         label: output.label,
-        notify: match output.notify {
-            NotifyArg::Send => Notify::Send,
-            NotifyArg::DryRun => Notify::DryRun,
-            NotifyArg::Off => Notify::Off,
-        },
+        notify: Notify::Off,
         quiet: output.quiet,
         no_color: output.no_color,
     };

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
 use crate::report::{Detail, Paint, Screen, inert};
-use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, load};
+use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, Watching, load};
 use crate::transport::{Kind, TransportOptions};
 use crate::units::Rate;
 use crate::verdict::{Allow, Reference, never_seen};
@@ -105,11 +105,8 @@ impl Session {
 
     /// Says what of `loaded` so many loads in a row could never show.
     pub fn warn_of_the_unseen(&self, loaded: &Loaded, in_a_row: usize) {
-        let windows = loaded.scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns);
-        let window_ms = windows.max().unwrap_or(0) / 1_000_000 * in_a_row as u64;
-        let plans: Vec<_> = loaded.watching.probes.iter().map(|probe| probe.plan.clone()).collect();
-        for text in never_seen(window_ms, &plans, &loaded.watching.alerts).iter().filter(|_| !self.quiet) {
-            complain(&format!("warning: {text}"));
+        if !self.quiet {
+            warn_of_the_unseen(&loaded.scenarios, &loaded.watching, in_a_row);
         }
     }
 
@@ -191,6 +188,16 @@ impl Session {
 
     pub fn stdout(&self) -> Stdout {
         Stdout { no_color: self.no_color }
+    }
+}
+
+/// Says what so many loads in a row could never show.
+pub fn warn_of_the_unseen(scenarios: &[Scenario], watching: &Watching, in_a_row: usize) {
+    let windows = scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns);
+    let window_ms = windows.max().unwrap_or(0) / 1_000_000 * in_a_row as u64;
+    let plans: Vec<_> = watching.probes.iter().map(|probe| probe.plan.clone()).collect();
+    for text in never_seen(window_ms, &plans, &watching.alerts) {
+        complain(&format!("warning: {text}"));
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::report::ReportFormat;
-use super::session::{complain, print, tell};
+use super::session::{complain, print, tell, warn_of_the_unseen};
 use crate::baseline::Library;
 use crate::engine::Slice;
 use crate::error::{Diagnostic, Error, Result};
@@ -11,10 +11,10 @@ use crate::exit_code::ExitCode;
 use crate::gate::scenario_records;
 use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, ShardRecord};
 use crate::report::{self, render_plan, render_watching};
-use crate::scenario::{LoadOptions, LoadPlan, Loaded, load};
+use crate::scenario::{LoadOptions, Loaded, load};
 use crate::transport::Kind;
 use crate::units::{Rate, Rules};
-use crate::verdict::{Outlook, never_judged, never_seen, outlook};
+use crate::verdict::{Outlook, never_judged, outlook};
 
 pub struct ValidateRequest {
     pub paths: Vec<PathBuf>,
@@ -89,11 +89,7 @@ fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
     }
     tell(&render_plan(&scenarios, &plans, &outlooks))?;
     tell(&render_watching(&watching))?;
-    let windows = scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns);
-    let probes: Vec<_> = watching.probes.iter().map(|probe| probe.plan.clone()).collect();
-    for text in never_seen(windows.max().unwrap_or(0) / 1_000_000, &probes, &watching.alerts) {
-        complain(&format!("warning: {text}"));
-    }
+    warn_of_the_unseen(&scenarios, &watching, 1);
     if hopeless.is_empty() {
         return Ok(0);
     }
