@@ -15,6 +15,8 @@ pub enum ExitCode {
     NoBaseline,
     /// Results could not be written, or loadgate itself failed.
     Harness,
+    /// The traffic may still be where it was: the rollback of a rollout failed.
+    RollbackFailed,
     /// Stopped by SIGINT; what was measured is kept.
     Interrupted,
     /// Stopped by SIGTERM; what was measured is kept.
@@ -31,6 +33,7 @@ impl ExitCode {
             Self::Hold => 3,
             Self::NoBaseline => 4,
             Self::Harness => 5,
+            Self::RollbackFailed => 6,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }

@@ -7,6 +7,7 @@
 //! cli        flags become requests
 //! commands   one file a use case; the only place that prints
 //! report     pure rendering of what was decided
+//! rollout    phase by phase: shift, soak, load, decision
 //! gate       smoke, looks, judgement
 //! baseline   accepted runs as references    notify    who is told what a run came to
 //! engine     schedules, sends, records      verdict   statistics and rules, pure      probes   figures read beside it
@@ -35,6 +36,7 @@ pub mod probes;
 pub mod random;
 pub mod remote;
 pub mod report;
+pub mod rollout;
 pub mod scenario;
 pub mod secrets;
 pub mod store;

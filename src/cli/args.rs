@@ -4,6 +4,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::baseline_args::BaselineCommand;
 use super::canary_args::CanaryArgs;
+use super::rollout_args::RolloutCommand;
 use super::stored_args::{CompareArgs, ReportArgs};
 
 /// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
@@ -12,7 +13,7 @@ use super::stored_args::{CompareArgs, ReportArgs};
     name = "loadgate",
     version,
     after_help = "Exit codes: 0 go · 1 proven failure, roll back · 2 usage or invalid input, nothing was sent · 3 hold: \
-                  not trusted, at a limit, or not settled · 4 no baseline · 5 loadgate itself failed · 130/143 interrupted"
+                  not trusted, at a limit, or not settled · 4 no baseline · 5 loadgate itself failed · 6 a rollback failed · 130/143 interrupted"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -29,6 +30,11 @@ pub enum Command {
     Quick(QuickArgs),
     /// A candidate beside its control, both under load at once: stops early where the candidate is worse
     Canary(Box<CanaryArgs>),
+    /// A deployment phase by phase: shift traffic, soak, load, decide; resumable, and steered from any terminal
+    Rollout {
+        #[command(subcommand)]
+        command: RolloutCommand,
+    },
     /// Judge stored runs again, against baselines or other runs
     Compare(CompareArgs),
     /// Check scenario files and print what a run would send and could judge; sends nothing
@@ -44,7 +50,7 @@ pub enum Command {
     Notify(NotifyArgs),
     /// Write a commented scenario and a CI job for a service met for the first time; asks the URL once
     Init(InitArgs),
-    /// Print the JSON Schema of scenario files, for editors
+    /// Print the JSON Schema of scenario files, or of plans, for editors
     Schema {
         #[arg(value_enum, default_value = "scenario")]
         of: SchemaArg,
@@ -53,6 +59,8 @@ pub enum Command {
     Demo(DemoArgs),
     #[command(hide = true)]
     Supervise { command: String },
+    #[command(hide = true)]
+    Act { folder: PathBuf, name: String },
 }
 
 #[derive(ClapArgs, Debug)]
@@ -307,6 +315,8 @@ pub struct ValidateArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum SchemaArg {
     Scenario,
+    /// Of a rollout
+    Plan,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -5,6 +5,8 @@ mod baseline_args;
 mod canary;
 mod canary_args;
 mod resolve;
+mod rollout;
+mod rollout_args;
 mod stored_args;
 
 use clap::Parser as _;

@@ -7,11 +7,12 @@ use super::args::{
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canary;
+use super::rollout::rollout;
 use super::stored_args::ReportFormatArg;
 use crate::commands::{
     self, CompareRequest, DemoRequest, Gate, InitRequest, Notify, NotifyRequest, PruneRequest, QuickRequest,
-    RecordRequest, RefreshRequest, ReportFormat, ReportRequest, RunKind, Session, SetRequest, Stdout,
-    ValidateRequest, VerifyRequest, WatchRequest,
+    RecordRequest, RefreshRequest, ReportFormat, ReportRequest, RunKind, SchemaOf, Session, SetRequest,
+    Stdout, ValidateRequest, VerifyRequest, WatchRequest,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
@@ -33,7 +34,9 @@ pub fn dispatch(args: Args) -> Result<u8> {
             commands::run(&session, RunKind::SmokeAndLoad)
         }
         Command::Canary(args) => commands::canary(&canary(*args)?),
+        Command::Rollout { command } => rollout(command),
         Command::Supervise { command } => commands::supervise(&command),
+        Command::Act { folder, name } => commands::act(&folder, &name),
         Command::Smoke(args) => {
             let mut session = session(args.scenarios, &args.target, None, None, args.transport, args.output)?;
             session.notify = notify(args.telling);
@@ -46,7 +49,10 @@ pub fn dispatch(args: Args) -> Result<u8> {
                 }),
             }
         }
-        Command::Schema { of: SchemaArg::Scenario } => commands::schema(),
+        Command::Schema { of } => commands::schema(match of {
+            SchemaArg::Scenario => SchemaOf::Scenario,
+            SchemaArg::Plan => SchemaOf::Plan,
+        }),
         Command::Init(args) => {
             base_url(&args.url)?;
             commands::init(&InitRequest {
@@ -177,6 +183,7 @@ pub fn session(
         vars,
         only,
         probes,
+        watching: None,
         target: target_spec(target)?,
         env: baselines.env,
         baselines: baselines.baselines,

@@ -17,6 +17,7 @@ use crate::units::{counted, format_ms};
 use crate::verdict::{Cause, DEFAULT_IMPACT, Finding, FindingKind, Outcome, Severity, spreads};
 
 /// What makes an arm.
+#[derive(Clone)]
 pub struct ArmRequest {
     pub target: TargetSpec,
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -49,6 +50,31 @@ const LEAST_SEGMENT: Duration = Duration::from_millis(2500);
 /// As documented for the exit codes 2 and 5.
 pub fn canary(request: &CanaryRequest) -> Result<u8> {
     let session = &request.session;
+    let id = run_id();
+    let out = session.out(&id);
+    let (gate, calibration) = side_by_side(request, &id, &out)?;
+    if !session.quiet {
+        let (all, each) = (request.length.as_secs_f64(), request.length.as_secs_f64() / SEGMENTS as f64);
+        complain(&format!(
+            "{} of load at most: {SEGMENTS} segments of {}, each with a warm-up before it, after a functional pass of both arms",
+            format_ms(all * 1e3),
+            format_ms(each * 1e3)
+        ));
+    }
+    let session = Session { target: Some(request.candidate.target.clone()), ..session.clone() };
+    let result = watched(&session, gate)?;
+    if request.calibrate {
+        return keep(&session, &result, &out, calibration);
+    }
+    conclude(&session, &result, &out, None)
+}
+
+/// What the gate is asked, with what is known of instances of one build.
+///
+/// # Errors
+/// If the arms, the scenarios or the length make no sense.
+pub fn side_by_side(request: &CanaryRequest, id: &str, out: &Path) -> Result<(GateRequest, Calibration)> {
+    let session = &request.session;
     let one_address = told_apart(request)?;
     let segment = request.length / SEGMENTS as u32;
     if segment < LEAST_SEGMENT {
@@ -71,13 +97,11 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
         return Err(Error::usage_hint("each of the `unique` rows would be sent twice to one address", hint));
     }
     let calibration = Calibration::read(&session.baselines, &session.env())?;
-    let id = run_id();
-    let out = session.out(&id);
     let session = Session { target: Some(request.candidate.target.clone()), ..session.clone() };
     session.warn_of_the_unseen(&loaded, SEGMENTS);
     told_apart_by_probes(request, &loaded.watching.probes, &of_control.watching.probes)?;
     let loaded = Loaded { secrets: loaded.secrets.with(&of_control.secrets), ..loaded };
-    let gate = session.request(loaded, Vec::new(), &id, &out)?;
+    let gate = session.request(loaded, Vec::new(), id, out)?;
     let started = request.control.target.is_started() && request.candidate.target.is_started();
     let repeat = if request.calibrate { Repeat::Times(SEGMENTS as u32) } else { Repeat::Auto };
     let gate = GateRequest {
@@ -100,19 +124,7 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
         },
         ..gate
     };
-    if !session.quiet {
-        let (all, each) = (request.length.as_secs_f64(), segment.as_secs_f64());
-        complain(&format!(
-            "{} of load at most: {SEGMENTS} segments of {}, each with a warm-up before it, after a functional pass of both arms",
-            format_ms(all * 1e3),
-            format_ms(each * 1e3)
-        ));
-    }
-    let result = watched(&session, gate)?;
-    if request.calibrate {
-        return keep(&session, &result, &out, calibration);
-    }
-    conclude(&session, &result, &out, None)
+    Ok((gate, calibration))
 }
 
 /// All scenarios of a load share one pairing: one of them that must not be sent twice decides for all.
@@ -160,21 +172,37 @@ fn told_apart_by_probes(request: &CanaryRequest, candidate: &[Probe], control: &
 
 /// The scenarios as one arm gets them, with stages of one segment's length.
 fn side(session: &Session, arm: &ArmRequest, segment: Duration) -> Result<Loaded> {
-    let vars = session.vars.iter().chain(&arm.vars).cloned().collect();
-    let mut loaded = Session { vars, ..session.clone() }.loaded()?;
-    let scenarios = &mut loaded.scenarios;
+    let mut loaded = as_arm(session, arm)?;
+    scaled(&mut loaded.scenarios, segment)?;
+    Ok(loaded)
+}
+
+/// Stretches or shortens the stages, so that the longest load is measured for so long.
+///
+/// # Errors
+/// If a stage has no length, or data cannot last.
+pub fn scaled(scenarios: &mut [Scenario], length: Duration) -> Result<()> {
     let longest_ns = scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::window_ns).max();
     for scenario in scenarios.iter_mut() {
-        scenario.add_headers(&arm.headers);
         let path = scenario.path.clone();
         let Some(load) = &mut scenario.load else { continue };
         if load.stages.iter().any(|stage| stage.iterations.is_some()) {
             let reason = "a stage with `iterations` has no length that a canary could set";
             return Err(Error::input(&path, "run side by side", reason).with_hint("give its stages a `for`"));
         }
-        load.scale(segment.as_nanos() as f64 / longest_ns.unwrap_or(1).max(1) as f64);
+        load.scale(length.as_nanos() as f64 / longest_ns.unwrap_or(1).max(1) as f64);
     }
-    enough_unique_rows(scenarios)?;
+    enough_unique_rows(scenarios)
+}
+
+/// The scenarios with the variables and headers of one arm.
+///
+/// # Errors
+/// If they cannot be read.
+pub fn as_arm(session: &Session, arm: &ArmRequest) -> Result<Loaded> {
+    let vars = session.vars.iter().chain(&arm.vars).cloned().collect();
+    let mut loaded = Session { vars, ..session.clone() }.loaded()?;
+    loaded.scenarios.iter_mut().for_each(|scenario| scenario.add_headers(&arm.headers));
     for (name, value) in &arm.headers {
         let sensitive =
             ["auth", "cookie", "token", "key", "secret", "jwt", "session", "pass", "cred", "sign"];

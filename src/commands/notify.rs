@@ -29,6 +29,11 @@ pub enum Notify {
 pub fn prepare(result: &GateResult, out: &Path, notify: Notify) -> Result<Option<Outbox>> {
     let now = Timestamp::now().to_string();
     let all = messages(&result.webhooks, &result.record, &result.verdict, &result.secrets, &now);
+    keep(all, out, notify)
+}
+
+/// Writes down what is to be told, or shows it.
+pub fn keep(all: Vec<Message>, out: &Path, notify: Notify) -> Result<Option<Outbox>> {
     match notify {
         Notify::Off => return Ok(None),
         Notify::DryRun => return show(&all).map(|()| None),
@@ -51,6 +56,23 @@ pub fn tell_of(result: &GateResult, outbox: Option<Outbox>, transport: &Transpor
     }
 }
 
+/// The same beside other work, on a runtime that is there already.
+pub async fn tell_meanwhile(
+    mut outbox: Outbox,
+    webhooks: Vec<Webhook>,
+    secrets: Secrets,
+    transport: TransportOptions,
+) {
+    let delivered = async {
+        let remote = Remote::new(&transport)?;
+        let deliveries = deliver(&mut outbox, &webhooks, &remote, &secrets, std::future::pending()).await?;
+        told(&deliveries, &outbox)
+    };
+    if let Err(e) = delivered.await {
+        complain(&format!("warning: {e}"));
+    }
+}
+
 /// How many could not be told.
 fn sent(
     outbox: &mut Outbox,
@@ -63,7 +85,12 @@ fn sent(
         let mut interrupt = listen()?;
         deliver(outbox, webhooks, &remote, secrets, async move { interrupt.wait().await }).await
     })?;
-    for Delivery { to, kind, tries, refused } in &deliveries {
+    told(&deliveries, outbox)?;
+    Ok(outbox.waiting.len())
+}
+
+fn told(deliveries: &[Delivery], outbox: &Outbox) -> Result<()> {
+    for Delivery { to, kind, tries, refused } in deliveries {
         match refused {
             None => tell(&format!("told {kind} {to}\n"))?,
             Some(reason) => complain(&format!(
@@ -73,7 +100,7 @@ fn sent(
             )),
         }
     }
-    Ok(outbox.waiting.len())
+    Ok(())
 }
 
 fn show(all: &[Message]) -> Result<()> {

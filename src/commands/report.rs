@@ -4,15 +4,17 @@ use super::compare::{one_decision, other_side, read_records};
 use super::session::{Stdout, complain, print};
 use crate::baseline::{Library, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
+use crate::gate::read_record;
 use crate::metrics::RunRecord;
 use crate::report::{
-    Detail, ReportModel, Screen, render_deployment_html, render_deployment_markdown, render_html,
-    render_html_beside, render_json, render_junit, render_markdown, render_markdown_beside,
-    render_side_by_side, render_terminal,
+    Detail, ReportModel, RolloutView, Screen, render_deployment_html, render_deployment_markdown,
+    render_html, render_html_beside, render_json, render_junit, render_markdown, render_markdown_beside,
+    render_rollout_html, render_rollout_markdown, render_side_by_side, render_terminal,
 };
+use crate::rollout::{Event, Place};
 use crate::store::write_atomic;
 use crate::verdict::{
-    Action, Allow, Finding, FindingKind, Severity, Verdict, judge, probe_means, sort_findings,
+    Action, Allow, DEFAULT_IMPACT, Finding, FindingKind, Severity, Verdict, judge, probe_means, sort_findings,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +196,47 @@ pub fn write_reports(folder: &Path, model: &ReportModel) -> Result<()> {
     let texts =
         [("report.html", render_html(model)), ("report.md", render_markdown(model)), ("junit.xml", junit)];
     texts.iter().try_for_each(|(name, text)| write_atomic(&folder.join(name), text.as_bytes()))
+}
+
+/// The document of a rollout, with all its runs, as `deployment.html` and `deployment.md` in its folder; `None`: there is no run.
+pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Path) -> Result<Option<String>> {
+    let runs: Vec<PathBuf> = view
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Event::Judging { run, .. } => Some(place.run(run)),
+            _ => None,
+        })
+        .collect();
+    let request = ReportRequest {
+        runs: Vec::new(),
+        labels: Vec::new(),
+        baselines: baselines.to_owned(),
+        format: ReportFormat::Html,
+        deployment: true,
+        before: Vec::new(),
+        impact: DEFAULT_IMPACT,
+        output: None,
+        stdout: Stdout { no_color: true },
+    };
+    let mut models = Vec::new();
+    for run in &runs {
+        // One that was cut off before it began has left nothing.
+        let Ok(record) = read_record(run) else { continue };
+        models.push(model_of(run, &record, &[], &request)?);
+    }
+    if models.is_empty() {
+        return Ok(None);
+    }
+    let folder = place.folder();
+    let texts = [
+        ("deployment.html", render_rollout_html(&models, view)),
+        ("deployment.md", render_rollout_markdown(&models, view)),
+    ];
+    for (name, text) in &texts {
+        write_atomic(&folder.join(name), text.as_bytes())?;
+    }
+    Ok(Some(folder.join("deployment.html").display().to_string()))
 }
 
 /// The verdict that stands beside a record.

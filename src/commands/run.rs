@@ -79,7 +79,7 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Opti
 }
 
 /// What a run leaves behind, the most readable first.
-const FILES: [&str; 6] =
+pub const FILES: [&str; 6] =
     ["report.html", "report.md", "junit.xml", "verdict.json", "run.json", "latency.hlog"];
 
 /// Where GitHub Actions asks for one. That it cannot be had changes no verdict.

@@ -1,12 +1,22 @@
 use super::session::print;
 use crate::error::Result;
+use crate::rollout::PLAN_SCHEMA;
 use crate::scenario::SCHEMA;
 
-/// Prints the JSON Schema (draft-07) of scenario files, for editors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaOf {
+    Scenario,
+    Plan,
+}
+
+/// Prints a JSON Schema (draft-07), for editors.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn schema() -> Result<u8> {
-    print(SCHEMA)?;
+pub fn schema(of: SchemaOf) -> Result<u8> {
+    print(match of {
+        SchemaOf::Scenario => SCHEMA,
+        SchemaOf::Plan => PLAN_SCHEMA,
+    })?;
     Ok(0)
 }

@@ -10,6 +10,7 @@ use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
 use crate::report::{Detail, Paint, Screen, inert};
 use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, Watching, load};
+use crate::secrets::Secrets;
 use crate::transport::{Kind, TransportOptions};
 use crate::units::Rate;
 use crate::verdict::{Allow, Reference, never_seen};
@@ -43,6 +44,8 @@ pub struct Session {
     pub only: Vec<String>,
     /// A file of probes, alerts and webhooks for all features.
     pub probes: Option<PathBuf>,
+    /// The same from a plan, with its secrets.
+    pub watching: Option<Box<(Watching, Secrets)>>,
     pub target: Option<TargetSpec>,
     pub env: Option<String>,
     pub baselines: PathBuf,
@@ -84,7 +87,12 @@ impl Session {
             rate: self.rate,
             watching: self.probes.clone(),
         };
-        let loaded = load(&self.paths, &options)?;
+        let mut loaded = load(&self.paths, &options)?;
+        if let Some(of_plan) = &self.watching {
+            let (watching, secrets) = &**of_plan;
+            loaded.watching = watching.clone().with_scenarios(&loaded.scenarios)?;
+            loaded.secrets = loaded.secrets.with(secrets);
+        }
         if !self.quiet {
             for warning in &loaded.warnings {
                 complain(&format!("{}\n", warning.render()));
@@ -170,6 +178,7 @@ impl Session {
             smoke: true,
             load: true,
             watch: None,
+            passes_every: None,
             transport: self.transport.clone(),
             kind: self.kind,
             shard: self.shard,

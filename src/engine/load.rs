@@ -170,12 +170,15 @@ pub async fn run_load(
                 window.decide(&shared);
                 guard.check(&shared, &stop);
                 let window_ns = shared.window_ns.load(Ordering::Relaxed);
-                let _ = events(Event::Progress {
+                let heard = events(Event::Progress {
                     elapsed_ms: shared.start.elapsed().as_millis() as u64,
                     window_ms: (window_ns != UNDECIDED)
                         .then(|| (window_ns / 1_000_000, (window_ns + window.length_ns) / 1_000_000)),
                     in_flight: shared.in_flight.iter().map(|own| own.load(Ordering::Relaxed)).sum(),
                 })?;
+                if heard.is_break() && *stop.borrow() < StopCause::Abort {
+                    stop.send_replace(StopCause::Abort);
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use super::journal::{EndpointEnd, Entry};
 use super::pipeline::{GateEvent, Run};
 use super::progress::Seen;
 use super::record::{scenario_records_of, seed};
+use super::soak::Signals;
 use super::target::Target;
 use super::watching::entries;
 use crate::engine::{
@@ -142,8 +143,11 @@ impl Run {
         let mut watched = self.watch_probes(targets)?;
         let secrets = self.request.secrets.clone();
         let scrub = |text: &str| secrets.scrub_brief(text);
-        let (journal, early) = (&mut self.journal, &mut self.early);
-        let outcome = run_load(load, self.interrupt.clone(), &mut |event| match event {
+        let signals = Signals::default();
+        let mut soak = self.soak.take();
+        let functional = self.functional()?;
+        let (journal, early, interrupt) = (&mut self.journal, &mut self.early, self.interrupt.clone());
+        let mut hear = |event| match event {
             Event::Closed(blocks) => {
                 if let Some(early) = early {
                     early.take(&blocks);
@@ -169,10 +173,33 @@ impl Run {
                     journal.append(entries(taken, watched.began(), &scrub))?;
                 }
                 observe(GateEvent::Progress(seen.progress(elapsed_ms, window_ms, in_flight)));
-                Ok(ControlFlow::Continue(()))
+                for (arm, at, step) in signals.changes() {
+                    observe(GateEvent::SoakChanged { arm, at, step: &step });
+                }
+                Ok(if signals.is_proven() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             }
-        })
-        .await;
+        };
+        let work = async {
+            let outcome = run_load(load, interrupt.clone(), &mut hear).await;
+            signals.load_is_over();
+            outcome
+        };
+        let outcome = match &mut soak {
+            None => work.await,
+            Some(soak) => {
+                let passes =
+                    soak.passes(&functional, (&arms, targets), &secrets, interrupt.clone(), &signals);
+                tokio::join!(work, passes).0
+            }
+        };
+        for (arm, at, step) in signals.changes() {
+            observe(GateEvent::SoakChanged { arm, at, step: &step });
+        }
+        if let Some(soak) = &soak {
+            let entries = arms.iter().zip(soak.records()).map(|(arm, own)| arm.entry(Entry::Smoke(own)));
+            self.journal.append(entries.collect())?;
+        }
+        self.soak = soak;
         if let Some(watched) = watched {
             let ended = outcome.as_ref().ok().filter(|_| self.interrupt.signal().is_none());
             let window_ms = ended.map_or(0, |own| own.window_ms);
@@ -189,7 +216,7 @@ impl Run {
         records[candidate].early_stop.clone_from(&stopped);
         let remarks = samples(&scenarios, self.request.slice(), (records[0].seed, pairing), &outcome);
         let mut ends = std::mem::take(&mut outcome.endpoints).into_iter();
-        let mut aborted = stopped.is_some();
+        let mut aborted = stopped.is_some() || signals.is_proven();
         let mut ended = Vec::new();
         for ((number, mut record), (own, left)) in
             (0..).zip(records).zip(std::mem::take(&mut outcome.arms).into_iter().zip(left))

@@ -7,6 +7,7 @@ mod look;
 mod pipeline;
 mod progress;
 mod record;
+mod soak;
 mod target;
 mod watch;
 mod watching;

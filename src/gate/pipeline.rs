@@ -9,6 +9,7 @@ use super::early::Early;
 use super::journal::{Entry, assemble, journal_path, write_results};
 use super::progress::Progress;
 use super::record::{environment, scenario_records_of};
+use super::soak::Soak;
 use super::target::{Target, TargetSpec, wait_ready};
 use super::watch::{Watch, WatchedStep, two_of_three};
 use super::watching::probe_plans;
@@ -22,7 +23,7 @@ use crate::scenario::{Scenario, Watching, Webhook};
 use crate::secrets::{Secrets, without_userinfo};
 use crate::store::Journal;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
-use crate::verdict::{Allow, Judgement, Reference, Verdict, decides_after, judge};
+use crate::verdict::{Allow, Judgement, Outcome, Reference, Verdict, decides_after, judge};
 
 /// Where two arms are asked and one of them fails.
 const SMOKE_PASSES: u64 = 3;
@@ -60,6 +61,8 @@ pub struct GateRequest {
     pub load: bool,
     /// Smoke passes for a while instead of one.
     pub watch: Option<Watch>,
+    /// Functional passes of all arms beside the load too, so often: what fails in two of three in a row ends it.
+    pub passes_every: Option<Duration>,
     pub transport: TransportOptions,
     /// One transport for everything; else reqwest for smoke and readiness, `wire` for the load.
     pub kind: Option<Kind>,
@@ -91,6 +94,12 @@ pub enum GateEvent<'a> {
     },
     /// In a later pass of a watch a step went otherwise than in the one before.
     WatchChanged {
+        at: Duration,
+        step: &'a SmokeStep,
+    },
+    /// Beside the load of a soak a step went otherwise than in the pass before.
+    SoakChanged {
+        arm: &'static str,
         at: Duration,
         step: &'a SmokeStep,
     },
@@ -154,6 +163,7 @@ pub struct Run {
     /// The candidate alone, or the control and then the candidate.
     pub arms: Arc<[Arm]>,
     pub early: Option<Early>,
+    pub soak: Option<Soak>,
 }
 
 impl Run {
@@ -204,7 +214,7 @@ impl Run {
             shard: request.shard,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        Ok(Self { request, interrupt, journal, id, arms, early: None })
+        Ok(Self { request, interrupt, journal, id, arms, early: None, soak: None })
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
@@ -236,8 +246,11 @@ impl Run {
                 continue;
             }
             let judgement = self.judge_so_far()?;
+            // What is proven of a candidate beside its control stays so.
+            let proven = of.is_some() && judgement.verdict.outcome == Outcome::Fail;
             let again = self.interrupt.signal().is_none()
                 && !aborted
+                && !proven
                 && match self.request.plan.repeat {
                     Repeat::Auto => judgement.look_again,
                     Repeat::Times(times) => look < times,
@@ -364,6 +377,7 @@ impl Run {
             }
         }
         let passed = all.iter().all(SmokeRecord::passed);
+        self.soak = self.request.passes_every.map(|every| Soak::new(every, &all));
         let entries = arms.iter().zip(all).map(|(arm, smoke)| arm.entry(Entry::Smoke(smoke)));
         self.journal.append(entries.collect())?;
         Ok(passed)

@@ -33,6 +33,13 @@ pub struct WatchedStep {
     worst: Option<SmokeStep>,
     /// A pass that found personal data: what got out once got out.
     leak: Option<SmokeStep>,
+    /// The first pass in which it passed only on its second try, and how many did.
+    near: Option<SmokeStep>,
+    nears: u64,
+    /// Whether the last two passes failed, the newest first.
+    recent: [bool; 2],
+    /// It failed in two of three passes in a row.
+    lasts: bool,
     elapsed_ms: f64,
 }
 
@@ -40,7 +47,7 @@ pub struct WatchedStep {
 const PROVEN_STREAK: u64 = 2;
 
 impl WatchedStep {
-    fn new(step: &SmokeStep) -> Self {
+    pub fn new(step: &SmokeStep) -> Self {
         Self {
             last: step.clone(),
             passes: 0,
@@ -52,13 +59,26 @@ impl WatchedStep {
             begun: None,
             worst: None,
             leak: None,
+            near: None,
+            nears: 0,
+            recent: [false; 2],
+            lasts: false,
             elapsed_ms: 0.0,
         }
     }
 
     /// Whether its state is another than before.
-    fn add(&mut self, step: &SmokeStep, at: Duration) -> bool {
+    pub fn add(&mut self, step: &SmokeStep, at: Duration) -> bool {
         let changed = self.passes > 0 && self.last.status != step.status;
+        if step.status == SmokeStatus::NearMiss {
+            self.near.get_or_insert_with(|| step.clone());
+            self.nears += 1;
+        }
+        if step.status != SmokeStatus::Skipped {
+            let failed = step.status == SmokeStatus::Failed;
+            self.lasts |= failed && self.recent.contains(&true);
+            self.recent = [failed, self.recent[0]];
+        }
         if step.status == SmokeStatus::Failed {
             self.failures += 1;
             self.streak += 1;
@@ -85,13 +105,34 @@ impl WatchedStep {
 
     /// What is judged: a failure that lasted or is still there fails; one that passed by is a near-miss, and is told.
     fn merged(&self) -> SmokeStep {
+        self.told(self.longest >= PROVEN_STREAK || self.streak > 0 || self.leak.is_some())
+    }
+
+    /// The same where passes go on until an accident is told from a fault.
+    pub fn settled(&self) -> SmokeStep {
+        self.told(self.fails_two_of_three())
+    }
+
+    /// Of passes in a row; a leak is one at once.
+    pub fn fails_two_of_three(&self) -> bool {
+        self.lasts || self.leak.is_some()
+    }
+
+    fn told(&self, lasted: bool) -> SmokeStep {
         let mut step = self.leak.as_ref().or(self.worst.as_ref()).unwrap_or(&self.last).clone();
         if self.failures == 0 {
+            if let Some(near) = &self.near {
+                step = near.clone();
+                let told = near.message.clone().unwrap_or_default();
+                step.message = Some(format!(
+                    "passed on its second try in {} of {} passes: {told}",
+                    self.nears, self.passes
+                ));
+            }
             step.elapsed_ms = self.elapsed_ms / self.passes.max(1) as f64;
             return step;
         }
         let told = step.message.clone().unwrap_or_default();
-        let lasted = self.longest >= PROVEN_STREAK || self.streak > 0 || self.leak.is_some();
         step.status = if lasted { SmokeStatus::Failed } else { SmokeStatus::NearMiss };
         step.message = Some(format!("failed in {} of {} passes: {told}", self.failures, self.passes));
         step
@@ -174,6 +215,7 @@ mod tests {
         let (status, failure) = match sign {
             '.' => (SmokeStatus::Passed, None),
             '-' => (SmokeStatus::Skipped, None),
+            'n' => (SmokeStatus::NearMiss, Some((ErrorClass::Status, "first try: a status"))),
             'l' => (SmokeStatus::Failed, Some((ErrorClass::PersonalData, "a leak"))),
             't' => (SmokeStatus::Failed, Some((ErrorClass::Timeout, "a timeout"))),
             _ => (SmokeStatus::Failed, Some((ErrorClass::Status, "a status"))),
@@ -190,12 +232,37 @@ mod tests {
         }
     }
 
-    fn seen(statuses: &str) -> SmokeStep {
+    fn watched(statuses: &str) -> WatchedStep {
         let mut watched = WatchedStep::new(&step_of('.'));
         for (i, sign) in (0u64..).zip(statuses.chars()) {
             watched.add(&step_of(sign), Duration::from_secs(i));
         }
-        watched.merged()
+        watched
+    }
+
+    fn seen(statuses: &str) -> SmokeStep {
+        watched(statuses).merged()
+    }
+
+    /// In a soak nothing that failed once rolls a release back, and what fails again soon does.
+    #[test]
+    fn two_of_three_passes_in_a_row_act() {
+        for (passes, status) in [
+            ("......", SmokeStatus::Passed),
+            ("..x...", SmokeStatus::NearMiss),
+            (".x..x.", SmokeStatus::NearMiss),
+            ("....x", SmokeStatus::NearMiss),
+            ("..n...", SmokeStatus::NearMiss),
+            ("..x.x.", SmokeStatus::Failed),
+            ("..xx..", SmokeStatus::Failed),
+            ("x--x..", SmokeStatus::Failed),
+            ("..l...", SmokeStatus::Failed),
+        ] {
+            let step = watched(passes).settled();
+            assert_eq!(step.status, status, "{passes}");
+        }
+        let told = watched("..n.n.").settled().message.unwrap();
+        assert_eq!(told, "passed on its second try in 2 of 6 passes: first try: a status");
     }
 
     #[test]

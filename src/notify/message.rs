@@ -71,6 +71,78 @@ pub fn messages(
         .collect()
 }
 
+/// What became of a rollout as a whole.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// The same however often it is told.
+    pub id: String,
+    pub rollout: String,
+    pub release: String,
+    /// `complete`, `rolled_back`, `rollback_failed`, `stopped` or `held`.
+    pub state: &'static str,
+    pub occasion: Occasion,
+    pub summary: String,
+    pub exit_code: u8,
+}
+
+/// The same of a rollout.
+#[must_use]
+pub fn news(webhooks: &[Webhook], news: &News, secrets: &Secrets, now: &str) -> Vec<Message> {
+    let failed = news.state == "rollback_failed";
+    // Nobody asked not to be told that the way back is closed.
+    let asked = |webhook: &&Webhook| failed || webhook.on.contains(&news.occasion);
+    let title = format!("{} {}", news.rollout, news.release);
+    webhooks
+        .iter()
+        .filter(asked)
+        .map(|webhook| {
+            let body = match webhook.kind {
+                WebhookKind::Generic => json!({
+                    "format": 1,
+                    "id": news.id,
+                    "rollout": news.rollout,
+                    "release": news.release,
+                    "state": news.state,
+                    "exit_code": news.exit_code,
+                    "summary": news.summary,
+                }),
+                WebhookKind::Slack => {
+                    json!({ "text": format!("*{}*: {}", plain(&title), plain(&news.summary)) })
+                }
+                WebhookKind::Alertmanager => {
+                    let severity = if failed { "page" } else { "warn" };
+                    let mut entry = json!({
+                        "labels": {
+                            "alertname": "loadgate rollout", "severity": severity, "rollout": news.rollout, "source": "loadgate",
+                        },
+                        "annotations": { "summary": news.summary, "release": news.release },
+                        "startsAt": now,
+                    });
+                    if news.occasion == Occasion::Pass {
+                        entry["endsAt"] = json!(now);
+                    }
+                    json!([entry])
+                }
+            };
+            Message {
+                id: format!("{}/{}", news.id, webhook.number),
+                number: webhook.number,
+                to: webhook.told.clone(),
+                kind: kind_name(webhook.kind).to_owned(),
+                created: now.to_owned(),
+                body: secrets.scrub(&body.to_string()),
+                tries: 0,
+                refused: None,
+            }
+        })
+        .collect()
+}
+
+/// Slack's own marks are escaped as its documentation asks.
+fn plain(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 fn occurs(occasion: Occasion, verdict: &Verdict) -> bool {
     match occasion {
         Occasion::Alert => !verdict.alerts.is_empty() && verdict.outcome != Outcome::Partial,
@@ -104,9 +176,7 @@ fn generic(record: &RunRecord, verdict: &Verdict) -> Value {
     })
 }
 
-/// Slack's own marks are escaped as its documentation asks.
 fn slack(record: &RunRecord, verdict: &Verdict) -> String {
-    let plain = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let title = record.label.as_deref().unwrap_or(&record.target);
     let mut lines = vec![format!("*{}*: {}", plain(title), plain(&verdict.summary))];
     let alert = |alert: &FiredAlert| {

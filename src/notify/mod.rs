@@ -4,6 +4,6 @@ mod message;
 mod outbox;
 mod send;
 
-pub use message::{Message, messages};
+pub use message::{Message, News, messages, news};
 pub use outbox::Outbox;
 pub use send::{Delivery, deliver};

@@ -112,6 +112,11 @@ impl Live {
                 let text = if known { text.lines().take(2).collect::<Vec<_>>().join("\n") } else { text };
                 self.line(&format!("{}  {}", clock(*at), text.trim_end()));
             }
+            GateEvent::SoakChanged { arm, at, step } => {
+                let text = render_step(step, self.paint);
+                let text = text.lines().take(2).collect::<Vec<_>>().join("\n");
+                self.line(&format!("{} {arm}  {}", clock(*at), text.trim_end()));
+            }
             GateEvent::WatchDone { passes, length, steps } => {
                 self.line(render_watch(*passes, *length, steps).trim_end());
             }

@@ -20,6 +20,7 @@ mod origin;
 mod paint;
 mod plan;
 mod progress;
+mod rollout;
 mod smoke;
 mod starter;
 mod table;
@@ -29,7 +30,9 @@ mod watched;
 mod words;
 
 pub use baselines::{Shown, render_baselines, render_refresh};
-pub use deployment::{render_deployment_html, render_deployment_markdown};
+pub use deployment::{
+    render_deployment_html, render_deployment_markdown, render_rollout_html, render_rollout_markdown,
+};
 pub use explain::render_explanation;
 pub use github::render_annotations;
 pub use html::{render_html, render_html_beside};
@@ -42,6 +45,10 @@ pub use markdown::{render_markdown, render_markdown_beside};
 pub use model::ReportModel;
 pub use paint::Paint;
 pub use plan::{render_plan, render_watching};
+pub use rollout::{
+    RolloutView, render_rollout, render_rollout_ending, render_rollout_json, render_rollout_plan,
+    rollout_line, rollout_summary,
+};
 pub use smoke::render_smoke;
 pub use starter::{Met, starter_job, starter_scenario};
 pub use table::grid;

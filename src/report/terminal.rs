@@ -37,7 +37,7 @@ impl Screen {
     pub const FILE: Self = Self { paint: Paint { enabled: false }, width: None };
 
     /// Broken between words, where the first one stands at column `at` and further lines are indented.
-    fn wrapped(self, text: &str, at: usize, indent: usize) -> String {
+    pub fn wrapped(self, text: &str, at: usize, indent: usize) -> String {
         let Some(width) = self.width else { return text.to_owned() };
         let mut out = String::new();
         let mut column = at;

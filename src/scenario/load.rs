@@ -105,6 +105,10 @@ fn read(paths: &[PathBuf], options: &LoadOptions, scale: &dyn Fn(&Path) -> f64) 
     let mut vars: Vec<String> = Vec::new();
     for path in files(paths)? {
         let text = std::fs::read_to_string(&path).map_err(|e| Error::input(&path, "read scenario", e))?;
+        if is_plan(&text) {
+            let hint = "`loadgate rollout run` goes by it; the scenarios stand beside it";
+            return Err(Error::input(&path, "read scenario", "it is the plan of a rollout").with_hint(hint));
+        }
         match parse(SourceText { path: path.clone(), text }, options, scale(&path)) {
             Ok(Parsed { scenario, secrets: found, vars: own, warnings }) => {
                 all_warnings.extend(warnings);
@@ -219,6 +223,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, "list", e))?;
         let mut found: Vec<PathBuf> =
             entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_scenario(p)).collect();
+        // The plan of a rollout may stand beside the scenarios that it is of.
+        found.retain(|path| !std::fs::read_to_string(path).is_ok_and(|text| is_plan(&text)));
         if found.is_empty() {
             return Err(Error::input(path, "find scenarios in", "no .yaml or .yml file there"));
         }
@@ -226,6 +232,12 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         files.extend(found);
     }
     Ok(files)
+}
+
+/// Whether it is the plan of a rollout. One word alone may be a mistake in a scenario, which is to be told.
+fn is_plan(text: &str) -> bool {
+    let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+    has("rollout:") && has("phases:") && !has("feature:")
 }
 
 fn is_scenario(path: &Path) -> bool {

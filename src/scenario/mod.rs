@@ -29,6 +29,16 @@ mod step;
 mod template;
 mod watching;
 
+/// What other files that people write are read with.
+pub mod yaml {
+    pub use super::fields::{Fields, Reader};
+    pub use super::node::{Node, NodeValue};
+    pub use super::parse::required;
+    pub use super::scope::Scope;
+    pub use super::sources::{header_name, read_vars};
+    pub use super::watching::{PLAN_KEYS, read_watching};
+}
+
 pub use data::{DataSource, Pick, Row};
 pub use generate::Chance;
 pub use load::{LoadOptions, Loaded, enough_unique_rows, load, matches, watching_file};

@@ -18,6 +18,22 @@ use crate::secrets::without_userinfo;
 use crate::units::NS_PER_S;
 
 pub const FILE_KEYS: [&str; 4] = ["vars", "probes", "alerts", "notify"];
+/// Of the plan of a rollout, which has these among others.
+pub const PLAN_KEYS: [&str; 13] = [
+    "rollout",
+    "release",
+    "vars",
+    "scenarios",
+    "control",
+    "candidate",
+    "pairing",
+    "phases",
+    "on_hold",
+    "rollback",
+    "probes",
+    "alerts",
+    "notify",
+];
 pub const WEBHOOK_KEYS: [&str; 7] =
     ["webhook", "slack", "alertmanager", "on", "headers", "timeout", "retries"];
 const KINDS: [&str; 3] = ["webhook", "slack", "alertmanager"];
@@ -93,7 +109,10 @@ pub fn parse_watching(
     let reader = Reader::new(source);
     let mut scope = Scope::new(options, Vec::new());
     let mut watching = Watching::default();
-    if let Some(fields) = reader.fields(&root, "`probes`, `alerts`, `notify` and `vars`", &FILE_KEYS) {
+    let of_plan =
+        matches!(&root.value, NodeValue::Map(all) if all.iter().any(|(key, _)| key.name == "phases"));
+    let keys = if of_plan { &PLAN_KEYS[..] } else { &FILE_KEYS };
+    if let Some(fields) = reader.fields(&root, "`probes`, `alerts`, `notify` and `vars`", keys) {
         read_vars(&reader, &fields, &mut scope);
         watching = read_watching(&reader, &root, &scope);
     }

@@ -1,6 +1,6 @@
 use super::quantiles::{LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, missing_requests, seconds_for};
 use crate::metrics::{AlertRule, BlockGrid, EndpointPlan, ProbePlan};
-use crate::units::{Metric, format_ms};
+use crate::units::{Metric, Rules, format_ms};
 
 /// The rules that a run by these plans could never settle, each with what would be enough.
 #[must_use]
@@ -12,6 +12,31 @@ pub fn never_judged(plans: &[EndpointPlan]) -> Vec<String> {
         short_of_samples(plan, &limits.chain(compared).collect::<Vec<_>>())
     };
     plans.iter().flat_map(of).collect()
+}
+
+/// Takes away the rules of percentiles that so many loads by this plan could not settle together; hands out what they were.
+pub fn without_unjudged(rules: &mut Rules, plan: &EndpointPlan, times: u64) -> Vec<String> {
+    let blocks = match plan.users {
+        Some(_) => BlockGrid::of_users(plan.length_ms * 1_000_000).count,
+        None => BlockGrid::new(plan.rate_per_s, plan.length_ms * 1_000_000).count,
+    };
+    let enough = |metric: Metric, least: f64| {
+        metric.quantile().is_none_or(|q| {
+            let counted = plan.users.is_some() || missing_requests(plan.planned * times, q, least) == 0;
+            counted && blocks * times >= LEAST_BLOCKS
+        })
+    };
+    let mut gone = Vec::new();
+    let mut keeps = |metric: Metric, least: f64, kind: &str| {
+        let kept = enough(metric, least);
+        if !kept {
+            gone.push(format!("{kind} {metric} of {}", plan.endpoint));
+        }
+        kept
+    };
+    rules.limits.retain(|limit| keeps(limit.metric, LEAST_TAIL_LIMIT, "limit"));
+    rules.regression.retain(|rule| keeps(rule.metric, LEAST_TAIL_COMPARED, "regression") || !rule.explicit);
+    gone
 }
 
 /// What a load of this length could never show: limits that last longer than its window, alerts that look at more of it.

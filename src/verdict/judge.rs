@@ -209,8 +209,16 @@ fn smoke_findings(record: &RunRecord) -> Vec<Finding> {
                     Some(Finding::new(FindingKind::Check, Severity::Fail, Some(&step.endpoint), text))
                 }
                 SmokeStatus::NearMiss => {
-                    let text =
-                        format!("Near-miss: {} passed only on its second try; {message}", step.endpoint);
+                    // Several passes tell how often.
+                    let text = match message.strip_prefix("first try: ") {
+                        Some(first) => {
+                            format!(
+                                "Near-miss: {} passed only on its second try; first try: {first}",
+                                step.endpoint
+                            )
+                        }
+                        None => format!("Near-miss: {} {message}", step.endpoint),
+                    };
                     Some(Finding::new(FindingKind::Check, Severity::Info, Some(&step.endpoint), text))
                 }
                 SmokeStatus::Passed | SmokeStatus::Skipped => None,

@@ -37,7 +37,7 @@ mod validity;
 
 pub use alerts::FiredAlert;
 pub use calibration::{ASSUMED_SIGMA_DEP, Spread, sigma_dep, spreads};
-pub use feasibility::{never_judged, never_seen};
+pub use feasibility::{never_judged, never_seen, without_unjudged};
 pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, acceptance, impact};
 pub use judge::{Allow, Judgement, judge, sort_findings};
 pub use model::{

@@ -12,6 +12,10 @@ const MOST_CUT: f64 = 0.01;
 /// From half to half. Load that swings by 5% over a second or so moves the halves of half a minute by 2.6%, so that 5%
 /// would void one steady look in fifty.
 const MOST_DRIFT: f64 = 0.10;
+/// Of its standard error: what neighbouring blocks have in common is seen only in part.
+const DRIFT_NOISE: f64 = 8.0;
+/// Fewer endpoints are not all.
+const LEAST_TOGETHER: usize = 3;
 const LAG_FLOOR_US: f64 = 2_000.0;
 const LAG_SHARE: f64 = 0.05;
 
@@ -35,6 +39,16 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -
             // Two arms side by side move together, and what they are compared by is what they differ by.
             let estimate = |metric| evidence.at(number, i, metric).filter(|_| !beside);
             findings.extend(judge_endpoint(look, i, plan, &estimate, beside));
+        }
+        if !beside && !matches!(look.stop.as_str(), "interrupt" | "abort") {
+            let drifts = plans.iter().enumerate().filter(|(_, plan)| !plan.shown_only);
+            let drifts = drifts.filter_map(|(i, plan)| {
+                let estimate = evidence.at(number, i, Metric::P50)?;
+                let drift = estimate.drift?;
+                let told = drift.abs() > plan.rules.ignore().ln_at(estimate.y.exp());
+                Some((if told { drift } else { 0.0 }, estimate.half_w2))
+            });
+            findings.extend(drift_together(drifts.collect()));
         }
     }
     findings
@@ -92,7 +106,7 @@ fn judge_endpoint(
     for metric in [Metric::P50, Metric::P95] {
         // A move that is not worth naming between builds is none within a run: microseconds on loopback do that.
         if let Some(QuantileEstimate { y, drift: Some(drift), half_w2, .. }) = estimate(metric)
-            && drift.abs() > 8.0 * half_w2.sqrt()
+            && drift.abs() > DRIFT_NOISE * half_w2.sqrt()
             && drift.abs() > plan.rules.ignore().ln_at(y.exp()).max(MOST_DRIFT.ln_1p())
         {
             let reason = format!(
@@ -109,6 +123,29 @@ fn judge_endpoint(
         }
     }
     findings
+}
+
+/// Endpoints that get faster or slower together say of the target what each alone would take for chance: then no latency of
+/// this look is trusted. `drifts` are moves of ln p50 between the halves, with their variances.
+fn drift_together(mut drifts: Vec<(f64, f64)>) -> Option<Finding> {
+    let count = drifts.len();
+    if count < LEAST_TOGETHER {
+        return None;
+    }
+    let mean = drifts.iter().map(|(drift, _)| drift).sum::<f64>() / count as f64;
+    let se = drifts.iter().map(|(_, w2)| w2).sum::<f64>().sqrt() / count as f64;
+    drifts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // The lower of the two in the middle, seen from the side to which they move: one that leaps is not all.
+    let middle = if mean < 0.0 { drifts[count / 2].0 } else { drifts[(count - 1) / 2].0 };
+    let most = MOST_DRIFT.ln_1p();
+    let moved = mean.abs() > most && mean.abs() > DRIFT_NOISE * se && middle * mean.signum() > most;
+    moved.then(|| {
+        let reason = format!(
+            "p50 of all {count} endpoints together moved by {} between the halves of the measurement: the target was not steady.",
+            format_share(mean.exp_m1())
+        );
+        invalid(None, reason, "warm up longer (`warmup_max`, or a fixed `warmup`), or measure when the target is not disturbed")
+    })
 }
 
 /// Why a generator was not healthy, and what to do about it.
@@ -251,5 +288,24 @@ fn max(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.max(b)),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_that_move_together_are_no_steady_target() {
+        let of = |drifts: &[f64], se: f64| {
+            drift_together(drifts.iter().map(|drift| (*drift, se * se)).collect()).is_some()
+        };
+        let (all, one) = ([-0.2; 10], [-1.5, 0.0, 0.01, -0.02, 0.0, 0.03, 0.0, 0.0, -0.01, 0.0]);
+        assert!(of(&all, 0.05), "caches get warm: none by itself is beyond chance");
+        assert!(of(&[0.2, 0.25, 0.15, 0.12], 0.03), "a leak");
+        assert!(!of(&one, 0.02), "one endpoint is not all");
+        assert!(!of(&[-0.06; 10], 0.005), "what swings on any machine");
+        assert!(!of(&all, 0.1), "too few requests to tell");
+        assert!(!of(&[-0.2; 2], 0.005), "two are not all: each is judged by itself");
     }
 }

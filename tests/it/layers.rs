@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 12] = [
     &["engine", "verdict", "probes"],
     &["baseline", "notify"],
     &["gate"],
-    &[],
+    &["rollout"],
     &["report"],
     &["commands"],
     &["cli"],

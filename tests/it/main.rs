@@ -8,6 +8,8 @@
 //! - `arms`         the same without a latency: what both do, who answers, commands, mistakes
 //! - `probes`       figures that others measure, beside the load: what is missing or late holds
 //! - `alerts`       who is told, and that nothing that was to be told is lost
+//! - `rollouts`     deployments phase by phase: commands that run once, holds that wait for people, the way back
+//! - `soaks`        the same with measured soaks and loads: near-misses, two of three, slow from half of the traffic on
 //! - `features`     scenarios written from scratch against small real services: login, upload, search
 //! - `steps`        all else that a step can say: who asks, redirects, what stands around, bodies, samples
 //! - `streams`      server-sent events and `WebSocket`s, TLS and client certificates included
@@ -53,9 +55,11 @@ mod pages;
 mod probes;
 mod quick;
 mod reports;
+mod rollouts;
 mod rows;
 mod servers;
 mod sides;
+mod soaks;
 mod steps;
 mod streams;
 mod support;

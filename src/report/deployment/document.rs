@@ -9,6 +9,7 @@ use crate::report::document::{Block, Cell, Table, Tone};
 use crate::report::html::render_html_document;
 use crate::report::markdown::render_markdown_document;
 use crate::report::model::{ReportModel, moment, passed_of};
+use crate::report::rollout::{Course, RolloutView, course};
 use crate::report::watched;
 use crate::report::words::{told_endpoints, told_impact};
 use crate::units::{counted, format_ms, format_share};
@@ -19,14 +20,34 @@ const TITLE: &str = "Deployment report";
 /// Several runs, in the order of the phases, as Markdown.
 #[must_use]
 pub fn render_deployment_markdown(models: &[ReportModel]) -> String {
-    let blocks: Vec<Block> = summary(models).into_iter().chain(body(models)).collect();
+    markdown(models, None)
+}
+
+fn markdown(models: &[ReportModel], course: Option<&Course>) -> String {
+    let blocks: Vec<Block> = summary(models, course).into_iter().chain(body(models, course)).collect();
     render_markdown_document(&blocks)
+}
+
+/// The same of a rollout: where it ended leads, and all that happened stands in it.
+#[must_use]
+pub fn render_rollout_markdown(models: &[ReportModel], view: &RolloutView<'_>) -> String {
+    markdown(models, Some(&course(view)))
+}
+
+/// The same as a page.
+#[must_use]
+pub fn render_rollout_html(models: &[ReportModel], view: &RolloutView<'_>) -> String {
+    html(models, Some(&course(view)))
 }
 
 /// The same as a page, with the plots of the last phase under load.
 #[must_use]
 pub fn render_deployment_html(models: &[ReportModel]) -> String {
-    let (first, rest) = (summary(models), body(models));
+    html(models, None)
+}
+
+fn html(models: &[ReportModel], course: Option<&Course>) -> String {
+    let (first, rest) = (summary(models, course), body(models, course));
     let Some((Block::Strong(verdict, tone), head)) = first.split_first() else { return String::new() };
     render_html_document((verdict, *tone), head, &rest, measured(models))
 }
@@ -71,9 +92,16 @@ fn occasion(models: &[ReportModel], last: &ReportModel) -> String {
 }
 
 /// Where the deployment stands, the phases that were not as they should be, and what it costs.
-fn summary(models: &[ReportModel]) -> Vec<Block> {
+fn summary(models: &[ReportModel], course: Option<&Course>) -> Vec<Block> {
     let Some(last) = models.last() else { return Vec::new() };
-    let mut blocks = vec![headline(models, last), Block::Text(occasion(models, last))];
+    let mut blocks = match course {
+        Some(course) => vec![
+            Block::Strong(course.headline.clone(), course.tone),
+            Block::Text(format!("{}: {}", last.title(), last.verdict.summary)),
+        ],
+        None => vec![headline(models, last)],
+    };
+    blocks.push(Block::Text(occasion(models, last)));
     let others: Vec<Cell> = models
         .iter()
         .filter(|model| !went(model))
@@ -113,9 +141,10 @@ fn summary(models: &[ReportModel]) -> Vec<Block> {
     blocks
 }
 
-fn body(models: &[ReportModel]) -> Vec<Block> {
+fn body(models: &[ReportModel], course: Option<&Course>) -> Vec<Block> {
     let measured = measured(models);
     let mut blocks = vec![Block::Heading("Phases".into()), Block::Table(phases(models))];
+    blocks.extend(course.iter().flat_map(|course| course.blocks.clone()));
     blocks.push(Block::Heading("Features".into()));
     if models.len() > 1 {
         blocks.push(Block::Text(

@@ -6,4 +6,6 @@ mod document;
 mod events;
 mod features;
 
-pub use document::{render_deployment_html, render_deployment_markdown};
+pub use document::{
+    render_deployment_html, render_deployment_markdown, render_rollout_html, render_rollout_markdown,
+};

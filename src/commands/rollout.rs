@@ -1,0 +1,273 @@
+use std::path::PathBuf;
+
+use super::report::write_deployment;
+use super::rollout_hands::RolloutHands;
+use super::session::{Session, complain, print, tell};
+use super::signals::{block_on, listen};
+use crate::engine::Interrupt;
+use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
+use crate::report::{RolloutView, render_rollout, render_rollout_ending, render_rollout_plan};
+use crate::rollout::{
+    Controller, Ending, Event, Left, Place, Plan, Rollout, State, Step, checked_name, read_plan,
+};
+use crate::units::counted;
+
+/// What all commands of a rollout have in common.
+pub struct RolloutRequest {
+    pub plan: PathBuf,
+    /// Of the plan.
+    pub vars: Vec<(String, String)>,
+    /// Where nothing is said, what the plan says; to look and to steer, the newest.
+    pub release: Option<String>,
+    /// Where nothing is said, `rollouts` beside the plan.
+    pub state: Option<PathBuf>,
+    pub no_color: bool,
+}
+
+pub struct RolloutRunRequest {
+    pub of: RolloutRequest,
+    /// Of both arms and all phases.
+    pub session: Session,
+    /// Of the candidate's demo.
+    pub faults: Vec<String>,
+    pub time_scale: f64,
+    /// Show what would be done.
+    pub dry_run: bool,
+}
+
+const DEFAULT_RELEASE: &str = "release";
+
+impl RolloutRequest {
+    pub fn read(&self, require_secrets: bool) -> Result<Plan> {
+        read_plan(&self.plan, &self.vars, require_secrets)
+    }
+
+    /// The rollout that is meant.
+    pub fn place(&self, plan: &Plan) -> Result<Place> {
+        let root = plan.state(self.state.as_deref());
+        let found = match &self.release {
+            Some(release) => Some(Place { root: root.clone(), release: release.clone() }),
+            None => Place::newest(&root)?,
+        };
+        found.filter(|place| place.journal().exists()).ok_or_else(|| {
+            let what = match &self.release {
+                Some(release) => format!("there is no rollout of {release} in {}", root.display()),
+                None => format!("no rollout of this plan has begun: there is none in {}", root.display()),
+            };
+            let hint = "`loadgate rollout run` begins one; where it runs with --state, say so here too";
+            Error::usage_hint(what, hint)
+        })
+    }
+}
+
+/// Begins a rollout, or goes on with it: returns the exit code.
+///
+/// # Errors
+/// As documented for the exit codes 2 and 5.
+pub fn rollout(request: &RolloutRunRequest) -> Result<u8> {
+    let mut plan = request.of.read(!request.dry_run)?;
+    if !request.faults.is_empty() {
+        let crate::gate::TargetSpec::Demo { faults } = &mut plan.candidate.target else {
+            return Err(Error::usage_hint("--fault is for a candidate that is the demo", "leave it out"));
+        };
+        faults.extend(request.faults.iter().cloned());
+    }
+    let release = request.of.release.clone().or_else(|| plan.release.clone());
+    let release = release.unwrap_or_else(|| DEFAULT_RELEASE.to_owned());
+    checked_name(&release).map_err(|reason| Error::usage(format!("--release {release}: {reason}")))?;
+    let place = Place { root: plan.state(request.of.state.as_deref()), release };
+    let screen = crate::commands::Stdout { no_color: request.of.no_color }.screen();
+    if request.dry_run {
+        let hands = RolloutHands::new(&plan, &request.session, screen);
+        let told = hands.examine(request.time_scale)?;
+        return print(&render_rollout_plan(&plan, &place.folder(), request.time_scale, &told, screen))
+            .map(|()| 0);
+    }
+    let known = place.entries()?;
+    let before = State::of(&known);
+    if before.ended.is_none() {
+        free_to_go(&place, &before, &plan)?;
+        // Whatever is wrong is told before anything is touched.
+        let hands = RolloutHands::new(&plan, &request.session, screen);
+        for warning in hands.examine(request.time_scale)? {
+            complain(&format!("warning: {warning}"));
+        }
+    }
+    let Some(rollout) = place.clone().open()? else { return Err(controlled(&place)) };
+    if rollout.state.ended.is_some() {
+        return already_ended(&rollout, screen);
+    }
+    // Whoever had it until now may have ended meanwhile.
+    free_to_go(&place, &rollout.state, &plan)?;
+    let time_scale = rollout.state.begun.as_ref().map_or(request.time_scale, |begun| begun.time_scale);
+    let resumed = rollout.state.begun.is_some();
+    keep_plan(&rollout, &plan)?;
+    if !resumed && plan.watching.probes.iter().all(|probe| probe.plan.compare.is_none()) {
+        tell(
+            "Synthetic traffic only: no probe of this plan compares what real users of both arms see (`compare: error_rate`).\n",
+        )?;
+    }
+    if resumed {
+        tell(&format!("going on with {} {} where it was\n", plan.name, place.release))?;
+    }
+    directed(&plan, rollout, &request.session, time_scale, screen)
+}
+
+/// Goes on with a rollout until it has ended, somebody must decide, or a signal comes; tells and keeps what it came to.
+pub fn directed(
+    plan: &Plan,
+    rollout: Rollout,
+    session: &Session,
+    time_scale: f64,
+    screen: crate::report::Screen,
+) -> Result<u8> {
+    let hands = RolloutHands::new(plan, session, screen);
+    let (left, state, entries, place) = block_on(async {
+        let interrupt: Interrupt = listen()?;
+        let mut controller = Controller { plan, rollout, hands: &hands, interrupt, time_scale };
+        let opened = Event::Controller { pid: std::process::id() };
+        if controller.rollout.state.begun.is_some() {
+            controller.rollout.record(opened)?;
+        }
+        let left = controller.control().await;
+        let Rollout { state, entries, place, .. } = controller.rollout;
+        // Whoever is to be told is told even where the rest failed.
+        if let Ok(left) = &left {
+            hands.news(left, &state, &entries, &place)?;
+        }
+        hands.told().await;
+        Ok((left?, state, entries, place))
+    })?;
+    let view = RolloutView { state: &state, entries: &entries, controlled: false, plan: &plan.path };
+    let written = write_deployment(&place, &view, &session.baselines);
+    print(&render_rollout_ending(&view, screen))?;
+    match &written {
+        Ok(Some(files)) => tell(&format!("deployment report: {files}\n"))?,
+        Ok(None) => {}
+        Err(e) => complain(&format!("warning: {e}")),
+    }
+    Ok(code_of(&left))
+}
+
+fn code_of(left: &Left) -> u8 {
+    match left {
+        Left::Ended(Ending::Complete) => ExitCode::Pass,
+        Left::Ended(Ending::RollbackFailed { .. }) => ExitCode::RollbackFailed,
+        Left::Ended(Ending::RolledBack { .. } | Ending::RolledBackByHand | Ending::Stopped) => ExitCode::Fail,
+        Left::Held => ExitCode::Hold,
+        Left::Interrupted("SIGTERM") => ExitCode::Terminated,
+        Left::Interrupted(_) => ExitCode::Interrupted,
+    }
+    .code()
+}
+
+fn controlled(place: &Place) -> Error {
+    let entries = place.entries().unwrap_or_default();
+    let pid = entries.iter().rev().find_map(|entry| match entry.event {
+        Event::Controller { pid } => Some(format!(" (process {pid})")),
+        _ => None,
+    });
+    Error::usage_hint(
+        format!("another loadgate{} goes on with a rollout of this plan", pid.unwrap_or_default()),
+        "`loadgate rollout status`, `approve`, `extend` and `rollback` speak to it from here",
+    )
+}
+
+fn already_ended(rollout: &Rollout, screen: crate::report::Screen) -> Result<u8> {
+    let view = RolloutView {
+        state: &rollout.state,
+        entries: &rollout.entries,
+        controlled: false,
+        plan: std::path::Path::new(""),
+    };
+    print(&render_rollout_ending(&view, screen))?;
+    tell(&format!(
+        "Nothing was done: the rollout of {} has ended. `--release NAME` begins that of another release.\n",
+        rollout.place.release
+    ))?;
+    let Some((ending, _)) = &rollout.state.ended else { return Ok(0) };
+    Ok(code_of(&Left::Ended(ending.clone())))
+}
+
+/// Whether this rollout may go on: no other one is under way, and the plan is still the same.
+fn free_to_go(place: &Place, state: &State, plan: &Plan) -> Result<()> {
+    if let Some(begun) = &state.begun {
+        if begun.plan != plan.digest {
+            return Err(Error::input(
+                &plan.path,
+                "go on by",
+                format!("it has changed since the rollout of {} began", begun.release),
+            )
+            .with_hint(format!(
+                "put it back (it is kept as {}), or `loadgate rollout rollback` and begin another release",
+                place.folder().join("plan.yaml").display()
+            )));
+        }
+        return Ok(());
+    }
+    let Some(other) = Place::newest(&place.root)? else { return Ok(()) };
+    let state = State::of(&other.entries()?);
+    if matches!(
+        state.next(),
+        Step::End(Ending::Complete | Ending::RolledBack { .. } | Ending::RolledBackByHand | Ending::Stopped)
+    ) {
+        return Ok(());
+    }
+    Err(Error::usage_hint(
+        format!(
+            "the rollout of {} is not over: it stands at {}% in {}",
+            other.release,
+            state.percent,
+            state.phase_name()
+        ),
+        format!("go on with it (`--release {}`), or roll it back first", other.release),
+    ))
+}
+
+/// The plan as it was, for who looks later.
+fn keep_plan(rollout: &Rollout, plan: &Plan) -> Result<()> {
+    let path = rollout.place.folder().join("plan.yaml");
+    if path.exists() {
+        return Ok(());
+    }
+    let text = std::fs::read(&plan.path).map_err(|e| Error::input(&plan.path, "read plan", e))?;
+    crate::store::write_atomic(&path, &text)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusFormat {
+    Table,
+    Json,
+}
+
+/// Shows where a rollout stands.
+///
+/// # Errors
+/// If there is none, or it cannot be read.
+pub fn rollout_status(request: &RolloutRequest, format: StatusFormat) -> Result<u8> {
+    let plan = request.read(false)?;
+    let place = request.place(&plan)?;
+    let entries = place.entries()?;
+    let state = State::of(&entries);
+    let view = RolloutView {
+        state: &state,
+        entries: &entries,
+        controlled: place.is_controlled()?,
+        plan: &request.plan,
+    };
+    let screen = crate::commands::Stdout { no_color: request.no_color }.screen();
+    match format {
+        StatusFormat::Table => {
+            print(&render_rollout(&view, screen))?;
+            let waiting = place.requests().len();
+            if waiting > 0 {
+                tell(&format!("{} not heard yet\n", counted(waiting, "request")))?;
+            }
+        }
+        StatusFormat::Json => {
+            print(&crate::report::render_rollout_json(&view).map_err(|e| Error::harness(e.to_string()))?)?;
+        }
+    }
+    Ok(0)
+}

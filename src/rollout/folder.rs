@@ -1,0 +1,169 @@
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::act::Act;
+use super::event::{Entry, Event, Request};
+use super::state::State;
+use crate::error::{Error, Result};
+use crate::store::{Ledger, Lock, write_atomic};
+
+const REQUESTS: &str = "requests";
+
+/// Where one rollout of a plan is kept: `journal.jsonl`, the runs, the commands with their output, requests.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Of the plan.
+    pub root: PathBuf,
+    pub release: String,
+}
+
+/// One that nobody else changes meanwhile.
+pub struct Rollout {
+    pub place: Place,
+    pub state: State,
+    pub entries: Vec<Entry>,
+    ledger: Ledger,
+    _lock: Lock,
+}
+
+impl Place {
+    /// The newest rollout of a plan, if there is one.
+    ///
+    /// # Errors
+    /// If a journal cannot be read.
+    pub fn newest(root: &Path) -> Result<Option<Self>> {
+        let mut found: Option<(String, Self)> = None;
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.path().is_dir()) {
+            let place =
+                Self { root: root.to_owned(), release: entry.file_name().to_string_lossy().into_owned() };
+            let Some(first) = place.entries()?.into_iter().next() else { continue };
+            if found.as_ref().is_none_or(|(at, _)| *at < first.at) {
+                found = Some((first.at, place));
+            }
+        }
+        Ok(found.map(|(_, place)| place))
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.root.join(&self.release)
+    }
+
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.folder().join("journal.jsonl")
+    }
+
+    #[must_use]
+    pub fn run(&self, name: &str) -> PathBuf {
+        self.folder().join("runs").join(name)
+    }
+
+    #[must_use]
+    pub fn act(&self, name: &str) -> Act {
+        Act::new(&self.folder().join("acts"), name)
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.root.join(".lock")
+    }
+
+    /// What is known of it, for those who only look.
+    ///
+    /// # Errors
+    /// If its journal cannot be read.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        Ledger::read(&self.journal())
+    }
+
+    /// Whether a controller goes on with a rollout of this plan.
+    ///
+    /// # Errors
+    /// If the lock cannot be looked at.
+    pub fn is_controlled(&self) -> Result<bool> {
+        Lock::is_held(&self.lock())
+    }
+
+    /// Takes it over. `None`: somebody else has it.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or its journal makes no sense.
+    pub fn open(self) -> Result<Option<Rollout>> {
+        for folder in [
+            self.root.clone(),
+            self.folder().join("acts"),
+            self.folder().join("runs"),
+            self.folder().join(REQUESTS),
+        ] {
+            std::fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, "create folder", e))?;
+        }
+        let Some(lock) = Lock::take(&self.lock())? else { return Ok(None) };
+        let (ledger, entries) = Ledger::open::<Entry>(&self.journal())?;
+        Ok(Some(Rollout { state: State::of(&entries), place: self, entries, ledger, _lock: lock }))
+    }
+
+    /// Leaves a request for the controller.
+    ///
+    /// # Errors
+    /// With the path.
+    pub fn request(&self, request: &Request) -> Result<PathBuf> {
+        let path = self.folder().join(REQUESTS).join(format!("{}.json", request.id));
+        let bytes = serde_json::to_vec(request).map_err(|e| Error::output(&path, "write", e))?;
+        write_atomic(&path, &bytes)?;
+        Ok(path)
+    }
+
+    /// What has been asked for and not been heard yet, in order. What cannot be read is no request.
+    #[must_use]
+    pub fn requests(&self) -> Vec<(PathBuf, Request)> {
+        let entries = std::fs::read_dir(self.folder().join(REQUESTS)).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .collect();
+        paths.sort();
+        let read = |path: PathBuf| {
+            let request = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+            Some((path, request))
+        };
+        paths.into_iter().filter_map(read).collect()
+    }
+}
+
+impl Rollout {
+    /// Writes down what happens; once this returns, it stays so.
+    ///
+    /// # Errors
+    /// With the path.
+    pub fn record(&mut self, event: Event) -> Result<Entry> {
+        let entry = Entry { at: Timestamp::now().to_string(), event };
+        self.ledger.append(&entry)?;
+        self.state.take(&entry);
+        self.entries.push(entry.clone());
+        Ok(entry)
+    }
+
+    /// Takes up what people have asked for; hands out what could not be granted, and why.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn hear(&mut self) -> Result<Vec<(Request, Option<String>)>> {
+        let mut heard = Vec::new();
+        for (path, request) in self.place.requests() {
+            if self.state.heard.contains(&request.id) {
+                let _ = std::fs::remove_file(&path);
+                continue;
+            }
+            let refused = self.state.refuses(request.kind);
+            if refused.is_none() {
+                self.record(Event::Requested(request.clone()))?;
+            }
+            // It stands in the journal now, or is not for this rollout.
+            let _ = std::fs::remove_file(&path);
+            heard.push((request, refused));
+        }
+        Ok(heard)
+    }
+}
