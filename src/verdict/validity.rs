@@ -35,11 +35,6 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -
                 "raise `warmup_max`, or find out what still moves",
             ));
         }
-        for (i, plan) in plans.iter().enumerate() {
-            // Two arms side by side move together, and what they are compared by is what they differ by.
-            let estimate = |metric| evidence.at(number, i, metric).filter(|_| !beside);
-            findings.extend(judge_endpoint(look, i, plan, &estimate, beside));
-        }
         if !beside && !matches!(look.stop.as_str(), "interrupt" | "abort") {
             let drifts = plans.iter().enumerate().filter(|(_, plan)| !plan.shown_only);
             let drifts = drifts.filter_map(|(i, plan)| {
@@ -49,6 +44,11 @@ pub fn judge(record: &RunRecord, plans: &[&EndpointPlan], evidence: &Evidence) -
                 Some((if told { drift } else { 0.0 }, estimate.half_w2))
             });
             findings.extend(drift_together(drifts.collect()));
+        }
+        for (i, plan) in plans.iter().enumerate() {
+            // Two arms side by side move together, and what they are compared by is what they differ by.
+            let estimate = |metric| evidence.at(number, i, metric).filter(|_| !beside);
+            findings.extend(judge_endpoint(look, i, plan, &estimate, beside));
         }
     }
     findings
