@@ -1,15 +1,17 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::report::write_deployment;
 use super::rollout_hands::RolloutHands;
-use super::session::{Session, complain, print, tell};
+use super::session::{Session, Stdout, complain, print, tell};
 use super::signals::{block_on, listen};
 use crate::engine::Interrupt;
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
-use crate::report::{RolloutView, render_rollout, render_rollout_ending, render_rollout_plan};
+use crate::report::{
+    RolloutView, Screen, render_rollout, render_rollout_ending, render_rollout_json, render_rollout_plan,
+};
 use crate::rollout::{
-    Controller, Ending, Event, Left, Place, Plan, Rollout, State, Step, checked_name, read_plan,
+    Controller, Ending, Event, Left, Place, Plan, Rollout, State, Step, checked_name, read_plan, read_plan_as,
 };
 use crate::units::counted;
 
@@ -41,6 +43,33 @@ const DEFAULT_RELEASE: &str = "release";
 impl RolloutRequest {
     pub fn read(&self, require_secrets: bool) -> Result<Plan> {
         read_plan(&self.plan, &self.vars, require_secrets)
+    }
+
+    /// The plan, or where that cannot be read any more, its copy of when the newest rollout beside it began: whoever looks or
+    /// goes back must not depend on a file that somebody is editing.
+    pub fn read_or_kept(&self, require_secrets: bool) -> Result<Plan> {
+        let error = match self.read(require_secrets) {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let beside = self.plan.parent().unwrap_or(Path::new("")).join("rollouts");
+        let root = self.state.clone().unwrap_or(beside);
+        let rollouts = std::fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
+        let newest = |root: PathBuf| Place::newest(&root).ok().flatten();
+        let mut places: Vec<Place> = rollouts.filter(|path| path.is_dir()).filter_map(newest).collect();
+        places.sort_by_key(|place| {
+            let entries = place.entries().unwrap_or_default();
+            (State::of(&entries).ended.is_none(), entries.first().map(|entry| entry.at.clone()))
+        });
+        let Some(place) = places.pop() else { return Err(error) };
+        let copy = place.folder().join("plan.yaml");
+        let Ok(plan) = read_plan_as(&copy, &self.plan, &self.vars, false) else { return Err(error) };
+        complain(&format!(
+            "warning: {} cannot be used now; going by its copy of when the rollout of {} began\n{error}",
+            self.plan.display(),
+            place.release
+        ));
+        Ok(plan)
     }
 
     /// The rollout that is meant.
@@ -77,16 +106,16 @@ pub fn rollout(request: &RolloutRunRequest) -> Result<u8> {
     let release = release.unwrap_or_else(|| DEFAULT_RELEASE.to_owned());
     checked_name(&release).map_err(|reason| Error::usage(format!("--release {release}: {reason}")))?;
     let place = Place { root: plan.state(request.of.state.as_deref()), release };
-    let screen = crate::commands::Stdout { no_color: request.of.no_color }.screen();
+    let screen = Stdout { no_color: request.of.no_color }.screen();
     if request.dry_run {
         let hands = RolloutHands::new(&plan, &request.session, screen);
         let told = hands.examine(request.time_scale)?;
         return print(&render_rollout_plan(&plan, &place.folder(), request.time_scale, &told, screen))
             .map(|()| 0);
     }
-    let known = place.entries()?;
-    let before = State::of(&known);
-    if before.ended.is_none() {
+    let before = State::of(&place.entries()?);
+    // On the way back nothing is asked that could close it.
+    if before.ended.is_none() && before.rollback.is_none() {
         free_to_go(&place, &before, &plan)?;
         // Whatever is wrong is told before anything is touched.
         let hands = RolloutHands::new(&plan, &request.session, screen);
@@ -99,7 +128,9 @@ pub fn rollout(request: &RolloutRunRequest) -> Result<u8> {
         return already_ended(&rollout, screen);
     }
     // Whoever had it until now may have ended meanwhile.
-    free_to_go(&place, &rollout.state, &plan)?;
+    if rollout.state.rollback.is_none() {
+        free_to_go(&place, &rollout.state, &plan)?;
+    }
     let time_scale = rollout.state.begun.as_ref().map_or(request.time_scale, |begun| begun.time_scale);
     let resumed = rollout.state.begun.is_some();
     keep_plan(&rollout, &plan)?;
@@ -120,34 +151,49 @@ pub fn directed(
     rollout: Rollout,
     session: &Session,
     time_scale: f64,
-    screen: crate::report::Screen,
+    screen: Screen,
 ) -> Result<u8> {
     let hands = RolloutHands::new(plan, session, screen);
-    let (left, state, entries, place) = block_on(async {
+    block_on(async {
         let interrupt: Interrupt = listen()?;
-        let mut controller = Controller { plan, rollout, hands: &hands, interrupt, time_scale };
-        let opened = Event::Controller { pid: std::process::id() };
+        let mut controller = Controller { plan, rollout, hands: &hands, interrupt, time_scale, pause: None };
         if controller.rollout.state.begun.is_some() {
-            controller.rollout.record(opened)?;
+            let (_, failed) = controller.rollout.record_anyway(Event::Controller { pid: std::process::id() });
+            if let Some(error) = failed {
+                complain(&format!("warning: {error}"));
+            }
         }
         let left = controller.control().await;
-        let Rollout { state, entries, place, .. } = controller.rollout;
-        // Whoever is to be told is told even where the rest failed.
-        if let Ok(left) = &left {
-            hands.news(left, &state, &entries, &place)?;
+        // From here on somebody else may go on with it.
+        let (place, state, entries) = controller.rollout.close();
+        let view = RolloutView { state: &state, entries: &entries, controlled: false, plan: &plan.path };
+        let undone = state.rollback.is_some() && state.ended.is_none();
+        let code = match &left {
+            Ok(left) => code_of(left),
+            Err(_) if undone => ExitCode::RollbackFailed.code(),
+            Err(_) => ExitCode::Harness.code(),
+        };
+        let _ = print(&render_rollout_ending(&view, undone && left.is_err(), screen));
+        if let Err(error) = hands.news(left.as_ref().ok(), &state, &entries, &place, code) {
+            complain(&format!("warning: {error}"));
+        }
+        match write_deployment(&place, &view, &session.baselines) {
+            Ok(Some(file)) => {
+                let _ = tell(&format!("deployment report: {file}\n"));
+            }
+            Ok(None) => {}
+            Err(e) => complain(&format!("warning: {e}")),
         }
         hands.told().await;
-        Ok((left?, state, entries, place))
-    })?;
-    let view = RolloutView { state: &state, entries: &entries, controlled: false, plan: &plan.path };
-    let written = write_deployment(&place, &view, &session.baselines);
-    print(&render_rollout_ending(&view, screen))?;
-    match &written {
-        Ok(Some(files)) => tell(&format!("deployment report: {files}\n"))?,
-        Ok(None) => {}
-        Err(e) => complain(&format!("warning: {e}")),
-    }
-    Ok(code_of(&left))
+        match left {
+            Err(error) if undone => {
+                complain(&format!("error: {error}"));
+                Ok(code)
+            }
+            Err(error) => Err(error),
+            Ok(_) => Ok(code),
+        }
+    })
 }
 
 fn code_of(left: &Left) -> u8 {
@@ -174,14 +220,14 @@ fn controlled(place: &Place) -> Error {
     )
 }
 
-fn already_ended(rollout: &Rollout, screen: crate::report::Screen) -> Result<u8> {
+fn already_ended(rollout: &Rollout, screen: Screen) -> Result<u8> {
     let view = RolloutView {
         state: &rollout.state,
         entries: &rollout.entries,
         controlled: false,
-        plan: std::path::Path::new(""),
+        plan: Path::new(""),
     };
-    print(&render_rollout_ending(&view, screen))?;
+    print(&render_rollout_ending(&view, false, screen))?;
     tell(&format!(
         "Nothing was done: the rollout of {} has ended. `--release NAME` begins that of another release.\n",
         rollout.place.release
@@ -214,14 +260,17 @@ fn free_to_go(place: &Place, state: &State, plan: &Plan) -> Result<()> {
     ) {
         return Ok(());
     }
+    let failed = matches!(state.ended, Some((Ending::RollbackFailed { .. }, _)));
+    let hint = if failed {
+        "its rollback failed: once it is done by hand, `loadgate rollout approve --reason …` says so"
+            .to_owned()
+    } else {
+        format!("go on with it (`--release {}`), or roll it back first", other.release)
+    };
+    let (release, percent, phase) = (&other.release, state.percent, state.phase_name());
     Err(Error::usage_hint(
-        format!(
-            "the rollout of {} is not over: it stands at {}% in {}",
-            other.release,
-            state.percent,
-            state.phase_name()
-        ),
-        format!("go on with it (`--release {}`), or roll it back first", other.release),
+        format!("the rollout of {release} is not over: it stands at {percent}% in {phase}"),
+        hint,
     ))
 }
 
@@ -246,7 +295,7 @@ pub enum StatusFormat {
 /// # Errors
 /// If there is none, or it cannot be read.
 pub fn rollout_status(request: &RolloutRequest, format: StatusFormat) -> Result<u8> {
-    let plan = request.read(false)?;
+    let plan = request.read_or_kept(false)?;
     let place = request.place(&plan)?;
     let entries = place.entries()?;
     let state = State::of(&entries);
@@ -256,7 +305,7 @@ pub fn rollout_status(request: &RolloutRequest, format: StatusFormat) -> Result<
         controlled: place.is_controlled()?,
         plan: &request.plan,
     };
-    let screen = crate::commands::Stdout { no_color: request.no_color }.screen();
+    let screen = Stdout { no_color: request.no_color }.screen();
     match format {
         StatusFormat::Table => {
             print(&render_rollout(&view, screen))?;
@@ -266,7 +315,7 @@ pub fn rollout_status(request: &RolloutRequest, format: StatusFormat) -> Result<
             }
         }
         StatusFormat::Json => {
-            print(&crate::report::render_rollout_json(&view).map_err(|e| Error::harness(e.to_string()))?)?;
+            print(&render_rollout_json(&view).map_err(|e| Error::harness(e.to_string()))?)?;
         }
     }
     Ok(0)

@@ -13,7 +13,7 @@ use super::run::FILES;
 use super::session::{Gate, Session, complain, paint, print, tell};
 use crate::engine::Interrupt;
 use crate::error::{Error, Result};
-use crate::gate::{GateRequest, read_record, run_gate, run_id, scenario_records_of};
+use crate::gate::{GateRequest, GateResult, TargetSpec, read_record, run_gate, run_id, scenario_records_of};
 use crate::metrics::{Repeat, SEGMENTS};
 use crate::notify::{News, news};
 use crate::report::{Live, ReportModel, Screen, render_closing, rollout_line, rollout_summary};
@@ -22,13 +22,16 @@ use crate::rollout::{
 };
 use crate::scenario::{Occasion, Scenario};
 use crate::secrets::Secrets;
-use crate::verdict::{DEFAULT_IMPACT, Outcome, Verdict, without_unjudged};
+use crate::units::format_ms;
+use crate::verdict::{Action, DEFAULT_IMPACT, Outcome, Verdict, without_unjudged};
 
 /// Shorter soaks than this have no segments that tell anything.
 const LEAST_SOAK: Duration = Duration::from_secs(10);
 const LEAST_SMOKE: Duration = Duration::from_secs(1);
 const USUAL_LENGTH: Duration = Duration::from_secs(120);
 /// How long a controller that has nothing else to do waits for those who are to be told.
+/// A candidate that nobody is answered by for so long is down.
+const DOWN_FOR: Duration = Duration::from_secs(30);
 const TELLING: Duration = Duration::from_secs(60);
 
 /// Measures for a rollout, prints what happens, and tells who is to be told.
@@ -69,8 +72,14 @@ impl<'a> RolloutHands<'a> {
         };
         for phase in &self.plan.phases {
             for part in parts(phase) {
-                let ask =
-                    Ask { phase, part, out: std::path::PathBuf::from("."), run: String::new(), time_scale };
+                let ask = Ask {
+                    phase,
+                    part,
+                    out: std::path::PathBuf::from("."),
+                    run: String::new(),
+                    time_scale,
+                    known_good: false,
+                };
                 let (_, gone) = quiet.prepared(&ask)?;
                 if !gone.is_empty() && phase.load.is_none() {
                     told.push(format!(
@@ -118,6 +127,10 @@ impl<'a> RolloutHands<'a> {
             Against::Baselines => {
                 let [_, candidate] = self.arms();
                 let mut loaded = as_arm(&session, &candidate)?;
+                if loaded.scenarios.iter().all(|scenario| scenario.load.is_none()) {
+                    let hint = "a phase is judged by a load";
+                    return Err(Error::usage_hint("no scenario has a `load:`", hint));
+                }
                 if let Some(length) = load.length {
                     scaled(&mut loaded.scenarios, length)?;
                 }
@@ -134,17 +147,26 @@ impl<'a> RolloutHands<'a> {
         side_by_side(&request, &run_id(), &ask.out).map(|(gate, _)| gate)
     }
 
-    /// Tells of the rollout as a whole.
-    pub fn news(&self, left: &Left, state: &State, entries: &[Entry], place: &Place) -> Result<()> {
-        let (name, occasion, exit_code) = match left {
-            Left::Ended(Ending::Complete) => ("complete", Occasion::Pass, 0),
-            Left::Ended(Ending::RolledBack { .. } | Ending::RolledBackByHand) => {
-                ("rolled_back", Occasion::Fail, 1)
+    /// Tells of the rollout as a whole; `None`: loadgate itself has failed.
+    pub fn news(
+        &self,
+        left: Option<&Left>,
+        state: &State,
+        entries: &[Entry],
+        place: &Place,
+        exit_code: u8,
+    ) -> Result<()> {
+        let (name, occasion) = match left {
+            Some(Left::Ended(Ending::Complete)) => ("complete", Occasion::Pass),
+            Some(Left::Ended(Ending::RolledBack { .. } | Ending::RolledBackByHand)) => {
+                ("rolled_back", Occasion::Fail)
             }
-            Left::Ended(Ending::RollbackFailed { .. }) => ("rollback_failed", Occasion::Fail, 6),
-            Left::Ended(Ending::Stopped) => ("stopped", Occasion::Fail, 1),
-            Left::Held => ("held", Occasion::Hold, 3),
-            Left::Interrupted(_) => return Ok(()),
+            Some(Left::Ended(Ending::RollbackFailed { .. })) => ("rollback_failed", Occasion::Fail),
+            Some(Left::Ended(Ending::Stopped)) => ("stopped", Occasion::Fail),
+            Some(Left::Held) => ("held", Occasion::Hold),
+            Some(Left::Interrupted(_)) => return Ok(()),
+            None if state.rollback.is_some() && state.ended.is_none() => ("rollback_failed", Occasion::Fail),
+            None => ("failed", Occasion::Fail),
         };
         let own = News {
             id: format!("{}/{}/{}", self.plan.name, place.release, entries.len()),
@@ -176,6 +198,44 @@ impl<'a> RolloutHands<'a> {
         let _ = tokio::time::timeout(TELLING, all).await;
     }
 
+    /// A release that was good at less of the traffic, and that nobody is answered by any more, has gone down. An address that
+    /// never answered may be a mistake, and holds.
+    async fn or_down(
+        &self,
+        judged: Judged,
+        result: &GateResult,
+        ask: &Ask<'_>,
+        mut interrupt: Interrupt,
+    ) -> Judged {
+        let record = &result.record;
+        let control_is_up = record.control.as_ref().is_none_or(|control| control.not_ready.is_none());
+        let TargetSpec::Url(url) = &self.plan.candidate.target else { return judged };
+        if !ask.known_good || record.not_ready.is_none() || !control_is_up {
+            return judged;
+        }
+        let within = DOWN_FOR.mul_f64(ask.time_scale.clamp(0.1, 1.0));
+        self.note(&format!(
+            "the candidate answers nobody; asking for {}",
+            format_ms(within.as_millis() as f64)
+        ));
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < within {
+            if answers(url).await || interrupt.signal().is_some() {
+                return judged;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = interrupt.wait() => return judged,
+            }
+        }
+        let why = record.not_ready.as_deref().unwrap_or_default();
+        let summary = format!(
+            "ROLL BACK. Down: the candidate has answered nobody for {}, and was good before: {why}.",
+            format_ms(within.as_millis() as f64)
+        );
+        Judged { action: Action::RollBack, exit_code: 1, summary, interrupted: false }
+    }
+
     fn judged(verdict: &Verdict) -> Judged {
         Judged {
             action: verdict.action,
@@ -194,18 +254,31 @@ impl Hands for RolloutHands<'_> {
             complain(&format!("left to the load, since a soak has too few requests: {}", gone.join(", ")));
         }
         let mut live = Live::new(quiet, paint(self.session.no_color, std::io::stderr().is_terminal()));
+        let waiting = interrupt.clone();
         let result = run_gate(request, interrupt, &mut |event| live.show(&event)).await;
         live.finish();
-        let result = result?;
-        let outbox = prepare(&result, &ask.out, self.session.notify)?;
-        self.deliver(outbox, result.secrets.clone());
+        let result = match result {
+            Ok(result) => result,
+            // What was proven before loadgate itself failed is proven.
+            Err(error) => {
+                let proven = self.came_to(&ask.out).filter(|judged| judged.action == Action::RollBack);
+                return proven.ok_or(error);
+            }
+        };
+        let judged = self.or_down(Self::judged(&result.verdict), &result, ask, waiting).await;
+        // It is known what it came to: nothing below may hinder that.
+        match prepare(&result, &ask.out, self.session.notify) {
+            Ok(outbox) => self.deliver(outbox, result.secrets.clone()),
+            Err(e) => complain(&format!("warning: {e}")),
+        }
         let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
         if let Err(e) = write_reports(&ask.out, &model) {
             complain(&format!("warning: {e}"));
         }
         let there: Vec<&str> = FILES.into_iter().filter(|name| ask.out.join(name).exists()).collect();
-        print(&render_closing(&model, &ask.out.display().to_string(), &there, self.screen))?;
-        Ok(Self::judged(&result.verdict))
+        let closing = render_closing(&model, &ask.out.display().to_string(), &there, self.screen, false);
+        let _ = print(&format!("\n{closing}\n"));
+        Ok(judged)
     }
 
     fn came_to(&self, run: &Path) -> Option<Judged> {
@@ -229,6 +302,14 @@ impl Hands for RolloutHands<'_> {
         let clock = Timestamp::now().strftime("%H:%M:%S");
         let _ = tell(&format!("{clock}  {text}\n"));
     }
+}
+
+/// Whether anything listens there.
+async fn answers(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return true };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return true };
+    let connected = tokio::net::TcpStream::connect((host.trim_matches(['[', ']']), port));
+    matches!(tokio::time::timeout(Duration::from_secs(2), connected).await, Ok(Ok(_)))
 }
 
 fn parts(phase: &Phase) -> impl Iterator<Item = Part> {

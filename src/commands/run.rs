@@ -73,7 +73,7 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Opti
         print(&render_annotations(&model, root.as_deref()))?;
     }
     let there: Vec<&str> = FILES.into_iter().filter(|name| out.join(name).exists()).collect();
-    print(&format!("\n{}", render_closing(&model, &out.display().to_string(), &there, screen)))?;
+    print(&format!("\n{}", render_closing(&model, &out.display().to_string(), &there, screen, true)))?;
     tell_of(result, outbox, &session.transport);
     Ok(result.verdict.exit_code)
 }

@@ -240,7 +240,9 @@ pub fn tell(text: &str) -> Result<()> {
 
 /// The same on standard error.
 pub fn complain(text: &str) {
-    eprintln!("{}", inert(text));
+    use std::io::Write as _;
+    // A reader that has gone away is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "{}", inert(text));
 }
 
 /// To standard output, as it is; a reader that has gone away is no reason to fail.

@@ -3,12 +3,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::engine::Interrupt;
 use crate::error::{Error, Result};
 
-/// The first SIGINT or SIGTERM ends the run in order; a second one ends the process at once.
+/// The first SIGINT, SIGTERM or SIGHUP ends the run in order; a second one ends the process at once.
 pub fn listen() -> Result<Interrupt> {
     let (sender, interrupt) = Interrupt::new();
-    for (kind, name, code) in
-        [(SignalKind::interrupt(), "SIGINT", 130), (SignalKind::terminate(), "SIGTERM", 143)]
-    {
+    let all = [
+        (SignalKind::interrupt(), "SIGINT", 130),
+        (SignalKind::terminate(), "SIGTERM", 143),
+        (SignalKind::hangup(), "SIGHUP", 129),
+    ];
+    // Whoever ran it by `nohup` wants it to go on.
+    let heard = all
+        .into_iter()
+        .filter(|(kind, ..)| *kind != SignalKind::hangup() || !crate::machine::ignores_hangup());
+    for (kind, name, code) in heard {
         let mut stream =
             signal(kind).map_err(|e| Error::harness(format!("cannot listen for {name}: {e}")))?;
         let sender = sender.clone();

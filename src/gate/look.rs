@@ -13,7 +13,8 @@ use super::soak::Signals;
 use super::target::Target;
 use super::watching::entries;
 use crate::engine::{
-    ArmOutcome, ArmTarget, Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, run_load, run_part,
+    ArmOutcome, ArmTarget, Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, StopCause, run_load,
+    run_part,
 };
 use crate::error::Result;
 use crate::metrics::{Block, LookRecord, Pairing, WarmupRecord};
@@ -181,7 +182,8 @@ impl Run {
         };
         let work = async {
             let outcome = run_load(load, interrupt.clone(), &mut hear).await;
-            signals.load_is_over();
+            let whole = outcome.as_ref().is_ok_and(|outcome| outcome.stop < StopCause::Abort);
+            signals.load_is_over(!whole);
             outcome
         };
         let outcome = match &mut soak {

@@ -15,6 +15,8 @@ use crate::transport::AnyTransport;
 pub struct Soak {
     every: Duration,
     begun: Instant,
+    /// When the next pass is due, over all segments.
+    next: Instant,
     /// Of each arm.
     steps: Vec<Vec<WatchedStep>>,
     passes: u64,
@@ -29,8 +31,9 @@ const SETTLING: usize = 2;
 /// What passes and the load beside them tell each other.
 #[derive(Default)]
 pub struct Signals {
-    /// The load is over.
+    /// The load is over, or was ended.
     over: Cell<bool>,
+    ended: Cell<bool>,
     heard: Notify,
     /// A step of the candidate fails in two of three passes: nothing more is to be learnt.
     proven: Cell<bool>,
@@ -38,8 +41,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub fn load_is_over(&self) {
+    /// `ended`: before its time, so that nothing more is to be found out.
+    pub fn load_is_over(&self, ended: bool) {
         self.over.set(true);
+        self.ended.set(ended);
         self.heard.notify_one();
     }
 
@@ -63,7 +68,8 @@ impl Soak {
             };
             smoke.steps.iter().map(begin).collect()
         };
-        Self { every, begun: Instant::now(), steps: first.iter().map(watched).collect(), passes: 1 }
+        let begun = Instant::now();
+        Self { every, begun, next: begun + every, steps: first.iter().map(watched).collect(), passes: 1 }
     }
 
     /// Passes until the load is over, and then as many as it takes to tell an accident from a fault. A pass that has begun
@@ -79,18 +85,20 @@ impl Soak {
         let mut settling = 0;
         loop {
             if signals.over.get() {
-                if settling == SETTLING || !self.is_open() || interrupt.signal().is_some() {
+                let ended = signals.ended.get() || interrupt.signal().is_some();
+                if ended || settling == SETTLING || !self.is_open() {
                     return;
                 }
                 settling += 1;
             } else {
                 tokio::select! {
-                    () = tokio::time::sleep(self.every) => {}
+                    () = tokio::time::sleep_until(self.next.into()) => {}
                     () = signals.heard.notified() => continue,
                     () = interrupt.wait() => return,
                 }
             }
             let at = self.begun.elapsed();
+            self.next = (self.next + self.every).max(Instant::now());
             for ((arm, target), own) in arms.iter().zip(targets).zip(&mut self.steps) {
                 let functional = Functional {
                     transport,
@@ -124,7 +132,7 @@ impl Soak {
             && !all().any(WatchedStep::fails_two_of_three)
     }
 
-    /// All passes of each arm as one. What the control failed half as often as the candidate did, both fail.
+    /// All passes of each arm as one. Where the control failed in the passes by which the candidate does, both fail.
     pub fn records(&self) -> Vec<SmokeRecord> {
         let mut all: Vec<SmokeRecord> = self
             .steps
@@ -136,7 +144,7 @@ impl Soak {
             for ((control, candidate), (seen, beside)) in
                 control.steps.iter_mut().zip(&candidate.steps).zip(own)
             {
-                let alike = seen.failures > 0 && 2 * seen.failures >= beside.failures;
+                let alike = seen.fails_two_of_three() || (seen.failed_lately() && beside.failed_lately());
                 if candidate.status == SmokeStatus::Failed && alike {
                     control.status = SmokeStatus::Failed;
                 }

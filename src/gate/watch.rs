@@ -36,8 +36,8 @@ pub struct WatchedStep {
     /// The first pass in which it passed only on its second try, and how many did.
     near: Option<SmokeStep>,
     nears: u64,
-    /// Whether the last two passes failed, the newest first.
-    recent: [bool; 2],
+    /// Whether the last three passes failed, the newest first.
+    recent: [bool; 3],
     /// It failed in two of three passes in a row.
     lasts: bool,
     elapsed_ms: f64,
@@ -61,7 +61,7 @@ impl WatchedStep {
             leak: None,
             near: None,
             nears: 0,
-            recent: [false; 2],
+            recent: [false; 3],
             lasts: false,
             elapsed_ms: 0.0,
         }
@@ -76,8 +76,8 @@ impl WatchedStep {
         }
         if step.status != SmokeStatus::Skipped {
             let failed = step.status == SmokeStatus::Failed;
-            self.lasts |= failed && self.recent.contains(&true);
-            self.recent = [failed, self.recent[0]];
+            self.lasts |= failed && self.recent[..2].contains(&true);
+            self.recent = [failed, self.recent[0], self.recent[1]];
         }
         if step.status == SmokeStatus::Failed {
             self.failures += 1;
@@ -116,6 +116,11 @@ impl WatchedStep {
     /// Of passes in a row; a leak is one at once.
     pub fn fails_two_of_three(&self) -> bool {
         self.lasts || self.leak.is_some()
+    }
+
+    /// In one of the last three passes.
+    pub fn failed_lately(&self) -> bool {
+        self.recent.contains(&true)
     }
 
     fn told(&self, lasted: bool) -> SmokeStep {

@@ -78,7 +78,7 @@ pub struct News {
     pub id: String,
     pub rollout: String,
     pub release: String,
-    /// `complete`, `rolled_back`, `rollback_failed`, `stopped` or `held`.
+    /// `complete`, `rolled_back`, `rollback_failed`, `stopped`, `held`, or `failed` where loadgate itself did.
     pub state: &'static str,
     pub occasion: Occasion,
     pub summary: String,

@@ -136,9 +136,16 @@ pub fn render_terminal(model: &ReportModel, screen: Screen, detail: Detail<'_>) 
     out
 }
 
-/// What stands last, where the eye is at the end of a run: the verdict, the findings that matter most, the files.
+/// What stands last, where the eye is at the end of a run: the verdict, the findings that matter most, the files. `whole`: all
+/// else stands above it.
 #[must_use]
-pub fn render_closing(model: &ReportModel, folder: &str, files: &[&str], screen: Screen) -> String {
+pub fn render_closing(
+    model: &ReportModel,
+    folder: &str,
+    files: &[&str],
+    screen: Screen,
+    whole: bool,
+) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{}", headline(model, screen, 0));
     let important = model.important();
@@ -154,7 +161,7 @@ pub fn render_closing(model: &ReportModel, folder: &str, files: &[&str], screen:
     }
     let more = important.len() - most.len();
     if more > 0 {
-        let place = if important.len() > MOST_FINDINGS { "in report.html" } else { "above" };
+        let place = if !whole || important.len() > MOST_FINDINGS { "in report.html" } else { "above" };
         let _ = writeln!(out, "      … and {more} more {place}");
     }
     let _ = writeln!(out, "{}", screen.wrapped(&format!("results in {folder}: {}", files.join(", ")), 0, 2));

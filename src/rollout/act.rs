@@ -15,6 +15,7 @@ use crate::store::{Lock, write_atomic};
 /// What a command may take to end once it is asked to, before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_millis(50);
+const MOST_STARTS: usize = 3;
 /// Of a command's output, where it failed.
 const TAIL_LINES: usize = 5;
 const MOST_TAIL: usize = 64 << 10;
@@ -54,7 +55,7 @@ impl Act {
         self.file("log")
     }
 
-    /// Writes down what is to be run, before anybody runs it. What stands there already stays.
+    /// Writes down what is to be run, before anybody runs it; what has been begun stays as it is.
     ///
     /// # Errors
     /// With the path.
@@ -65,7 +66,7 @@ impl Act {
         variables: Vec<(String, String)>,
     ) -> Result<()> {
         let path = self.file("json");
-        if path.exists() {
+        if self.file("started").exists() {
             return Ok(());
         }
         let folder = std::path::absolute(folder).map_err(|e| Error::output(folder, "find", e))?;
@@ -91,22 +92,32 @@ impl Act {
     pub async fn perform(&self, turn: &mut dyn FnMut()) -> Result<ActEnd> {
         let started = self.file("started");
         let mut runner: Option<tokio::process::Child> = None;
+        let mut starts = 0;
         loop {
-            let held = Lock::is_held(&started)?;
+            // In this order: whoever runs it creates the first held, and leaves the last before letting go.
+            let there = started.exists();
+            let held = there && Lock::is_held(&started)?;
             if let Some(end) = self.ended()? {
                 return Ok(end);
             }
-            if started.exists() && !held {
-                // Between the two it may have ended well.
-                return Ok(self.ended()?.unwrap_or_else(unknown));
+            if there && !held {
+                return Ok(unknown());
             }
             match &mut runner {
-                None if !started.exists() => runner = Some(self.start()?),
+                None if !there => {
+                    starts += 1;
+                    runner = Some(self.start()?);
+                }
                 None => {}
                 Some(child) => {
                     if let Ok(Some(status)) = child.try_wait()
                         && !started.exists()
                     {
+                        // A signal to the terminal may have ended it before it had a session of its own.
+                        if starts < MOST_STARTS {
+                            runner = None;
+                            continue;
+                        }
                         let log = self.log();
                         return Err(Error::harness(format!(
                             "the command could not be begun ({status}); see {}",
@@ -124,14 +135,13 @@ impl Act {
         let fail =
             |e: std::io::Error| Error::harness(format!("cannot run the command of {}: {e}", self.name));
         let log = self.open_log()?;
-        Command::new(std::env::current_exe().map_err(fail)?)
+        Command::new(own_program().map_err(fail)?)
             .arg("act")
             .arg(&self.folder)
             .arg(&self.name)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(fail)?)
             .stderr(log)
-            .process_group(0)
             .spawn()
             .map_err(fail)
     }
@@ -152,9 +162,18 @@ impl Act {
         let bytes = std::fs::read(&path).map_err(|e| Error::input(&path, "read", e))?;
         let spec: Spec = serde_json::from_slice(&bytes).map_err(|e| Error::input(&path, "read", e))?;
         let Some(_held) = Lock::create(&self.file("started"))? else { return Ok(()) };
-        let end = run_command(&spec, &self.open_log()?).await;
+        let end = run_command(&spec, &self.open_log()?, &self.file("stop")).await;
         let bytes = serde_json::to_vec(&end).map_err(|e| Error::output(&path, "write", e))?;
         write_atomic(&self.file("ended"), &bytes)
+    }
+
+    /// Asks whoever runs it to end the command.
+    ///
+    /// # Errors
+    /// With the path.
+    pub fn stop(&self) -> Result<()> {
+        let path = self.file("stop");
+        std::fs::write(&path, "").map_err(|e| Error::output(&path, "write", e))
     }
 
     /// What the command said last.
@@ -172,7 +191,20 @@ fn unknown() -> ActEnd {
     ActEnd { code: None, problem, took_ms: 0, unknown: true, said: Vec::new() }
 }
 
-async fn run_command(spec: &Spec, log: &std::fs::File) -> ActEnd {
+/// The program that this is, also where its file was replaced meanwhile.
+fn own_program() -> std::io::Result<PathBuf> {
+    let link = Path::new("/proc/self/exe");
+    if link.exists() { Ok(link.to_owned()) } else { std::env::current_exe() }
+}
+
+/// Until somebody asks for its end.
+async fn asked_to_stop(stop: &Path) {
+    while !stop.exists() {
+        tokio::time::sleep(TURN).await;
+    }
+}
+
+async fn run_command(spec: &Spec, log: &std::fs::File, stop: &Path) -> ActEnd {
     let begun = Instant::now();
     let end = |code, problem: Option<String>| ActEnd {
         code,
@@ -201,22 +233,23 @@ async fn run_command(spec: &Spec, log: &std::fs::File) -> ActEnd {
         Err(e) => return end(None, Some(format!("`{program}` cannot be run: {e}"))),
     };
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    match tokio::time::timeout(Duration::from_millis(spec.timeout_ms), child.wait()).await {
-        Ok(Ok(status)) => end(status.code(), None),
-        Ok(Err(e)) => end(None, Some(format!("it cannot be waited for: {e}"))),
-        Err(_) => {
-            let signal = |signal| group.is_some_and(|group| kill_process_group(group, signal).is_ok());
-            signal(Signal::TERM);
-            let deadline = Instant::now() + ENDS_WITHIN;
-            while Instant::now() < deadline
-                && group.is_some_and(|group| test_kill_process_group(group).is_ok())
-            {
-                let _ = child.try_wait();
-                tokio::time::sleep(TURN).await;
-            }
-            signal(Signal::KILL);
-            let after = crate::units::format_ms(spec.timeout_ms as f64);
-            end(None, Some(format!("it was ended after its timeout of {after}")))
+    let cut = tokio::select! {
+        ended = child.wait() => match ended {
+            Ok(status) => return end(status.code(), None),
+            Err(e) => return end(None, Some(format!("it cannot be waited for: {e}"))),
+        },
+        () = tokio::time::sleep(Duration::from_millis(spec.timeout_ms)) => {
+            format!("it was ended after its timeout of {}", crate::units::format_ms(spec.timeout_ms as f64))
         }
+        () = asked_to_stop(stop) => "it was ended, since a rollback was asked for".to_owned(),
+    };
+    let signal = |signal| group.is_some_and(|group| kill_process_group(group, signal).is_ok());
+    signal(Signal::TERM);
+    let deadline = Instant::now() + ENDS_WITHIN;
+    while Instant::now() < deadline && group.is_some_and(|group| test_kill_process_group(group).is_ok()) {
+        let _ = child.try_wait();
+        tokio::time::sleep(TURN).await;
     }
+    signal(Signal::KILL);
+    end(None, Some(cut))
 }

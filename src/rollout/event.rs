@@ -169,6 +169,8 @@ pub struct Request {
     pub id: String,
     pub kind: RequestKind,
     pub by: String,
+    /// Where the rollout stood.
+    pub about: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

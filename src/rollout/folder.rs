@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::act::Act;
-use super::event::{Entry, Event, Request};
+use super::event::{Entry, Event, Request, RequestKind};
 use super::state::State;
 use crate::error::{Error, Result};
 use crate::store::{Ledger, Lock, write_atomic};
@@ -33,14 +33,17 @@ impl Place {
     /// # Errors
     /// If a journal cannot be read.
     pub fn newest(root: &Path) -> Result<Option<Self>> {
-        let mut found: Option<(String, Self)> = None;
+        let mut found: Option<((bool, String), Self)> = None;
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.path().is_dir()) {
             let place =
                 Self { root: root.to_owned(), release: entry.file_name().to_string_lossy().into_owned() };
-            let Some(first) = place.entries()?.into_iter().next() else { continue };
-            if found.as_ref().is_none_or(|(at, _)| *at < first.at) {
-                found = Some((first.at, place));
+            let entries = place.entries()?;
+            let Some(first) = entries.first() else { continue };
+            // One that is not over is the one that is meant, whatever clocks say.
+            let key = (State::of(&entries).ended.is_none(), first.at.clone());
+            if found.as_ref().is_none_or(|(known, _)| *known < key) {
+                found = Some((key, place));
             }
         }
         Ok(found.map(|(_, place)| place))
@@ -145,25 +148,42 @@ impl Rollout {
         Ok(entry)
     }
 
+    /// The same for what leads back: that it cannot be written down is told, and hinders nothing.
+    pub fn record_anyway(&mut self, event: Event) -> (Entry, Option<Error>) {
+        let entry = Entry { at: Timestamp::now().to_string(), event };
+        let failed = self.ledger.append(&entry).err();
+        self.state.take(&entry);
+        self.entries.push(entry.clone());
+        (entry, failed)
+    }
+
+    /// Lets somebody else have it.
+    #[must_use]
+    pub fn close(self) -> (Place, State, Vec<Entry>) {
+        (self.place, self.state, self.entries)
+    }
+
     /// Takes up what people have asked for; hands out what could not be granted, and why.
-    ///
-    /// # Errors
-    /// If it cannot be written down.
-    pub fn hear(&mut self) -> Result<Vec<(Request, Option<String>)>> {
+    pub fn hear(&mut self) -> Vec<(Request, Option<String>)> {
         let mut heard = Vec::new();
         for (path, request) in self.place.requests() {
             if self.state.heard.contains(&request.id) {
                 let _ = std::fs::remove_file(&path);
                 continue;
             }
-            let refused = self.state.refuses(request.kind);
+            let mut refused = self.state.refuses_request(&request);
             if refused.is_none() {
-                self.record(Event::Requested(request.clone()))?;
+                let event = Event::Requested(request.clone());
+                if request.kind == RequestKind::Rollback {
+                    self.record_anyway(event);
+                } else if let Err(e) = self.record(event) {
+                    refused = Some(format!("it cannot be written down ({e})"));
+                }
             }
             // It stands in the journal now, or is not for this rollout.
             let _ = std::fs::remove_file(&path);
             heard.push((request, refused));
         }
-        Ok(heard)
+        heard
     }
 }

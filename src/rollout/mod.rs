@@ -19,5 +19,5 @@ pub use controller::{Ask, Controller, Hands, Left, ROLLBACK_AVAILABLE, between, 
 pub use event::{ActEnd, ActKind, Begun, Entry, Event, Judged, Part, Request, RequestKind, Shape};
 pub use folder::{Place, Rollout};
 pub use plan::{Against, ArmPlan, CommandLine, Load, OnHold, Phase, Plan, Rollback, Soak};
-pub use read::{PLAN_SCHEMA, checked_name, read_plan};
+pub use read::{PLAN_SCHEMA, checked_name, read_plan, read_plan_as};
 pub use state::{Decision, Ending, Held, Hold, State, Step, Work};

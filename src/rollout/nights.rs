@@ -58,8 +58,9 @@ impl Night {
     }
 
     fn asked(self, kind: RequestKind) -> Self {
-        let id = self.1.to_string();
-        self.take(Event::Requested(Request { id, kind, by: "anna".into(), reason: None }))
+        let (id, about) = (self.1.to_string(), self.0.about());
+        let reason = Some("seen".to_owned());
+        self.take(Event::Requested(Request { id, kind, by: "anna".into(), about, reason }))
     }
 
     #[track_caller]
@@ -129,8 +130,47 @@ fn a_request_during_a_shift_waits_for_its_end() {
 #[test]
 fn a_request_counts_once() {
     let held = Night::begun().judged(Action::Hold).judged(Action::Hold);
-    let request = Request { id: "one".into(), kind: RequestKind::Extend, by: "anna".into(), reason: None };
+    let about = held.0.about();
+    let (id, kind, by) = ("one".to_owned(), RequestKind::Extend, "anna".to_owned());
+    let request = Request { id, kind, by, about, reason: None };
     let again = held.take(Event::Requested(request.clone())).take(Event::Requested(request));
     assert_eq!(again.0.extra, 0);
     again.judged(Action::Hold).next(&Step::Hold);
+}
+
+/// An answer to one question is none to another.
+#[test]
+fn a_request_is_about_what_its_author_saw() {
+    let waiting = Night::begun().judged(Action::Go);
+    let request = |night: &Night, kind, reason: Option<&str>| Request {
+        id: "late".into(),
+        kind,
+        by: "anna".into(),
+        about: night.0.about(),
+        reason: reason.map(str::to_owned),
+    };
+    let extend = request(&waiting, RequestKind::Extend, None);
+    let jammed = waiting.acted(ActKind::Shift, 1);
+    assert!(jammed.0.refuses_request(&extend).is_some_and(|why| why.contains("it was asked for when")));
+    // Nobody shifts again, or takes a shift for done, without saying why.
+    let again = request(&jammed, RequestKind::Extend, None);
+    assert!(jammed.0.refuses_request(&again).is_some_and(|why| why.contains("reason")));
+    let told = request(&jammed, RequestKind::Extend, Some("the token was renewed"));
+    assert_eq!(jammed.0.refuses_request(&told), None);
+    // Whoever wants to go back is never told that things have changed.
+    let back = Request { about: "something else".into(), ..request(&jammed, RequestKind::Rollback, None) };
+    assert_eq!(jammed.0.refuses_request(&back), None);
+}
+
+/// What is still being cleaned up when the traffic is back changes nothing.
+#[test]
+fn a_run_that_ends_after_the_rollback_is_only_noted() {
+    let night = Night::begun().judged(Action::Go).acted(ActKind::Shift, 0);
+    let (phase, part, run) = (night.0.phase, Part::Soak, "soak".to_owned());
+    let night = night.take(Event::Judging { phase, part, run: run.clone() }).asked(RequestKind::Rollback);
+    let night = night.acted(ActKind::Rollback, 0);
+    let outcome =
+        Judged { action: Action::RollBack, exit_code: 1, summary: String::new(), interrupted: true };
+    let night = night.take(Event::Judged { phase, part, run, outcome });
+    assert!(matches!(night.0.next(), Step::End(Ending::RolledBack { .. })));
 }

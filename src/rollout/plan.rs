@@ -82,10 +82,12 @@ pub enum Against {
 }
 
 /// What a verdict that settles nothing leads to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct OnHold {
     /// So many further rounds in each phase.
     pub extend: u32,
+    /// How long to wait before each of them.
+    pub after: Duration,
     /// How long to wait for somebody to decide, before giving up for now.
     pub wait: Duration,
 }

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +22,14 @@ const PHASE_KEYS: [&str; 6] = ["name", "percent", "approve", "shift", "soak", "l
 const SOAK_KEYS: [&str; 3] = ["for", "rate", "smoke"];
 const LOAD_KEYS: [&str; 3] = ["for", "rate", "against"];
 const ROLLBACK_KEYS: [&str; 3] = ["command", "timeout", "within"];
-const HOLD_KEYS: [&str; 3] = ["extend", "then", "wait"];
+const HOLD_KEYS: [&str; 4] = ["extend", "after", "then", "wait"];
 
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 const ROLLBACK_WITHIN: Duration = Duration::from_secs(15 * 60);
+const LEAST_PASSES: u32 = 3;
 const APPROVE_WITHIN: Duration = Duration::from_secs(3600);
+/// What is away for a moment, such as late telemetry, may be back.
+const AFTER: Duration = Duration::from_secs(60);
 const SMOKE_EVERY: Duration = Duration::from_secs(60);
 /// Four segments, each with ten blocks.
 const LEAST_SIDE_BY_SIDE: Duration = Duration::from_secs(10);
@@ -35,11 +39,33 @@ const LEAST_SIDE_BY_SIDE: Duration = Duration::from_secs(10);
 /// # Errors
 /// All mistakes in it.
 pub fn read_plan(path: &Path, vars: &[(String, String)], require_secrets: bool) -> Result<Plan> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, "read plan", e))?;
+    read_plan_as(path, path, vars, require_secrets)
+}
+
+/// The same of a copy of a plan that stands elsewhere.
+///
+/// # Errors
+/// All mistakes in it.
+pub fn read_plan_as(
+    copy: &Path,
+    path: &Path,
+    vars: &[(String, String)],
+    require_secrets: bool,
+) -> Result<Plan> {
+    let text = std::fs::read_to_string(copy).map_err(|e| Error::input(copy, "read plan", e))?;
     let options = LoadOptions { vars: vars.to_vec(), require_secrets, ..LoadOptions::default() };
-    let digest = sha256_hex(text.as_bytes());
-    let source = Arc::new(SourceText { path: path.to_owned(), text });
-    let (mut plan, known) = parse(&source, &options).map_err(Error::Invalid)?;
+    // By other variables it is another plan.
+    let mut whole = text.clone();
+    for (name, value) in vars {
+        let _ = write!(whole, "\n{name}={value}");
+    }
+    let digest = sha256_hex(whole.as_bytes());
+    // One plan, by whatever name and from wherever it is reached.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = if path.is_symlink() { real.parent() } else { path.parent() };
+    let folder = folder.filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let source = Arc::new(SourceText { path: copy.to_owned(), text });
+    let (plan, known) = parse(&source, &folder, &options).map_err(Error::Invalid)?;
     if let Some((unknown, _)) = vars.iter().find(|(name, _)| !known.contains(name)) {
         let hint = nearest(unknown, known.iter().map(String::as_str)).map_or_else(
             || "a `vars:` entry of the plan must exist to be set".to_owned(),
@@ -47,12 +73,12 @@ pub fn read_plan(path: &Path, vars: &[(String, String)], require_secrets: bool) 
         );
         return Err(Error::usage_hint(format!("--var {unknown}: the plan has no such variable"), hint));
     }
-    plan.digest = digest;
-    Ok(plan)
+    Ok(Plan { digest, path: path.to_owned(), ..plan })
 }
 
 fn parse(
     source: &Arc<SourceText>,
+    folder: &Path,
     options: &LoadOptions,
 ) -> std::result::Result<(Plan, Vec<String>), Vec<Diagnostic>> {
     let root = Node::parse(source).map_err(|d| vec![d])?;
@@ -62,7 +88,7 @@ fn parse(
     let plan = reader.fields(&root, what, &PLAN_KEYS).and_then(|fields| {
         read_vars(&reader, &fields, &mut scope);
         let watching = read_watching(&reader, &root, &scope);
-        read(&reader, &fields, &scope, watching, &source.path)
+        read(&reader, &fields, &scope, watching, folder)
     });
     let secrets = Secrets::new(scope.secrets.into_inner());
     let known = scope.vars.into_iter().map(|(name, _)| name).collect();
@@ -78,9 +104,8 @@ fn read(
     fields: &Fields<'_>,
     scope: &Scope<'_>,
     watching: Watching,
-    path: &Path,
+    folder: &Path,
 ) -> Option<Plan> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = required(reader, fields, "rollout", "its name").and_then(|n| file_name(reader, n, scope));
     let release = fields.get("release").map(|n| file_name(reader, n, scope));
     let scenarios = match fields.get("scenarios") {
@@ -99,7 +124,9 @@ fn read(
     let (control, candidate) = (arm("control"), arm("candidate"));
     let pairings = [("mirror", Pairing::Mirror), ("split", Pairing::Split)];
     let pairing = fields.get("pairing").map(|n| reader.word(n, "pairing", &pairings));
-    let on_hold = fields.get("on_hold").map_or(Some(OnHold::default()), |n| read_on_hold(reader, n));
+    let on_hold = fields
+        .get("on_hold")
+        .map_or(Some(OnHold { extend: 0, after: AFTER, wait: Duration::ZERO }), |n| read_on_hold(reader, n));
     let rollback = fields.get("rollback").map(|n| read_rollback(reader, n, folder));
     let phases = required(reader, fields, "phases", "a list of phases")
         .and_then(|n| reader.list(n, "a list of phases").map(|list| (n, list)))
@@ -117,7 +144,7 @@ fn read(
         );
     }
     Some(Plan {
-        path: path.to_owned(),
+        path: folder.to_owned(),
         folder: folder.to_owned(),
         name: name?,
         release: release.map_or(Some(None), |release| release.map(Some))?,
@@ -161,7 +188,8 @@ fn read_on_hold(reader: &Reader, node: &Node) -> Option<OnHold> {
         .get("extend")
         .map_or(Some(0), |n| reader.whole_in(n, "a number of further rounds", &(0..=10)))?;
     let wait = fields.get("wait").map_or(Some(Duration::ZERO), |n| duration(reader, n))?;
-    Some(OnHold { extend: extend as u32, wait })
+    let after = fields.get("after").map_or(Some(AFTER), |n| duration(reader, n))?;
+    Some(OnHold { extend: extend as u32, after, wait })
 }
 
 fn read_rollback(reader: &Reader, node: &Node, folder: &Path) -> Option<Rollback> {
@@ -272,8 +300,20 @@ fn read_soak(reader: &Reader, node: &Node) -> Option<Soak> {
         required(reader, &fields, "rate", "a low rate of all scenarios together, such as 20/s")
             .and_then(|n| reader.take(n, "expected a rate", parse_rate(&reader.scalar(n, "a rate")?))),
     );
-    let smoke = fields.get("smoke").map_or(Some(SMOKE_EVERY), |n| duration(reader, n));
-    Some(Soak { length: length?, rate: rate?, smoke: smoke? })
+    let (length, rate) = (length?, rate?);
+    let smoke = match fields.get("smoke") {
+        None => SMOKE_EVERY.min(length / LEAST_PASSES),
+        Some(n) => {
+            let smoke = duration(reader, n)?;
+            if smoke * LEAST_PASSES > length {
+                let label = "two of three passes could not fail";
+                reader.fail(&n.span, "a soak has three functional passes at least", label, None);
+                return None;
+            }
+            smoke
+        }
+    };
+    Some(Soak { length, rate, smoke })
 }
 
 fn read_load(reader: &Reader, node: &Node, percent: u8) -> Option<Load> {

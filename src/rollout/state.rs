@@ -201,7 +201,7 @@ impl State {
                 self.judged(outcome, at);
             }
             Event::Requested(request) => {
-                if self.refuses(request.kind).is_none() && self.heard.insert(request.id.clone()) {
+                if self.refuses_request(request).is_none() && self.heard.insert(request.id.clone()) {
                     self.requested(request, at);
                 }
             }
@@ -263,8 +263,10 @@ impl State {
     }
 
     fn decide(&mut self, at: &str, by: &str, reason: &str) {
-        let decision = Decision { at: at.to_owned(), by: by.to_owned(), reason: reason.to_owned() };
-        self.rollback.get_or_insert(decision);
+        if self.rollback.is_some() {
+            return;
+        }
+        self.rollback = Some(Decision { at: at.to_owned(), by: by.to_owned(), reason: reason.to_owned() });
         self.held = None;
         // A shift that is still going on may yet move something.
         self.ended = (!self.shifted).then(|| (Ending::Stopped, at.to_owned()));
@@ -293,6 +295,42 @@ impl State {
             }
             (_, None) => None,
         }
+    }
+
+    /// What a request would be about now: it must still be so when it is heard.
+    #[must_use]
+    pub fn about(&self) -> String {
+        let held = self.held.as_ref().map_or("", |hold| match hold.what {
+            Held::Verdict => ", held by its verdict",
+            Held::Shift => ", held by its shift",
+            Held::Approval => ", held for approval",
+        });
+        format!("{}, {:?}{held}", self.phase_name(), self.work)
+    }
+
+    /// Whether what is asked for has to be explained.
+    #[must_use]
+    pub fn wants_reason(&self, kind: RequestKind) -> bool {
+        let held = self.held.as_ref().map(|hold| hold.what);
+        match kind {
+            RequestKind::Approve => self.ended.is_some() || matches!(held, Some(Held::Verdict | Held::Shift)),
+            RequestKind::Extend => held == Some(Held::Shift),
+            RequestKind::Rollback => false,
+        }
+    }
+
+    /// Why this very request cannot be granted.
+    #[must_use]
+    pub fn refuses_request(&self, request: &Request) -> Option<String> {
+        if let Some(why) = self.refuses(request.kind) {
+            return Some(why);
+        }
+        let (asked, now) = (&request.about, self.about());
+        if request.kind != RequestKind::Rollback && *asked != now {
+            return Some(format!("it was asked for when it stood at {asked}, and now it is {now}"));
+        }
+        let silent = self.wants_reason(request.kind) && request.reason.is_none();
+        silent.then(|| "it needs a reason".to_owned())
     }
 
     /// Somebody has been asked whether the phase may begin.

@@ -126,7 +126,7 @@ fn hostile_names_and_bodies_are_inert_in_every_format() {
     assert!(!compared.verdict.comparisons.is_empty() && !compared.transients.is_empty());
     let (one, two) = ([model(&record, &references)], [model(&record, &references), compared]);
     let compared = &two[1];
-    let closing = render_closing(compared, "results/x", &["report.html"], Screen::FILE);
+    let closing = render_closing(compared, "results/x", &["report.html"], Screen::FILE, true);
     let narrow = Screen { width: Some(60), ..Screen::FILE };
     let mut texts: BTreeMap<&str, String> = BTreeMap::from([
         ("table", render_terminal(compared, Screen::FILE, Detail::default())),

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use serde_json::Value;
+use serde_json::{Value, json as made};
 
 use crate::servers::Service;
 use crate::support::{Ran, json, loadgate, run};
@@ -409,6 +409,67 @@ phases:
     assert_eq!(switched(folder).last().unwrap(), "25% 25 0");
 }
 
+/// The way back must not depend on who decided it being alive, nor on a plan that somebody is editing.
+#[test]
+fn the_way_back_is_open_whatever_became_of_the_controller_and_the_plan() {
+    let service = well();
+    let temp = night(SHOP, SWITCH, &plan(&service.url, &service.url, PHASES));
+    let folder = temp.path();
+    rollout(folder, &["run", "plan.yaml", "--quiet"]).expect(0);
+    std::fs::write(folder.join("plan.yaml"), "rollout: night\nphases: [\n<<<<<<< HEAD\n").unwrap();
+    rollout(folder, &["status", "plan.yaml"]).expect(0).says("COMPLETE").says("going by its copy");
+    // Decided, and its controller killed before it did anything.
+    let path = state(folder).join("journal.jsonl");
+    let at = journal(folder).last().unwrap()["at"].clone();
+    let decided =
+        made!({"at": at, "event": "requested", "id": "1", "kind": "rollback", "by": "bert", "about": ""});
+    let text = std::fs::read_to_string(&path).unwrap() + &format!("{decided}\n{{\"at\":\"20");
+    std::fs::write(&path, text).unwrap();
+    rollout(folder, &["status", "plan.yaml"]).expect(0).says("ROLLING BACK, from 100%");
+    rollout(folder, &["rollback", "plan.yaml"]).expect(0).says("ROLLED BACK, from 100%").says("(bert)");
+    assert_eq!(switched(folder), ["100% 0 100", "100% 100 0"]);
+    assert!(journal(folder).len() > 9, "the half line of the crash is gone, the rest is whole");
+}
+
+#[test]
+fn a_rollback_ends_a_shift_that_hangs() {
+    let service = well();
+    let hangs = SWITCH.replace("echo switching", "[ $1 = 0 ] || sleep 300\necho switching");
+    let temp = night(SHOP, &hangs, &plan(&service.url, &service.url, PHASES));
+    let folder = temp.path();
+    let child =
+        command(folder, &["run", "plan.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the shift begins", || !switched(folder).is_empty());
+    rollout(folder, &["rollback", "plan.yaml"]).expect(0).says("ROLLED BACK, from 100%");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(out.contains("it was ended, since a rollback was asked for"), "{out}");
+    assert_eq!(switched(folder), ["100% 0 100", "100% 0 0"]);
+}
+
+/// It was good at first, so that nobody answers is no mistake in its address.
+#[test]
+fn a_release_that_goes_down_is_rolled_back() {
+    let (blue, green) = (well(), well());
+    let phases = "phases:
+  - { percent: 100, shift: [./switch.sh, 100], load: { against: baselines } }
+  - { name: after, approve: 60s, load: { for: 10s } }
+";
+    let temp = night(SHOP, SWITCH, &plan(&blue.url, &green.url, phases));
+    let folder = temp.path();
+    let words = ["run", "plan.yaml", "--time-scale", "0.01"];
+    let child = command(folder, &words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("it asks", || journal(folder).iter().any(|entry| entry["event"] == "asked"));
+    drop(green);
+    rollout(folder, &["approve", "plan.yaml"]).expect(0);
+    let output = child.wait_with_output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.contains("ROLLED BACK, from after") && out.contains("Down: the candidate"), "{out}");
+    assert_eq!(switched(folder).last().unwrap(), "after 100 0");
+}
+
 #[test]
 fn mistakes_in_a_plan_are_named_where_they_stand() {
     let base = plan("http://127.0.0.1:1", "http://127.0.0.1:2", PHASES);
@@ -441,6 +502,12 @@ fn mistakes_in_a_plan_are_named_where_they_stand() {
     }
     let temp = night(&SHOP.replace("get: /items", "gte: /items"), SWITCH, &base);
     rollout(temp.path(), &["run", "plan.yaml"]).expect(2).says("scenario.yaml:4");
+    let unloaded = SHOP.replace(
+        "load: { warmup: 0s, stages: [ { vus: 1, for: 1s } ] }\nlimits: { error_rate: < 50% }\n",
+        "",
+    );
+    let temp = night(&unloaded.replace("  - think: 20ms\n", ""), SWITCH, &base);
+    rollout(temp.path(), &["run", "plan.yaml"]).expect(2).says("no scenario has a `load:`");
     let temp = night(SHOP, SWITCH, &base);
     rollout(temp.path(), &["run", "plan.yaml", "--release", "a/b"]).expect(2).says("it names a folder");
     rollout(temp.path(), &["run", "plan.yaml", "--var", "blue=x"])

@@ -6,18 +6,21 @@ use super::status::{headline, remedies, table};
 use super::words::told_length;
 use crate::report::inert::line;
 use crate::report::terminal::Screen;
-use crate::rollout::{Against, Ending, Phase, Plan};
+use crate::rollout::{Against, ArmPlan, Ending, Phase, Plan};
+use crate::secrets::without_userinfo;
 use crate::units::counted;
 
-/// What stands last when a controller ends: where the rollout is, what is to be done.
+/// What stands last when a controller ends: where the rollout is, what is to be done. `undone`: the traffic was to be taken back,
+/// and loadgate itself failed before.
 #[must_use]
-pub fn render_rollout_ending(view: &RolloutView<'_>, screen: Screen) -> String {
+pub fn render_rollout_ending(view: &RolloutView<'_>, undone: bool, screen: Screen) -> String {
     let mut out = String::new();
     let failed = matches!(view.state.ended, Some((Ending::RollbackFailed { .. }, _)));
-    if failed {
+    if failed || undone {
         let bar = "█".repeat(screen.width.unwrap_or(80).min(100));
         let _ = writeln!(out, "\n{}\n", screen.paint.bad(&bar));
-        let _ = writeln!(out, "{}\n", screen.paint.bad("    ROLLBACK FAILED"));
+        let word = if undone { "    ROLLBACK DECIDED AND NOT DONE" } else { "    ROLLBACK FAILED" };
+        let _ = writeln!(out, "{}\n", screen.paint.bad(word));
         let _ = writeln!(out, "{}\n", headline(view, screen));
         if let Some((Ending::RollbackFailed { end }, _)) = &view.state.ended {
             for said in &end.said {
@@ -60,8 +63,8 @@ pub fn render_rollout_plan(
     let _ = writeln!(
         out,
         "control {}, candidate {}",
-        line(plan.control.target.address_or("(started by loadgate)")),
-        line(plan.candidate.target.address_or("(started by loadgate)"))
+        address_of(plan, &plan.control),
+        address_of(plan, &plan.candidate)
     );
     for (number, phase) in plan.phases.iter().enumerate() {
         let from = plan.percent_before(number);
@@ -93,6 +96,11 @@ pub fn render_rollout_plan(
         let _ = writeln!(out, "{}", screen.paint.caution(&format!("warning: {}", line(warning))));
     }
     out
+}
+
+fn address_of(plan: &Plan, arm: &ArmPlan) -> String {
+    let address = arm.target.address_or("(started by loadgate)");
+    line(&plan.secrets.scrub(&without_userinfo(address)))
 }
 
 fn steps(phase: &Phase, from: u8, time_scale: f64) -> Vec<String> {

@@ -23,8 +23,6 @@ pub struct Row {
     pub rounds: Vec<(Part, String, String)>,
     /// Who let it begin, or go on.
     pub approved: Vec<String>,
-    /// Never gone into.
-    pub to_come: bool,
 }
 
 /// What became of each phase.
@@ -92,17 +90,13 @@ pub fn rows(view: &RolloutView<'_>) -> Vec<Row> {
         }
         state.take(entry);
     }
-    let reached = view.state.phase;
-    for (index, row) in rows.iter_mut().enumerate() {
-        row.to_come = row.began.is_none() && (index > reached || view.state.ended.is_none());
-    }
     rows
 }
 
-fn rounds(row: &Row, part: Part, has: bool) -> String {
+fn rounds(row: &Row, part: Part, to_come: bool) -> String {
     let all: Vec<&str> =
         row.rounds.iter().filter(|round| round.0 == part).map(|round| round.1.as_str()).collect();
-    match (all.is_empty(), has) {
+    match (all.is_empty(), to_come) {
         (true, true) => "to come".into(),
         (true, false) => "–".into(),
         _ => all.join(", "),
@@ -145,6 +139,7 @@ pub fn headline(view: &RolloutView<'_>, screen: Screen) -> String {
 #[must_use]
 pub fn table(view: &RolloutView<'_>, screen: Screen) -> String {
     let shapes = view.state.begun.as_ref().map_or(&[][..], |begun| &begun.phases);
+    let open = view.state.ended.is_none() && view.state.rollback.is_none();
     let cells: Vec<Vec<String>> = rows(view)
         .iter()
         .zip(shapes)
@@ -153,9 +148,9 @@ pub fn table(view: &RolloutView<'_>, screen: Screen) -> String {
                 line(&row.name),
                 format!("{}%", row.percent),
                 row.began.as_deref().map_or("–", clock).to_owned(),
-                row.shift.clone().unwrap_or_else(|| if shape.shift { "to come" } else { "–" }.into()),
-                rounds(row, Part::Soak, shape.soak),
-                rounds(row, Part::Load, shape.load),
+                row.shift.clone().unwrap_or_else(|| if shape.shift && open { "to come" } else { "–" }.into()),
+                rounds(row, Part::Soak, shape.soak && open),
+                rounds(row, Part::Load, shape.load && open),
                 if row.approved.is_empty() { "–".into() } else { line(&row.approved.join("; ")) },
             ]
         })

@@ -48,7 +48,8 @@ pub fn rollout_summary(state: &State, entries: &[Entry]) -> String {
     let why = state.rollback.as_ref();
     let reason = why.map_or(String::new(), |decision| {
         let by = if decision.by == "loadgate" { String::new() } else { format!(" ({})", decision.by) };
-        format!(" {}{by}", line(&decision.reason))
+        // A verdict's own first word is said already.
+        format!(" {}{by}", line(decision.reason.trim_start_matches("ROLL BACK. ")))
     });
     match &state.ended {
         Some((Ending::Complete, at)) => format!(
@@ -57,8 +58,10 @@ pub fn rollout_summary(state: &State, entries: &[Entry]) -> String {
             counted(begun.phases.len(), "phase"),
             length(&state.since, at)
         ),
-        Some((Ending::RolledBack { .. }, at)) => {
+        Some((Ending::RolledBack { end }, at)) => {
             let took = why.and_then(|decision| between(&decision.at, at)).unwrap_or_default();
+            // Clocks may have been set meanwhile.
+            let took = took.max(std::time::Duration::from_millis(end.took_ms));
             let within = begun.within_ms.map(std::time::Duration::from_millis);
             let (word, of) = match within {
                 Some(within) if took > within => ("ROLLED BACK, LATE", told_length(within)),
@@ -119,8 +122,7 @@ pub fn rollout_line(state: &State, event: &Event, plan: &Path, screen: Screen) -
             format!("{}: shifting by `{}`", name(*phase), line(command))
         }
         Event::Acting { kind: ActKind::Rollback, command, .. } => {
-            let why = state.rollback.as_ref().map_or("", |decision| decision.reason.as_str());
-            paint.bad(&format!("ROLLING BACK by `{}`. {}", line(command), line(why)))
+            paint.bad(&format!("ROLLING BACK by `{}`", line(command)))
         }
         Event::Acted { act, end } if end.is_good() => {
             let what = if act == "rollback" { "the rollback" } else { "the shift" };
@@ -147,7 +149,7 @@ pub fn rollout_line(state: &State, event: &Event, plan: &Path, screen: Screen) -
                     format!("{what}: go, and one more round as asked for")
                 }
                 Action::Go => paint.good(&format!("{what}: go")),
-                Action::Hold if state.held.is_none() => {
+                Action::Hold if state.held.is_none() && state.rollback.is_none() && state.extensions > 0 => {
                     let extend = state.begun.as_ref().map_or(0, |begun| begun.extend);
                     paint.caution(&format!(
                         "{what}: hold, so one more round ({} of {extend})",
