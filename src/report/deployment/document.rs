@@ -79,9 +79,9 @@ fn went(model: &ReportModel) -> bool {
 }
 
 /// Of what, when, and to which target the deployment was.
-fn occasion(models: &[ReportModel], last: &ReportModel) -> String {
+fn occasion(models: &[ReportModel], last: &ReportModel, noun: &str) -> String {
     let begun = models.iter().map(|model| model.record.started.as_str()).min().unwrap_or_default();
-    let mut text = format!("{TITLE} of {}, begun {}", counted(models.len(), "phase"), moment(begun));
+    let mut text = format!("{TITLE} of {}, begun {}", counted(models.len(), noun), moment(begun));
     let looks = models.iter().flat_map(|model| &model.record.runs);
     let builds: BTreeSet<&str> = looks.filter_map(|look| look.build_id.as_deref()).collect();
     if !builds.is_empty() {
@@ -95,13 +95,12 @@ fn occasion(models: &[ReportModel], last: &ReportModel) -> String {
 fn summary(models: &[ReportModel], course: Option<&Course>) -> Vec<Block> {
     let Some(last) = models.last() else { return Vec::new() };
     let mut blocks = match course {
-        Some(course) => vec![
-            Block::Strong(course.headline.clone(), course.tone),
-            Block::Text(format!("{}: {}", last.title(), last.verdict.summary)),
-        ],
+        Some(course) => vec![Block::Strong(course.headline.clone(), course.tone)],
         None => vec![headline(models, last)],
     };
-    blocks.push(Block::Text(occasion(models, last)));
+    // A phase of a rollout may have several.
+    let noun = if course.is_some() { "round" } else { "phase" };
+    blocks.push(Block::Text(occasion(models, last, noun)));
     let others: Vec<Cell> = models
         .iter()
         .filter(|model| !went(model))
@@ -110,10 +109,10 @@ fn summary(models: &[ReportModel], course: Option<&Course>) -> Vec<Block> {
         })
         .collect();
     if models.len() > 1 && others.is_empty() {
-        blocks.push(Block::Text("All phases ended in GO.".into()));
+        blocks.push(Block::Text(format!("All {noun}s ended in GO.")));
     } else if models.len() > 1 {
         let good = models.len() - others.len();
-        blocks.push(Block::Text(format!("{good} of {} phases ended in GO; not so:", models.len())));
+        blocks.push(Block::Text(format!("{good} of {} {noun}s ended in GO; not so:", models.len())));
         blocks.push(Block::List(others));
     }
     if !models.is_sorted_by_key(|model| &model.record.started) {

@@ -126,7 +126,7 @@ pub fn rollout_line(state: &State, event: &Event, plan: &Path, screen: Screen) -
         }
         Event::Acted { act, end } if end.is_good() => {
             let what = if act == "rollback" { "the rollback" } else { "the shift" };
-            format!("{what} took {}", format_ms(end.took_ms as f64))
+            format!("{what} took {}", format_ms(end.took_ms.max(1) as f64))
         }
         Event::Acted { end, .. } => {
             let said: Vec<String> =
