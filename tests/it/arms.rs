@@ -16,7 +16,10 @@ use crate::support::{loadgate, results, run};
 
 #[test]
 fn what_fails_on_both_arms_holds() {
-    let temp = folder(CHURN);
+    // A functional pass would meet the fault now and then, on one arm or the other.
+    let steps = "steps:\n  - { name: well, get: /healthz, only: smoke }\n";
+    let asked = "post: /api/v1/churn/score\n    only: load";
+    let temp = folder(&CHURN.replace("steps:\n", steps).replace("post: /api/v1/churn/score", asked));
     let fault = "errors:churn-prediction:8%";
     let both = ["--demo", "--fault", fault, "--control-fault", fault, "--for", "12s"];
     canary(temp.path(), &both).expect(3).says("The control fails too").says("HOLD");

@@ -48,9 +48,14 @@ fn every_planned_request_is_sent_whole_or_in_shards() {
     assert_eq!(verdict["outcome"], "pass");
 
     let mut together = BTreeMap::new();
-    for shard in ["0/2", "1/2"] {
-        let name = shard.replace('/', "of");
-        let (record, verdict) = run_load(temp.path(), &demo, &name, &["--shard", shard]);
+    let shards = std::thread::scope(|scope| {
+        let run = |shard: &'static str| {
+            let (folder, demo) = (temp.path(), &demo);
+            move || run_load(folder, demo, &shard.replace('/', "of"), &["--shard", shard])
+        };
+        ["0/2", "1/2"].map(|shard| scope.spawn(run(shard))).map(|shard| shard.join().unwrap())
+    });
+    for (record, verdict) in shards {
         assert_eq!((&verdict["outcome"], record["shard"]["count"].as_u64()), (&"partial".into(), Some(2)));
         for (endpoint, count) in requests(&verdict) {
             *together.entry(endpoint).or_insert(0) += count;

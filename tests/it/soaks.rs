@@ -44,10 +44,19 @@ fn a_single_failure_in_a_soak_is_a_near_miss_and_two_of_three_act() {
     let phases = "phases:
   - { percent: 25, shift: [./switch.sh, 25], soak: { for: 10s, rate: 40/s, smoke: 1s } }
 ";
-    // Asked once before the load, then once a second; a failure is asked again at once.
-    let (blue, green) = (stumbling("blue", &[]), stumbling("green", &[3, 4]));
-    let temp = night(SOAKED, SWITCH, &plan(&blue.url, &green.url, phases));
-    rollout(temp.path(), &["run", "plan.yaml"]).expect(0).says("COMPLETE");
+    // Asked once before the load, then once a second; a failure is asked again at once. Both nights at once.
+    let soak = |failing: &'static [usize]| {
+        let (blue, green) = (stumbling("blue", &[]), stumbling("green", failing));
+        let temp = night(SOAKED, SWITCH, &plan(&blue.url, &green.url, phases));
+        let ran = rollout(temp.path(), &["run", "plan.yaml"]);
+        (temp, ran)
+    };
+    let (once, again) = std::thread::scope(|scope| {
+        let again = scope.spawn(|| soak(&[3, 4, 6, 7]));
+        (soak(&[3, 4]), again.join().unwrap())
+    });
+    let (temp, ran) = once;
+    ran.expect(0).says("COMPLETE");
     let run = state(temp.path()).join("runs/01-25pc-soak");
     let verdict = json(&run.join("verdict.json"));
     let told: Vec<&str> =
@@ -59,9 +68,8 @@ fn a_single_failure_in_a_soak_is_a_near_miss_and_two_of_three_act() {
     let document = std::fs::read_to_string(state(temp.path()).join("deployment.md")).unwrap();
     assert!(document.contains("shop/health"), "{document}");
 
-    let (blue, green) = (stumbling("blue", &[]), stumbling("green", &[3, 4, 6, 7]));
-    let temp = night(SOAKED, SWITCH, &plan(&blue.url, &green.url, phases));
-    rollout(temp.path(), &["run", "plan.yaml"]).expect(1).says("ROLLED BACK, from 25%");
+    let (temp, ran) = again;
+    ran.expect(1).says("ROLLED BACK, from 25%");
     let run = json(&state(temp.path()).join("runs/01-25pc-soak/run.json"));
     assert!(run["runs"].as_array().unwrap().len() < 4, "the load was ended");
 }
