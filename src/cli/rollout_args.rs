@@ -25,6 +25,7 @@ pub enum RolloutCommand {
 
 #[derive(ClapArgs, Debug)]
 pub struct PlanArgs {
+    /// The file with the phases
     #[arg(value_name = "PLAN")]
     pub plan: PathBuf,
     /// What is rolled out; names the rollout [default: the plan's `release`; to look and to steer, the newest]

@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::report::write_deployment;
@@ -55,13 +56,20 @@ impl RolloutRequest {
         let beside = self.plan.parent().unwrap_or(Path::new("")).join("rollouts");
         let root = self.state.clone().unwrap_or(beside);
         let rollouts = std::fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
-        let newest = |root: PathBuf| Place::newest(&root).ok().flatten();
-        let mut places: Vec<Place> = rollouts.filter(|path| path.is_dir()).filter_map(newest).collect();
-        places.sort_by_key(|place| {
-            let entries = place.entries().unwrap_or_default();
-            (State::of(&entries).ended.is_none(), entries.first().map(|entry| entry.at.clone()))
-        });
-        let Some(place) = places.pop() else { return Err(error) };
+        let newest = |root: PathBuf| {
+            let place = Place::newest(&root).ok().flatten()?;
+            let state = State::of(&place.entries().ok()?);
+            // Of this very file: a name that is mistyped must not mean another plan.
+            let own = self.plan.exists()
+                && state
+                    .begun
+                    .as_ref()
+                    .is_some_and(|begun| self.plan.file_name() == Some(OsStr::new(&begun.file)));
+            own.then(|| ((state.ended.is_none(), state.since), place))
+        };
+        let mut places: Vec<_> = rollouts.filter(|path| path.is_dir()).filter_map(newest).collect();
+        places.sort_by(|a, b| a.0.cmp(&b.0));
+        let Some((_, place)) = places.pop() else { return Err(error) };
         let copy = place.folder().join("plan.yaml");
         let Ok(plan) = read_plan_as(&copy, &self.plan, &self.vars, false) else { return Err(error) };
         complain(&format!(

@@ -158,6 +158,7 @@ impl<H: Hands> Controller<'_, H> {
             loadgate_version: env!("CARGO_PKG_VERSION").to_owned(),
             rollout: self.plan.name.clone(),
             release: self.rollout.place.release.clone(),
+            file: self.plan.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             plan: self.plan.digest.clone(),
             phases: self.plan.phases.iter().map(shape).collect(),
             extend: self.plan.on_hold.extend,

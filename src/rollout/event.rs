@@ -70,7 +70,8 @@ pub struct Begun {
     pub loadgate_version: String,
     pub rollout: String,
     pub release: String,
-    /// Of the plan's file.
+    /// The plan's file name, and its digest.
+    pub file: String,
     pub plan: String,
     pub phases: Vec<Shape>,
     /// Further rounds that a phase may take by itself.

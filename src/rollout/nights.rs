@@ -18,6 +18,7 @@ impl Night {
             loadgate_version: "0".into(),
             rollout: "night".into(),
             release: "v2".into(),
+            file: String::new(),
             plan: String::new(),
             phases: vec![
                 shape("before", 0, (false, false, false, true)),

@@ -418,6 +418,8 @@ fn the_way_back_is_open_whatever_became_of_the_controller_and_the_plan() {
     rollout(folder, &["run", "plan.yaml", "--quiet"]).expect(0);
     std::fs::write(folder.join("plan.yaml"), "rollout: night\nphases: [\n<<<<<<< HEAD\n").unwrap();
     rollout(folder, &["status", "plan.yaml"]).expect(0).says("COMPLETE").says("going by its copy");
+    // A name that is mistyped means no other plan.
+    rollout(folder, &["rollback", "plam.yaml"]).expect(2).says("cannot read plan plam.yaml");
     // Decided, and its controller killed before it did anything.
     let path = state(folder).join("journal.jsonl");
     let at = journal(folder).last().unwrap()["at"].clone();

@@ -73,13 +73,19 @@ pub fn render_rollout_plan(
             let _ = writeln!(out, "  {}", screen.wrapped(&line(&text), 2, 4));
         }
     }
+    let measured: std::time::Duration = plan.phases.iter().map(|phase| least(phase, time_scale)).sum();
+    let _ = writeln!(
+        out,
+        "\nTakes {} at least; warm-ups and functional passes come on top.",
+        told_length(measured)
+    );
     let hold = match plan.on_hold.extend {
         0 => "holds at once".to_owned(),
         n => format!("takes up to {} in each phase, then holds", counted(n as usize, "further round")),
     };
     let _ = writeln!(
         out,
-        "\nWhat settles nothing {hold} (exit code 3); somebody then says approve, extend or rollback."
+        "What settles nothing {hold} (exit code 3); somebody then says approve, extend or rollback."
     );
     if let Some(rollback) = &plan.rollback {
         let _ = writeln!(
@@ -96,6 +102,13 @@ pub fn render_rollout_plan(
         let _ = writeln!(out, "{}", screen.paint.caution(&format!("warning: {}", line(warning))));
     }
     out
+}
+
+/// What of a phase is measured in any case: a load may be settled by its first quarter.
+fn least(phase: &Phase, time_scale: f64) -> std::time::Duration {
+    let soak = phase.soak.map_or(std::time::Duration::ZERO, |soak| soak.length.mul_f64(time_scale));
+    let load = phase.load.and_then(|load| load.length).unwrap_or_default();
+    soak + load / 4
 }
 
 fn address_of(plan: &Plan, arm: &ArmPlan) -> String {
