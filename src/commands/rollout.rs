@@ -110,10 +110,15 @@ pub fn rollout(request: &RolloutRunRequest) -> Result<u8> {
         };
         faults.extend(request.faults.iter().cloned());
     }
-    let release = request.of.release.clone().or_else(|| plan.release.clone());
+    let root = plan.state(request.of.state.as_deref());
+    // Where nothing is said, the one that is not over is meant.
+    let open = Place::newest(&root)?
+        .filter(|place| place.entries().is_ok_and(|entries| State::of(&entries).ended.is_none()));
+    let given = request.of.release.clone().or_else(|| open.map(|place| place.release));
+    let release = given.or_else(|| plan.release.clone());
     let release = release.unwrap_or_else(|| DEFAULT_RELEASE.to_owned());
     checked_name(&release).map_err(|reason| Error::usage(format!("--release {release}: {reason}")))?;
-    let place = Place { root: plan.state(request.of.state.as_deref()), release };
+    let place = Place { root, release };
     let screen = Stdout { no_color: request.of.no_color }.screen();
     if request.dry_run {
         let hands = RolloutHands::new(&plan, &request.session, screen);

@@ -17,6 +17,7 @@ use crate::gate::{GateRequest, GateResult, TargetSpec, read_record, run_gate, ru
 use crate::metrics::{Repeat, SEGMENTS};
 use crate::notify::{News, news};
 use crate::report::{Live, ReportModel, Screen, render_closing, rollout_line, rollout_summary};
+use crate::rollout::CommandLine;
 use crate::rollout::{
     Against, Ask, Ending, Entry, Event, Hands, Judged, Left, Load, Part, Phase, Place, Plan, Soak, State,
 };
@@ -65,6 +66,10 @@ impl<'a> RolloutHands<'a> {
     /// Prepares all that is to be measured, and throws it away: what cannot be done is told before anything is.
     pub fn examine(&self, time_scale: f64) -> Result<Vec<String>> {
         let mut told = Vec::new();
+        let shifts = self.plan.phases.iter().filter_map(|phase| phase.shift.as_ref());
+        for command in shifts.chain(self.plan.rollback.iter().map(|rollback| &rollback.command)) {
+            runnable(command, &self.plan.path)?;
+        }
         let quiet = Self {
             session: Session { quiet: true, ..self.session.clone() },
             telling: RefCell::default(),
@@ -302,6 +307,19 @@ impl Hands for RolloutHands<'_> {
         let clock = Timestamp::now().strftime("%H:%M:%S");
         let _ = tell(&format!("{clock}  {text}\n"));
     }
+}
+
+/// Whether a command that is named by its path is there: above all the way back must not be found missing when it is needed.
+fn runnable(command: &CommandLine, plan: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(program) = command.words.first().filter(|program| program.contains('/')) else { return Ok(()) };
+    let found = std::fs::metadata(program);
+    let may = found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    if may {
+        return Ok(());
+    }
+    let reason = format!("`{}` cannot be run: {program} is no program", command.told);
+    Err(Error::input(plan, "go by", reason).with_hint("is it there, and executable (`chmod +x`)?"))
 }
 
 /// Whether anything listens there.

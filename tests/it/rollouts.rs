@@ -504,6 +504,9 @@ fn mistakes_in_a_plan_are_named_where_they_stand() {
     }
     let temp = night(&SHOP.replace("get: /items", "gte: /items"), SWITCH, &base);
     rollout(temp.path(), &["run", "plan.yaml"]).expect(2).says("scenario.yaml:4");
+    let missing = base.replace("command: [./switch.sh, 0]", "command: [./swich.sh, 0]");
+    let temp = night(SHOP, SWITCH, &missing);
+    rollout(temp.path(), &["run", "plan.yaml", "--dry-run"]).expect(2).says("swich.sh is no program");
     let unloaded = SHOP.replace(
         "load: { warmup: 0s, stages: [ { vus: 1, for: 1s } ] }\nlimits: { error_rate: < 50% }\n",
         "",

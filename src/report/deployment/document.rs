@@ -108,8 +108,10 @@ fn summary(models: &[ReportModel], course: Option<&Course>) -> Vec<Block> {
             Cell::toned(format!("{}: {}", m.title(), m.verdict.summary), tone_of_action(m.verdict.action))
         })
         .collect();
+    // What the rounds came to says nothing good of a rollout that was taken back.
+    let well = course.is_none_or(|course| course.tone == Tone::Good);
     if models.len() > 1 && others.is_empty() {
-        blocks.push(Block::Text(format!("All {noun}s ended in GO.")));
+        blocks.extend(well.then_some(Block::Text(format!("All {noun}s ended in GO."))));
     } else if models.len() > 1 {
         let good = models.len() - others.len();
         blocks.push(Block::Text(format!("{good} of {} {noun}s ended in GO; not so:", models.len())));

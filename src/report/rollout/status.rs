@@ -79,6 +79,7 @@ pub fn rows(view: &RolloutView<'_>) -> Vec<Row> {
                 }
                 Event::Requested(request) if request.kind == RequestKind::Approve => {
                     let what = match state.held.as_ref().map(|hold| hold.what) {
+                        _ if state.ended.is_some() => "rolled back by hand",
                         Some(Held::Verdict) => "although held",
                         Some(Held::Shift) => "as shifted",
                         _ => "to begin",
@@ -180,7 +181,7 @@ pub fn remedies(view: &RolloutView<'_>) -> Vec<(String, &'static str)> {
     }
     if can(RequestKind::Extend) {
         all.push(match hold {
-            Some(Held::Shift) => (format!("extend {plan}"), "run the shift's command once more"),
+            Some(Held::Shift) => (format!("extend {plan} --reason …"), "run the shift's command once more"),
             Some(Held::Verdict) => (format!("extend {plan}"), "one more round"),
             Some(Held::Approval) => (format!("extend {plan}"), "wait once more"),
             None => (format!("extend {plan}"), "one more round of what goes on, after this one"),

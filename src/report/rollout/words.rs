@@ -87,7 +87,12 @@ pub fn rollout_summary(state: &State, entries: &[Entry]) -> String {
                 };
                 format!("HELD at {phase}, {what}, since {}: {}", clock(&hold.at), line(&hold.reason))
             }
-            None => format!("UNDER WAY: {phase}, {}; {release} serves {}%.", told_work(state), state.percent),
+            None => {
+                let (now, most) = (state.percent, told_percent(state, entries));
+                // Of a shift that has not ended well nobody knows how far it came.
+                let serves = if most > now { format!("{now}% to {most}%") } else { format!("{now}%") };
+                format!("UNDER WAY: {phase}, {}; {release} serves {serves}.", told_work(state))
+            }
         },
     }
 }
