@@ -80,6 +80,8 @@ fn phases_go_in_order() {
     let night = night.acted(ActKind::Shift, 0).next(&SOAK).judged(Action::Go).next(&LOAD).judged(Action::Go);
     assert_eq!(night.0.percent, 25);
     let night = night.next(&Step::AwaitApproval);
+    let early = Night(night.0.clone(), night.1).asked(RequestKind::Rollback);
+    assert_eq!(early.0.rollback.unwrap().from, "25%", "what waits has no traffic yet");
     assert!(night.0.refuses(RequestKind::Approve).is_some(), "nobody has been asked");
     let night = night.take(Event::Asked { phase: 2 }).asked(RequestKind::Approve).next(&Step::Shift);
     let night = night.acted(ActKind::Shift, 0).judged(Action::Go).next(&Step::Complete);

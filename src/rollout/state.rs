@@ -68,6 +68,8 @@ pub struct Decision {
     pub at: String,
     pub by: String,
     pub reason: String,
+    /// The phase that the traffic was in: one that still waited had none.
+    pub from: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -266,7 +268,13 @@ impl State {
         if self.rollback.is_some() {
             return;
         }
-        self.rollback = Some(Decision { at: at.to_owned(), by: by.to_owned(), reason: reason.to_owned() });
+        let before = self.begun.as_ref().and_then(|begun| begun.phases.get(self.phase.checked_sub(1)?));
+        let from = match before {
+            Some(before) if self.work == Work::Approval => before.name.clone(),
+            _ => self.phase_name().to_owned(),
+        };
+        self.rollback =
+            Some(Decision { at: at.to_owned(), by: by.to_owned(), reason: reason.to_owned(), from });
         self.held = None;
         // A shift that is still going on may yet move something.
         self.ended = (!self.shifted).then(|| (Ending::Stopped, at.to_owned()));

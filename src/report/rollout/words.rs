@@ -44,8 +44,8 @@ pub fn told_work(state: &State) -> &'static str {
 pub fn rollout_summary(state: &State, entries: &[Entry]) -> String {
     let Some(begun) = &state.begun else { return "NOT BEGUN.".to_owned() };
     let (name, release) = (&begun.rollout, &begun.release);
-    let phase = state.phase_name();
     let why = state.rollback.as_ref();
+    let phase = why.map_or(state.phase_name(), |decision| &decision.from);
     let reason = why.map_or(String::new(), |decision| {
         let by = if decision.by == "loadgate" { String::new() } else { format!(" ({})", decision.by) };
         // A verdict's own first word is said already.
