@@ -17,9 +17,9 @@ use crate::gate::{GateRequest, GateResult, TargetSpec, read_record, run_gate, ru
 use crate::metrics::{Repeat, SEGMENTS};
 use crate::notify::{News, news};
 use crate::report::{Live, ReportModel, Screen, render_closing, rollout_line, rollout_summary};
-use crate::rollout::CommandLine;
 use crate::rollout::{
-    Against, Ask, Ending, Entry, Event, Hands, Judged, Left, Load, Part, Phase, Place, Plan, Soak, State,
+    Against, Ask, CommandLine, Ending, Entry, Event, Hands, Judged, Left, Load, Part, Phase, Place, Plan,
+    Soak, State,
 };
 use crate::scenario::{Occasion, Scenario};
 use crate::secrets::Secrets;

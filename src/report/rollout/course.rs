@@ -11,8 +11,7 @@ pub struct Course {
     pub blocks: Vec<Block>,
 }
 
-/// # Panics
-/// Never: what is told is made of what is there.
+/// What is told is what the terminal was told, without its clock.
 #[must_use]
 pub fn course(view: &RolloutView<'_>) -> Course {
     let tone = match &view.state.ended {
