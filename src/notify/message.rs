@@ -51,22 +51,12 @@ pub fn messages(
         .iter()
         .filter(asked)
         .map(|webhook| {
-            let number = webhook.number;
             let body = match webhook.kind {
                 WebhookKind::Generic => generic(record, verdict),
                 WebhookKind::Slack => json!({ "text": slack(record, verdict) }),
                 WebhookKind::Alertmanager => alertmanager(record, verdict, now),
             };
-            Message {
-                id: format!("{}/{number}", record.id),
-                number,
-                to: webhook.told.clone(),
-                kind: kind_name(webhook.kind).to_owned(),
-                created: now.to_owned(),
-                body: secrets.scrub(&body.to_string()),
-                tries: 0,
-                refused: None,
-            }
+            of(webhook, &record.id, &body, secrets, now)
         })
         .collect()
 }
@@ -124,18 +114,23 @@ pub fn news(webhooks: &[Webhook], news: &News, secrets: &Secrets, now: &str) -> 
                     json!([entry])
                 }
             };
-            Message {
-                id: format!("{}/{}", news.id, webhook.number),
-                number: webhook.number,
-                to: webhook.told.clone(),
-                kind: kind_name(webhook.kind).to_owned(),
-                created: now.to_owned(),
-                body: secrets.scrub(&body.to_string()),
-                tries: 0,
-                refused: None,
-            }
+            of(webhook, &news.id, &body, secrets, now)
         })
         .collect()
+}
+
+/// `id` is that of what is told, the same for every try.
+fn of(webhook: &Webhook, id: &str, body: &Value, secrets: &Secrets, now: &str) -> Message {
+    Message {
+        id: format!("{id}/{}", webhook.number),
+        number: webhook.number,
+        to: webhook.told.clone(),
+        kind: kind_name(webhook.kind).to_owned(),
+        created: now.to_owned(),
+        body: secrets.scrub(&body.to_string()),
+        tries: 0,
+        refused: None,
+    }
 }
 
 /// Slack's own marks are escaped as its documentation asks.
