@@ -5,7 +5,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use super::baseline_args::BaselineCommand;
 use super::canary_args::CanaryArgs;
 use super::rollout_args::RolloutCommand;
-use super::stored_args::{CompareArgs, ReportArgs};
+use super::stored_args::{CompareArgs, MergeArgs, ReportArgs};
 
 /// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
 #[derive(Parser, Debug)]
@@ -46,6 +46,8 @@ pub enum Command {
     },
     /// Show a stored run
     Report(ReportArgs),
+    /// Put the shards of one load together, without loss, and judge them as one
+    Merge(MergeArgs),
     /// Tell webhooks what they could not be told when a run ended, or show what they would be
     Notify(NotifyArgs),
     /// Write a commented scenario and a CI job for a service met for the first time; asks the URL once
@@ -215,9 +217,13 @@ pub struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub gate: GateArgs,
-    /// Send only every N-th arrival or virtual user, from I on (0-based)
+    /// Send only every N-th arrival or virtual user, from I on (0-based); `auto` or `auto/N` takes them from the variables of a
+    /// Kubernetes Indexed Job, GitLab, Buildkite, `CircleCI`, Slurm or AWS Batch
     #[arg(long, value_name = "I/N", env = "LOADGATE_SHARD")]
     pub shard: Option<String>,
+    /// Begin the load at this instant (RFC 3339, or seconds since 1970; `+2m` behind it adds): the same for all shards
+    #[arg(long, value_name = "INSTANT", env = "LOADGATE_START_AT")]
+    pub start_at: Option<String>,
     #[command(flatten)]
     pub baselines: BaselineArgs,
     #[command(flatten)]

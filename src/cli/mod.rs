@@ -7,6 +7,7 @@ mod canary_args;
 mod resolve;
 mod rollout;
 mod rollout_args;
+mod shard;
 mod stored_args;
 
 use clap::Parser as _;

@@ -8,16 +8,17 @@ use super::args::{
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canary;
 use super::rollout::rollout;
+use super::shard::{shard, start_at};
 use super::stored_args::ReportFormatArg;
 use crate::commands::{
-    self, CompareRequest, DemoRequest, Gate, InitRequest, Notify, NotifyRequest, PruneRequest, QuickRequest,
-    RecordRequest, RefreshRequest, ReportFormat, ReportRequest, RunKind, SchemaOf, Session, SetRequest,
-    Stdout, ValidateRequest, VerifyRequest, WatchRequest,
+    self, CompareRequest, DemoRequest, Gate, InitRequest, MergeRequest, Notify, NotifyRequest, PruneRequest,
+    QuickRequest, RecordRequest, RefreshRequest, ReportFormat, ReportRequest, RunKind, SchemaOf, Session,
+    SetRequest, Stdout, ValidateRequest, VerifyRequest, WatchRequest,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
 use crate::gate::TargetSpec;
-use crate::metrics::{DEFAULT_INSTANCES, Repeat, ShardRecord};
+use crate::metrics::{DEFAULT_INSTANCES, Repeat};
 use crate::scenario::{QuickLoad, QuickOptions};
 use crate::transport::{Kind, TransportOptions};
 use crate::units::{Rate, parse_duration_ns, parse_rate, parse_share};
@@ -30,6 +31,14 @@ pub fn dispatch(args: Args) -> Result<u8> {
             let mut session =
                 session(args.scenarios, &args.target, gate, baselines, args.transport, args.output)?;
             session.shard = args.shard.as_deref().map(shard).transpose()?;
+            if session.shard.is_some()
+                && (session.restart_hook.is_some() || matches!(session.repeat, Repeat::Times(2..)))
+            {
+                let hint = "leave --repeat and --restart-hook out: all shards together are one look";
+                return Err(Error::usage_hint("a shard takes one look", hint));
+            }
+            let at = args.start_at.as_deref().map(|text| start_at(text, jiff::Timestamp::now()));
+            session.start_at = at.transpose()?;
             session.notify = notify(args.telling);
             commands::run(&session, RunKind::SmokeAndLoad)
         }
@@ -93,6 +102,15 @@ pub fn dispatch(args: Args) -> Result<u8> {
             impact: parse_share(&args.impact)
                 .map_err(|reason| Error::usage(format!("--impact: {reason}")))?,
             output: args.output.filter(|path| path.as_os_str() != "-"),
+            stdout: Stdout { no_color: args.no_color },
+        }),
+        Command::Merge(args) => commands::merge(&MergeRequest {
+            runs: args.runs,
+            out: args.out,
+            baselines: args.baselines,
+            gate: args.gate.map(gate),
+            allow: allow(&args.allow),
+            label: args.label,
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Validate(args) => {
@@ -201,6 +219,7 @@ pub fn session(
         }),
         transport: transport_options(transport)?,
         shard: None,
+        start_at: None,
         rate: total_rate.as_deref().map(rate).transpose()?,
         label: output.label,
         notify: Notify::Off,
@@ -294,16 +313,6 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
 
 fn rate(text: &str) -> Result<Rate> {
     parse_rate(text).map_err(|reason| Error::usage(format!("--rate: {reason}")))
-}
-
-/// `0/4`: which part, and of how many.
-fn shard(text: &str) -> Result<ShardRecord> {
-    let parsed = text.split_once('/').and_then(|(index, count)| {
-        let shard = ShardRecord { index: index.trim().parse().ok()?, count: count.trim().parse().ok()? };
-        (shard.index < shard.count && shard.count <= 10_000).then_some(shard)
-    });
-    let hint = "0-based: the shards of four are 0/4, 1/4, 2/4 and 3/4";
-    parsed.ok_or_else(|| Error::usage_hint(format!("--shard: `{text}` is not I/N with I below N"), hint))
 }
 
 fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {

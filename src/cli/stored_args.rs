@@ -41,6 +41,31 @@ pub struct CompareArgs {
     pub no_color: bool,
 }
 
+#[derive(ClapArgs, Debug)]
+pub struct MergeArgs {
+    /// Shards of one load: folders or run.json files, or folders of such folders; merged ones may be merged on
+    #[arg(required = true, value_name = "RUN|DIR")]
+    pub runs: Vec<PathBuf>,
+    /// Folder for the merged record, its verdict and reports [default: results/<UTC time>-<id>]
+    #[arg(long, value_name = "DIR", env = "LOADGATE_OUT")]
+    pub out: Option<PathBuf>,
+    /// Folder of the stored baselines
+    #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
+    pub baselines: PathBuf,
+    /// Judge by another gate than the shards were given
+    #[arg(long, value_enum)]
+    pub gate: Option<GateArg>,
+    /// What passes all the same
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub allow: Vec<AllowArg>,
+    /// What to call the run in its reports
+    #[arg(long, value_name = "TEXT", env = "LOADGATE_LABEL")]
+    pub label: Option<String>,
+    /// No colours
+    #[arg(long)]
+    pub no_color: bool,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum RepeatArg {
     Auto,

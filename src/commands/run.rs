@@ -8,8 +8,8 @@ use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
 use crate::report::{
-    Detail, Live, ReportModel, json, render_annotations, render_closing, render_latencies, render_markdown,
-    render_terminal,
+    Detail, Live, ReportModel, Screen, json, render_annotations, render_closing, render_latencies,
+    render_markdown, render_terminal,
 };
 use crate::scenario::{Loaded, QuickOptions, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
@@ -68,14 +68,19 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Opti
         tell_of(result, outbox, &session.transport);
         return written.map(|()| result.verdict.exit_code);
     }
-    if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
-        let root = std::env::var("GITHUB_WORKSPACE").ok();
-        print(&render_annotations(&model, root.as_deref()))?;
-    }
-    let there: Vec<&str> = FILES.into_iter().filter(|name| out.join(name).exists()).collect();
-    print(&format!("\n{}", render_closing(&model, &out.display().to_string(), &there, screen, true)))?;
+    close(&model, out, screen)?;
     tell_of(result, outbox, &session.transport);
     Ok(result.verdict.exit_code)
+}
+
+/// Where everything is, and what GitHub shows beside the code.
+pub fn close(model: &ReportModel, out: &Path, screen: Screen) -> Result<()> {
+    if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
+        let root = std::env::var("GITHUB_WORKSPACE").ok();
+        print(&render_annotations(model, root.as_deref()))?;
+    }
+    let there: Vec<&str> = FILES.into_iter().filter(|name| out.join(name).exists()).collect();
+    print(&format!("\n{}", render_closing(model, &out.display().to_string(), &there, screen, true)))
 }
 
 /// What a run leaves behind, the most readable first.
@@ -83,7 +88,7 @@ pub const FILES: [&str; 6] =
     ["report.html", "report.md", "junit.xml", "verdict.json", "run.json", "latency.hlog"];
 
 /// Where GitHub Actions asks for one. That it cannot be had changes no verdict.
-fn append_job_summary(model: &ReportModel) {
+pub fn append_job_summary(model: &ReportModel) {
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return };
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
     if let Err(e) = file.and_then(|mut file| file.write_all(render_markdown(model).as_bytes())) {

@@ -2,6 +2,8 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::notify::Notify;
 use crate::baseline::Library;
 use crate::engine::Slice;
@@ -62,6 +64,8 @@ pub struct Session {
     pub kind: Option<Kind>,
     pub transport: TransportOptions,
     pub shard: Option<ShardRecord>,
+    /// When the first load begins, if not at once.
+    pub start_at: Option<Timestamp>,
     pub rate: Option<Rate>,
     /// What people call this run.
     pub label: Option<String>,
@@ -182,6 +186,7 @@ impl Session {
             transport: self.transport.clone(),
             kind: self.kind,
             shard: self.shard,
+            start_at: self.start_at,
         })
     }
 

@@ -1,7 +1,7 @@
 use super::arms;
 use super::arrival::Slice;
 use crate::digest::sha256_hex;
-use crate::metrics::{BlockGrid, Pairing};
+use crate::metrics::{BlockGrid, Pairing, WholePlan};
 use crate::random::pick;
 use crate::scenario::{LoadPlan, Scenario};
 
@@ -22,6 +22,8 @@ pub struct EndpointSpec {
     /// The single requests of a poll, beside the time until its condition holds.
     pub attempts: bool,
     pub grid: BlockGrid,
+    /// Of a shard: what all of them together send.
+    pub whole: Option<WholePlan>,
 }
 
 /// The endpoints of a load, and which of them a step of a stage counts to.
@@ -75,10 +77,14 @@ impl Layout {
         for stage in &load.stages {
             bases.push(bases.last().copied().unwrap_or(0) + stage.arrivals());
         }
-        let planned: Vec<Vec<u64>> = bases
-            .windows(2)
-            .map(|pair| scenario.counts(seed, slice.of(pair[1]).filter(|n| *n >= pair[0]).filter(own)))
-            .collect();
+        let counted = |slice: Slice| -> Vec<Vec<u64>> {
+            let stages = bases.windows(2);
+            stages
+                .map(|pair| scenario.counts(seed, slice.of(pair[1]).filter(|n| *n >= pair[0]).filter(own)))
+                .collect()
+        };
+        let planned = counted(slice);
+        let in_all = (slice.count > 1).then(|| counted(Slice::WHOLE));
         for (step, spec) in scenario.load_steps() {
             let (mut origin_ns, mut steady, mut ramps) = (0, 0, 0);
             for (at, stage) in load.stages.iter().enumerate() {
@@ -94,27 +100,31 @@ impl Layout {
                     ramps += 1;
                     format!("{}@ramp{ramps}", spec.endpoint)
                 };
-                let rate_per_s = stage.rate_per_s() * shares[step] * arms::part(pairing) / slice.count as f64;
+                let whole_per_s = stage.rate_per_s() * shares[step] * arms::part(pairing);
                 let users = (!stage.level.is_open()).then(|| stage.level.users().1);
                 let grid = if stage.iterations.is_some() {
                     BlockGrid::of_quarters(stage.length_ns)
                 } else if users.is_some() {
                     BlockGrid::of_users(stage.length_ns)
                 } else {
-                    BlockGrid::new(rate_per_s, stage.length_ns)
+                    // The same for all shards, so that their blocks add up.
+                    BlockGrid::new(whole_per_s, stage.length_ns)
                 };
                 self.index[number][at][step] = Some(self.endpoints.len());
                 let own = EndpointSpec {
                     scenario: number,
                     step,
                     name,
-                    rate_per_s,
+                    rate_per_s: whole_per_s / slice.count as f64,
                     users,
                     planned: planned[at][step],
                     length_ns: stage.length_ns,
                     judged,
                     attempts: false,
                     grid: grid.starting_at(origin_ns),
+                    whole: in_all
+                        .as_ref()
+                        .map(|counts| WholePlan { rate_per_s: whole_per_s, planned: counts[at][step] }),
                 };
                 self.endpoints.push(own.clone());
                 if spec.action.is_poll() {
@@ -126,6 +136,7 @@ impl Layout {
                         planned: 0,
                         judged: false,
                         attempts: true,
+                        whole: own.whole.map(|_| WholePlan { rate_per_s: 0.0, planned: 0 }),
                         grid: BlockGrid::of_quarters(stage.length_ns).starting_at(origin_ns),
                         ..own
                     });

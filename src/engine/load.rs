@@ -24,6 +24,8 @@ use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
 
+/// From here until the first arrival.
+pub const READY_WITHIN: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(500);
 const ABORT_CHECK_NS: u64 = 1_000_000_000;
 
@@ -42,6 +44,10 @@ pub struct LoadRequest {
     pub transport: TransportOptions,
     /// What of the load this process sends.
     pub slice: Slice,
+    /// Whether other processes send the rest of it.
+    pub sharded: bool,
+    /// When to begin, if not at once.
+    pub begin: Option<Instant>,
     pub workers: usize,
     /// Requests in flight at once, all workers together.
     pub in_flight_cap: usize,
@@ -53,6 +59,8 @@ pub struct LoadOutcome {
     pub stop: StopCause,
     pub warmup_ms: u64,
     pub window_ms: u64,
+    /// When the measured window began, if it did.
+    pub window_began: Option<Instant>,
     /// What never settled, in words.
     pub unsteady: Option<String>,
     /// Whether steadiness was looked at.
@@ -102,7 +110,7 @@ pub async fn run_load(
     let transports: Vec<AnyTransport> = (0..request.workers)
         .map(|_| AnyTransport::new(request.kind, &request.transport))
         .collect::<Result<_>>()?;
-    let mut window = WindowDecision::new(&request.scenarios);
+    let mut window = WindowDecision::new(&request.scenarios, request.sharded);
     let longest_think_ns = request.scenarios.iter().map(Scenario::longest_think_ns).max().unwrap_or(0);
     let shared = Arc::new(Shared {
         layout,
@@ -112,7 +120,7 @@ pub async fn run_load(
         seed: request.seed,
         secrets: request.secrets,
         // Workers need a moment to be ready for the first arrival.
-        start: Instant::now() + Duration::from_millis(50),
+        start: (Instant::now() + READY_WITHIN).max(request.begin.unwrap_or_else(Instant::now)),
         window_ns: AtomicU64::new(window.fixed_ns().unwrap_or(UNDECIDED)),
         length_ns: window.length_ns,
         slice: request.slice,
@@ -261,6 +269,8 @@ fn summarise(
     let mut outcome = LoadOutcome {
         stop,
         warmup_ms: if window_ns == UNDECIDED { 0 } else { window_ns / 1_000_000 },
+        window_began: (window_ns != UNDECIDED && ended_ns > window_ns)
+            .then(|| shared.start + Duration::from_nanos(window_ns)),
         window_ms: measured_ns.min(window.length_ns).div_ceil(1_000_000),
         unsteady: window.unsteady,
         examined: window.examined,

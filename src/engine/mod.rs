@@ -33,7 +33,7 @@ pub use arrival::Slice;
 pub use event::Event;
 pub use functional::{Bracket, Functional, run_part, run_smoke};
 pub use layout::{EndpointSpec, Layout};
-pub use load::{ArmOutcome, LoadOutcome, LoadRequest, run_load};
+pub use load::{ArmOutcome, LoadOutcome, LoadRequest, READY_WITHIN, run_load};
 pub use stop::{Interrupt, StopCause};
 pub use token::Tokens;
 pub use values::Captured;

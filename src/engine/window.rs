@@ -7,6 +7,7 @@ use crate::scenario::{LoadPlan, Scenario, Warmup};
 
 /// Time between the decision that the window begins and its first arrival, so that every worker hears of it.
 const NOTICE: Duration = Duration::from_millis(300);
+const SHARDED_WARMUP: Duration = Duration::from_secs(10);
 const WARMUP_EXTENSION: Duration = Duration::from_secs(2);
 
 /// Decides where the measured window begins.
@@ -20,13 +21,15 @@ pub struct WindowDecision {
     /// Next look at the warm-up; `None` once the window is announced.
     next: Option<Duration>,
     fixed: bool,
+    /// It begins at an instant that other processes know too.
+    agreed: bool,
     max: Duration,
     /// The longest scenario's window.
     pub length_ns: u64,
 }
 
 impl WindowDecision {
-    pub fn new(scenarios: &[Scenario]) -> Self {
+    pub fn new(scenarios: &[Scenario], sharded: bool) -> Self {
         let loads = || scenarios.iter().filter_map(|s| s.load.as_ref());
         let least_ns = loads().map(|load| load.warmup.least_ns()).max().unwrap_or(0);
         let max_ns = loads()
@@ -36,7 +39,14 @@ impl WindowDecision {
             })
             .max();
         let lead = Duration::from_nanos(loads().map(LoadPlan::lead_ns).max().unwrap_or(0));
+        // Shards cannot agree on when they are steady: all begin at the same instant, and each says whether it was.
+        let agreed = |max_ns: u64| (SHARDED_WARMUP.as_nanos() as u64).min(max_ns.max(least_ns));
+        let (least_ns, max_ns) = match max_ns {
+            Some(max_ns) if sharded => (agreed(max_ns), Some(agreed(max_ns))),
+            given => (least_ns, given),
+        };
         Self {
+            agreed: sharded,
             steady: SteadyState::default(),
             unsteady: None,
             examined: false,
@@ -50,10 +60,10 @@ impl WindowDecision {
 
     /// Where the window begins, if no scenario leaves that to the run.
     pub fn fixed_ns(&mut self) -> Option<u64> {
-        if !self.fixed {
-            return None;
+        if self.fixed {
+            return self.next.take().map(|length| length.as_nanos() as u64);
         }
-        self.next.take().map(|length| length.as_nanos() as u64)
+        self.next.filter(|_| self.agreed).map(|length| length.as_nanos() as u64)
     }
 
     /// An automatic warm-up ends once it is steady, or at its longest.
@@ -76,6 +86,9 @@ impl WindowDecision {
         }
         self.examined = self.steady.can_tell(from_ms, to_ms);
         self.next = None;
+        if self.agreed {
+            return;
+        }
         shared.window_ns.store((elapsed + NOTICE).as_nanos() as u64, Ordering::Relaxed);
     }
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::{
-    Block, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT, Reading,
-    RunRecord, SmokeRecord, interval_log,
+    Block, ClockRecord, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT,
+    Reading, RunRecord, SmokeRecord, interval_log,
 };
 use crate::store::{read_journal, write_atomic};
 use crate::verdict::Verdict;
@@ -20,6 +20,7 @@ pub enum Entry {
     NotReady(String),
     SetupFailed(String),
     ProbeFailed(String),
+    Clock(ClockRecord),
     /// A look without its measurements.
     Look(Box<LookRecord>),
     Block(Box<Block>),
@@ -87,6 +88,7 @@ impl Assembly {
             Entry::NotReady(reason) => record.not_ready = Some(reason),
             Entry::SetupFailed(reason) => record.setup_failed = Some(reason),
             Entry::ProbeFailed(reason) => record.probe_failed = Some(reason),
+            Entry::Clock(clock) => record.clock = Some(clock),
             Entry::Look(look) => {
                 let plans = record.scenarios.iter().flat_map(|s| s.endpoints.clone()).collect();
                 self.close();

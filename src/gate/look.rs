@@ -1,7 +1,8 @@
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use http::HeaderName;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::arm::Arm;
 use super::early::Early;
@@ -13,8 +14,8 @@ use super::soak::Signals;
 use super::target::Target;
 use super::watching::entries;
 use crate::engine::{
-    ArmOutcome, ArmTarget, Captured, Event, Layout, LoadOutcome, LoadRequest, Slice, StopCause, run_load,
-    run_part,
+    ArmOutcome, ArmTarget, Captured, Event, Layout, LoadOutcome, LoadRequest, READY_WITHIN, Slice, StopCause,
+    run_load, run_part,
 };
 use crate::error::Result;
 use crate::metrics::{Block, LookRecord, Pairing, WarmupRecord};
@@ -25,7 +26,7 @@ const IN_FLIGHT_CAP: usize = 10_000;
 /// Runtimes, timers, the journal, standard streams, the demo's pipes.
 const OWN_FILES: u64 = 40;
 const OWN_FILES_A_WORKER: u64 = 5;
-const DRAIN: std::time::Duration = std::time::Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(5);
 
 impl Run {
     /// What stands before a load, on all arms. `None`: something failed, is cleaned up and noted.
@@ -98,6 +99,24 @@ impl Run {
         self.arms.iter().map(begin).collect()
     }
 
+    /// Waits until shortly before the instant that was given for the first arrival, and returns it.
+    async fn await_start(&mut self, look: u32, observe: &mut dyn FnMut(GateEvent<'_>)) -> Option<Instant> {
+        let at = self.request.start_at.filter(|_| look == 1)?;
+        let ahead = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+        if ahead <= READY_WITHIN {
+            let late = Timestamp::now().duration_since(at).unsigned_abs();
+            self.late = (late > READY_WITHIN).then_some(late);
+            return None;
+        }
+        observe(GateEvent::StartAwaited(at));
+        let begin = Instant::now() + ahead;
+        tokio::select! {
+            () = tokio::time::sleep(ahead.saturating_sub(2 * READY_WITHIN)) => {}
+            () = self.interrupt.wait() => return None,
+        }
+        Some(begin)
+    }
+
     /// The load of one look, on all arms at once. `true`: nothing more is to be measured.
     pub async fn look(
         &mut self,
@@ -106,6 +125,7 @@ impl Run {
         observe: &mut dyn FnMut(GateEvent<'_>),
     ) -> Result<bool> {
         let Some(setup) = self.set_up(targets).await? else { return Ok(true) };
+        let begin = self.await_start(look, observe).await;
         let arms = self.arms.clone();
         let mut records = self.begun(look);
         let begun = arms.iter().zip(&records).map(|(arm, r)| arm.entry(Entry::Look(Box::new(r.clone()))));
@@ -127,6 +147,8 @@ impl Run {
             kind: self.request.kind.unwrap_or(Kind::Wire),
             transport: self.request.transport.clone(),
             slice: self.request.slice(),
+            sharded: self.request.shard.is_some(),
+            begin,
             workers: crate::machine::cores(),
             in_flight_cap: in_flight_cap(),
             drain: DRAIN,
@@ -262,7 +284,9 @@ impl Run {
             named.or(restarted).unwrap_or_else(|| format!("{}{which}", self.request.invocation));
         record.build_id = joined(&own.answered_by.builds);
         let mixed = own.answered_by.builds.len() > 1;
-        record.answered_by = (beside || mixed).then(|| own.answered_by.clone());
+        // What the other shards met may be another build.
+        let sharded = self.request.shard.is_some();
+        record.answered_by = (beside || mixed || sharded).then(|| own.answered_by.clone());
         let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
             arm.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())
         };
@@ -280,15 +304,31 @@ impl Run {
         }
         record.stop = outcome.stop.name().into();
         record.window_ms = outcome.window_ms;
+        record.window_started = outcome.window_began.map(wall_clock);
         record.warmup = WarmupRecord {
             length_ms: outcome.warmup_ms,
             unsteady: outcome.unsteady.clone(),
             examined: Some(outcome.examined),
             ..WarmupRecord::default()
         };
+        if let Some(late) = self.late.filter(|_| record.look == 1) {
+            record.notes.push(format!(
+                "the load began {:.1} s after --start-at: what comes before it took longer",
+                late.as_secs_f64()
+            ));
+        }
         record.generator = outcome.generator.clone();
         record.abort.clone_from(&own.abort);
     }
+}
+
+/// What the clock says of an instant of this process.
+fn wall_clock(instant: Instant) -> String {
+    let since = |later: Instant, earlier: Instant| {
+        SignedDuration::try_from(later.saturating_duration_since(earlier)).unwrap_or_default()
+    };
+    let now = Instant::now();
+    (Timestamp::now() - since(now, instant) + since(instant, now)).to_string()
 }
 
 /// What is to be said of checks that were made on a part of the responses only.

@@ -1,6 +1,7 @@
 //! The pipeline: smoke, looks, judgement; with a journal, so that nothing measured is lost.
 
 mod arm;
+mod clock;
 mod early;
 mod journal;
 mod look;

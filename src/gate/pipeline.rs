@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::arm::{Arm, BesideRequest};
+use super::clock::compare_clocks;
 use super::early::Early;
 use super::journal::{Entry, assemble, journal_path, write_results};
 use super::progress::Progress;
@@ -29,6 +30,7 @@ use crate::verdict::{Allow, Judgement, Outcome, Reference, Verdict, decides_afte
 const SMOKE_PASSES: u64 = 3;
 /// How long an arm may take to answer anything at all.
 const REACHED_WITHIN: Duration = Duration::from_secs(3);
+const CLOCKS_WITHIN: Duration = Duration::from_secs(8);
 const RESTART_READY: Duration = Duration::from_secs(60);
 
 /// One whole run.
@@ -68,6 +70,8 @@ pub struct GateRequest {
     pub kind: Option<Kind>,
     /// Of the load, if not all of it.
     pub shard: Option<ShardRecord>,
+    /// When the first load begins, if not at once.
+    pub start_at: Option<Timestamp>,
 }
 
 impl GateRequest {
@@ -116,6 +120,8 @@ pub enum GateEvent<'a> {
     Progress(&'a Progress),
     /// A probe that cannot be read yet.
     ProbeDoubt(&'a str),
+    /// Everything is ready, and waits for the instant that was given.
+    StartAwaited(Timestamp),
     /// What is asked of the whole window is asked now.
     ProbesAwaited,
     /// One after which nothing is decided.
@@ -164,6 +170,8 @@ pub struct Run {
     pub arms: Arc<[Arm]>,
     pub early: Option<Early>,
     pub soak: Option<Soak>,
+    /// By how much the first load missed its beginning.
+    pub late: Option<Duration>,
 }
 
 impl Run {
@@ -212,9 +220,11 @@ impl Run {
                 Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })
             }),
             shard: request.shard,
+            clock: None,
+            merged: None,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        Ok(Self { request, interrupt, journal, id, arms, early: None, soak: None })
+        Ok(Self { request, interrupt, journal, id, arms, early: None, soak: None, late: None })
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
@@ -233,6 +243,9 @@ impl Run {
                 || (look == 1 && !self.examine_probes(&targets, observe).await?)
             {
                 return Ok(());
+            }
+            if look == 1 {
+                self.compare_clocks(&targets).await?;
             }
             let of = self.request.beside.as_ref().map(|_| SEGMENTS);
             observe(GateEvent::LookStarted { look, of });
@@ -280,8 +293,21 @@ impl Run {
             secrets: &self.request.secrets,
             tokens: &arm.tokens,
             interrupt: self.interrupt.clone(),
-            number: 0,
+            // Shards that pass over the same steps at once must not meet in their data.
+            number: self.request.shard.map_or(0, |shard| shard.index),
         }
+    }
+
+    /// A shard's clock with the target's, where there is time for it.
+    async fn compare_clocks(&mut self, targets: &[Target]) -> Result<()> {
+        let (Some(_), Some(target)) = (self.request.shard, targets.first()) else { return Ok(()) };
+        let most = match self.request.start_at {
+            Some(at) => Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default(),
+            None => CLOCKS_WITHIN,
+        };
+        let until = tokio::time::Instant::now() + most.min(CLOCKS_WITHIN);
+        let clock = compare_clocks(&self.functional()?, &target.url, until, self.interrupt.clone()).await;
+        self.journal.append(clock.map(Entry::Clock).into_iter().collect())
     }
 
     async fn restart(&mut self) -> Result<()> {

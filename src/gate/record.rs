@@ -71,6 +71,7 @@ fn endpoint_plan(step: &Step, spec: &EndpointSpec) -> EndpointPlan {
         users: spec.users,
         length_ms: spec.length_ns / 1_000_000,
         shown_only: !spec.judged,
+        whole: spec.whole,
         conditional: !step.when.is_empty(),
     }
 }

@@ -58,13 +58,19 @@ pub fn probe_plans(arms: &[Arm]) -> Vec<ProbePlan> {
 }
 
 impl Run {
+    /// What this process reads: of several shards the first reads for all.
+    fn asked(&self, targets: &[Target]) -> Vec<Asked> {
+        let other = self.request.shard.is_some_and(|shard| shard.index > 0);
+        if other { Vec::new() } else { asked(&self.arms, targets) }
+    }
+
     /// Whether all probes can be read at all; where one never can, nothing is sent, and it is noted why.
     pub async fn examine_probes(
         &mut self,
         targets: &[Target],
         observe: &mut dyn FnMut(GateEvent<'_>),
     ) -> Result<bool> {
-        let asked = asked(&self.arms, targets);
+        let asked = self.asked(targets);
         if asked.is_empty() {
             return Ok(true);
         }
@@ -92,7 +98,7 @@ impl Run {
 
     /// Begins to read beside a load.
     pub fn watch_probes(&self, targets: &[Target]) -> Result<Option<Watched>> {
-        let asked = asked(&self.arms, targets);
+        let asked = self.asked(targets);
         if asked.is_empty() {
             return Ok(None);
         }

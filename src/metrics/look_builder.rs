@@ -87,6 +87,9 @@ impl LookBuilder {
         look.warmup.errors = self.warmup.errors;
         look.warmup.p50_ms = self.warm.quantile_ms(0.5);
         look.warmup.first_p50_ms = self.first.quantile_ms(0.5);
+        if self.plans.iter().any(|plan| plan.whole.is_some()) {
+            (look.warmup.response, look.warmup.first) = (Some(self.warm), Some(self.first));
+        }
         look.endpoints = self.endpoints;
         look.blocks = self.timeline.into_values().collect();
         let cut_off = look.stop == "crash";
@@ -103,13 +106,20 @@ impl LookBuilder {
                 let (from, to) =
                     (own().map(|b| b.start_ms).min(), own().map(|b| b.start_ms + b.len_ms).max());
                 total.requests as f64 * 1e3 / to.zip(from).map_or(1, |(to, from)| to - from).max(1) as f64
-            } else if plan.users.is_some() || plan.planned == 0 {
-                // A stage that is given by its iterations ends the window when they are done.
-                let length_ms = plan.length_ms.min(window_ms).max(1);
-                total.requests as f64 * 1e3 / length_ms as f64
             } else {
-                plan.rate_per_s * total.requests as f64 / plan.planned.max(1) as f64
+                achieved(plan, total.requests, window_ms)
             };
         }
+    }
+}
+
+/// Requests per second of a window that is `window_ms` long.
+pub(super) fn achieved(plan: &EndpointPlan, requests: u64, window_ms: u64) -> f64 {
+    if plan.users.is_some() || plan.planned == 0 {
+        // A stage that is given by its iterations ends the window when they are done.
+        let length_ms = plan.length_ms.min(window_ms).max(1);
+        requests as f64 * 1e3 / length_ms as f64
+    } else {
+        plan.rate_per_s * requests as f64 / plan.planned.max(1) as f64
     }
 }

@@ -6,11 +6,13 @@ mod block;
 mod histogram;
 mod interval_log;
 mod look_builder;
+mod merge;
 mod phase;
 mod probe_record;
 mod recorder;
 mod run_record;
 mod sample;
+mod shards;
 mod side_by_side;
 
 pub use alert_record::{AlertCondition, AlertRule, AlertSeverity, AlertVerdict};
@@ -18,13 +20,15 @@ pub use block::{Block, BlockGrid};
 pub use histogram::{BUCKETS, Histogram, bucket_ms, rank};
 pub use interval_log::interval_log;
 pub use look_builder::LookBuilder;
+pub use merge::{Mismatch, merge_shards};
 pub use phase::PhaseHistograms;
 pub use probe_record::{ProbePlan, Reading};
 pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
     AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,
     GeneratorRecord, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt, RunRecord,
-    ScenarioRecord, ShardRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};
+pub use shards::{ClockRecord, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan};
 pub use side_by_side::{AnsweredBy, ControlRecord, EarlyStop, Pairing, SEGMENTS, SideBySide};

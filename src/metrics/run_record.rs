@@ -6,6 +6,7 @@ use super::alert_record::AlertRule;
 use super::histogram::Histogram;
 use super::phase::PhaseHistograms;
 use super::probe_record::{ProbePlan, Reading};
+use super::shards::{ClockRecord, MergedRecord, ShardRecord, WholePlan};
 use super::side_by_side::{AnsweredBy, ControlRecord, EarlyStop, SideBySide};
 use crate::error_class::ErrorClass;
 use crate::units::{Metric, Rules};
@@ -57,13 +58,12 @@ pub struct RunRecord {
     /// Which part of the load this is, if it is not all of it.
     #[serde(default)]
     pub shard: Option<ShardRecord>,
-}
-
-/// Every `count`-th arrival or virtual user, from `index` on (0-based).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShardRecord {
-    pub index: u64,
-    pub count: u64,
+    /// Of a shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockRecord>,
+    /// The shards that it was put together from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<MergedRecord>,
 }
 
 /// How many baseline instances a verdict compares with.
@@ -152,6 +152,9 @@ pub struct EndpointPlan {
     /// A ramp: shown, not judged.
     #[serde(default)]
     pub shown_only: bool,
+    /// Of a shard: what all of them together plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<WholePlan>,
     /// Sent only where its `when` holds, or what it needs was captured: that may be never.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub conditional: bool,
@@ -245,6 +248,9 @@ pub struct LookRecord {
     /// What is no flaw, such as checks on a sample of the responses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// When the measured window began, where it did. UTC, RFC 3339, by this machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_started: Option<String>,
     /// Length of the measured window.
     pub window_ms: u64,
     pub stages: Vec<String>,
@@ -299,6 +305,11 @@ pub struct WarmupRecord {
     /// Whether steadiness was looked at: not where the length is fixed or samples were few. Earlier records do not say.
     #[serde(default)]
     pub examined: Option<bool>,
+    /// What the medians are of, where they are to be those of all shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Histogram>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Histogram>,
 }
 
 impl WarmupRecord {

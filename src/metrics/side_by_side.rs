@@ -124,6 +124,8 @@ impl RunRecord {
             probes: self.probes.clone(),
             probe_failed: None,
             shard: self.shard,
+            clock: None,
+            merged: None,
         }
     }
 }

@@ -31,6 +31,12 @@ impl ReportModel {
             }
         }
         rows.push(("environment", record.env.clone()));
+        if let Some(merged) = &record.merged {
+            let all = merged.shards.iter();
+            let one =
+                all.map(|part| format!("{} ({})", merged.name(part.index), part.environment.host_class()));
+            rows.push(("shards", one.collect::<Vec<_>>().join(", ")));
+        }
         let mut builds: Vec<&String> = record.runs.iter().filter_map(|look| look.build_id.as_ref()).collect();
         builds.dedup();
         if !builds.is_empty() {

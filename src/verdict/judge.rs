@@ -10,7 +10,9 @@ use super::reference::Reference;
 use super::regression::{self, Regression, Trusted};
 use super::statistics::mean;
 use super::stored::MOST_LOOKS;
-use super::{alerts, arms, calibration, probe_summary, probes, provenance, side_by_side, summary, validity};
+use super::{
+    alerts, arms, calibration, probe_summary, probes, provenance, shards, side_by_side, summary, validity,
+};
 use crate::error_class::ErrorClass;
 use crate::exit_code::ExitCode;
 use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, Repeat, RunRecord, SEGMENTS, SmokeStatus};
@@ -43,6 +45,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     let mut regression = Regression::default();
     findings.extend(not_begun(record));
     findings.extend(probes::never_read(record));
+    let mut unsound = shards::judge(record);
     let beside = record.of_control();
     let mut of_control = beside.as_ref().map(smoke_findings).unwrap_or_default();
     findings.extend(
@@ -53,7 +56,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     );
     if !record.runs.is_empty() {
         let evidence = Evidence::of(record);
-        let mut unsound = validity::judge(record, &plans, &evidence);
+        unsound.extend(validity::judge(record, &plans, &evidence));
         if let (Some(beside), Some(control), Some(plan)) =
             (&beside, &record.control, &record.plan.side_by_side)
         {
@@ -96,7 +99,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             findings
                 .push(Finding::new(FindingKind::Validity, Severity::Hold, None, text).remedy(ailment.remedy));
         }
-        findings.extend(unsound);
+        findings.append(&mut unsound);
         let notes: BTreeSet<&String> = record.runs.iter().flat_map(|look| &look.notes).collect();
         let of_arm = beside.iter().flat_map(|beside| &beside.runs).flat_map(|look| &look.notes);
         let of_arm: BTreeSet<String> = of_arm.map(|note| format!("Of the control: {note}")).collect();
@@ -125,6 +128,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
             findings.extend(arms::early(record, &trusted));
         }
     }
+    findings.append(&mut unsound);
     arms::excuse(&mut findings, &of_control, !record.runs.is_empty());
     let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
     let begun = record.not_ready.is_none() && record.setup_failed.is_none() && record.probe_failed.is_none();

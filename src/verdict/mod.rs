@@ -27,6 +27,7 @@ mod regression;
 mod resources;
 mod rules;
 mod sequential;
+mod shards;
 mod side_by_side;
 mod statistics;
 mod stored;

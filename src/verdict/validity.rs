@@ -3,7 +3,7 @@ use super::quantiles::{
     Evidence, LEAST_BLOCKS, LEAST_TAIL_COMPARED, LEAST_TAIL_LIMIT, QuantileEstimate, missing_requests,
 };
 use super::statistics::proportion_lower;
-use crate::metrics::{EndpointPlan, EndpointRecord, LookRecord, RunRecord};
+use crate::metrics::{EndpointPlan, LookRecord, RunRecord, SentRecord};
 use crate::units::{Metric, format_ms, format_ns, format_share};
 
 const BUSY: f64 = 0.90;
@@ -171,7 +171,7 @@ pub fn generator(record: &RunRecord, plans: &[&EndpointPlan]) -> (GeneratorSumma
         summary.unsent_arrivals += own.unsent_arrivals;
         summary.send_lag_p99_us = max(summary.send_lag_p99_us, own.send_lag_p99_us);
         summary.cpu_busy = max(summary.cpu_busy, own.cpu_busy);
-        for ailment in ailments_of(look, plans) {
+        for ailment in own_ailments(record, look, plans) {
             if ailments.iter().all(|known| known.reason != ailment.reason) {
                 ailments.push(ailment);
             }
@@ -182,7 +182,26 @@ pub fn generator(record: &RunRecord, plans: &[&EndpointPlan]) -> (GeneratorSumma
     (summary, ailments)
 }
 
-fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
+/// Of one look; of one that was put together, each shard's own.
+fn own_ailments(record: &RunRecord, look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
+    let Some(merged) = &record.merged else {
+        let sent: Vec<SentRecord> =
+            look.endpoints.iter().zip(plans).map(|(own, plan)| SentRecord::of(own, plan.planned)).collect();
+        return ailments_of(look, &sent, plans);
+    };
+    let looks = merged.shards.iter().flat_map(|part| part.looks.iter().map(move |own| (part.index, own)));
+    looks
+        .filter(|(_, own)| own.look.look == look.look)
+        .flat_map(|(index, own)| {
+            ailments_of(&own.look, &own.sent, plans).into_iter().map(move |ailment| Ailment {
+                reason: format!("shard {}: {}", merged.name(index), ailment.reason),
+                ..ailment
+            })
+        })
+        .collect()
+}
+
+fn ailments_of(look: &LookRecord, sent: &[SentRecord], plans: &[&EndpointPlan]) -> Vec<Ailment> {
     let mut found = Vec::new();
     let mut add = |reason: String, remedy| found.push(Ailment { reason, remedy });
     let own = &look.generator;
@@ -191,15 +210,14 @@ fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
         add(format!("{count} connections failed on this machine: out of descriptors or ports"), MORE_FILES);
     }
     let whole = !matches!(look.stop.as_str(), "interrupt" | "crash" | "abort");
-    let endpoints =
-        || plans.iter().zip(&look.endpoints).filter(|(plan, _)| plan.users.is_none() && plan.planned > 0);
+    let endpoints = || plans.iter().zip(sent).filter(|(plan, own)| plan.users.is_none() && own.planned > 0);
     // What follows a step that was cut is not sent, which is the target's doing.
-    let cut: u64 = look.endpoints.iter().map(|endpoint| endpoint.cut).sum();
-    let sent = |endpoint: &EndpointRecord| endpoint.requests + endpoint.skipped;
+    let cut: u64 = sent.iter().map(|endpoint| endpoint.cut).sum();
+    let sent = |endpoint: &SentRecord| endpoint.requests + endpoint.skipped;
     let short =
-        whole && endpoints().any(|(plan, e)| ((sent(e) + cut) as f64) < LEAST_ACHIEVED * plan.planned as f64);
+        whole && endpoints().any(|(_, e)| ((sent(e) + cut) as f64) < LEAST_ACHIEVED * e.planned as f64);
     let seconds = look.window_ms.max(1) as f64 / 1e3;
-    let offered = endpoints().map(|(plan, _)| plan.planned).sum::<u64>() as f64 / seconds;
+    let offered = endpoints().map(|(_, e)| e.planned).sum::<u64>() as f64 / seconds;
     let achieved = endpoints().map(|(_, e)| sent(e)).sum::<u64>() as f64 / seconds;
     let lost = own.dropped_arrivals + own.unsent_arrivals;
     let busy = own.cpu_busy.filter(|busy| *busy > BUSY);
@@ -229,8 +247,7 @@ fn ailments_of(look: &LookRecord, plans: &[&EndpointPlan]) -> Vec<Ailment> {
     if look.stop != "crash" && busy.is_none() && lost == 0 {
         for (plan, endpoint) in endpoints() {
             let Some(lag_us) = endpoint.lag_p99_us else { continue };
-            let allowed =
-                LAG_FLOOR_US.max(LAG_SHARE * endpoint.response.quantile_ns(0.5).unwrap_or(0) as f64 / 1e3);
+            let allowed = LAG_FLOOR_US.max(LAG_SHARE * endpoint.p50_ns.unwrap_or(0) as f64 / 1e3);
             if lag_us > allowed {
                 let (lag, most) = (format_ns(lag_us * 1e3), format_ns(allowed * 1e3));
                 let name = &plan.endpoint;

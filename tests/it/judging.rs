@@ -63,6 +63,7 @@ fn plan(name: &str, requests: u64) -> EndpointPlan {
             ..Rules::default()
         },
         users: None,
+        whole: None,
         length_ms: 40_000,
         shown_only: false,
         conditional: false,
@@ -153,6 +154,8 @@ pub fn record(made: &Made) -> RunRecord {
         probe_failed: None,
         control: None,
         shard: None,
+        clock: None,
+        merged: None,
     }
 }
 

@@ -18,6 +18,7 @@
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
 //! - `quick`        one URL from flags
 //! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
+//! - `shards`       parts of one load by several processes: merged without loss, judged as one, what lacks is named
 //! - `nginx`        a server that nobody here wrote
 //! - `judging`      made records through the judge: outcomes, precedence, looks
 //! - `baselines`    the life of stored references, on made runs: refresh, accept, creep, prune, earlier formats
@@ -58,6 +59,7 @@ mod reports;
 mod rollouts;
 mod rows;
 mod servers;
+mod shards;
 mod sides;
 mod soaks;
 mod steps;

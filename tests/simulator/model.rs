@@ -112,6 +112,7 @@ pub fn plan(feature: usize, shape: Shape) -> EndpointPlan {
         users: None,
         length_ms: shape.seconds * 1000,
         shown_only: false,
+        whole: None,
         conditional: false,
     }
 }
@@ -155,6 +156,8 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
         probe_failed: None,
         control: None,
         shard: None,
+        clock: None,
+        merged: None,
     }
 }
 
