@@ -7,6 +7,7 @@
 //! cli        flags become requests
 //! commands   one file a use case; the only place that prints
 //! report     pure rendering of what was decided
+//! project    services, environments, profiles
 //! rollout    phase by phase: shift, soak, load, decision
 //! gate       smoke, looks, judgement
 //! baseline   accepted runs as references    notify    who is told what a run came to
@@ -33,6 +34,7 @@ pub mod metrics;
 pub mod notify;
 pub mod phases;
 pub mod probes;
+pub mod project;
 pub mod random;
 pub mod remote;
 pub mod report;

@@ -5,7 +5,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use super::baseline_args::BaselineCommand;
 use super::canary_args::CanaryArgs;
 use super::rollout_args::RolloutCommand;
-use super::stored_args::{CompareArgs, MergeArgs, ReportArgs};
+use super::stored_args::{CombineArgs, CompareArgs, MergeArgs, ReportArgs};
 
 /// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
 #[derive(Parser, Debug)]
@@ -46,13 +46,15 @@ pub enum Command {
     },
     /// Show a stored run
     Report(ReportArgs),
+    /// Many verdicts in one: one exit code, one summary, the worst first
+    Combine(CombineArgs),
     /// Put the shards of one load together, without loss, and judge them as one
     Merge(MergeArgs),
     /// Tell webhooks what they could not be told when a run ended, or show what they would be
     Notify(NotifyArgs),
     /// Write a commented scenario and a CI job for a service met for the first time; asks the URL once
     Init(InitArgs),
-    /// Print the JSON Schema of scenario files, or of plans, for editors
+    /// Print the JSON Schema of scenario files, plans or project files, for editors
     Schema {
         #[arg(value_enum, default_value = "scenario")]
         of: SchemaArg,
@@ -65,7 +67,7 @@ pub enum Command {
     Act { folder: PathBuf, name: String },
 }
 
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct ScenarioArgs {
     /// Scenario files, or folders of them
     #[arg(value_name = "SCENARIO|DIR")]
@@ -76,6 +78,15 @@ pub struct ScenarioArgs {
     /// Keep only these features; `*` stands for any text
     #[arg(long, value_name = "GLOB")]
     pub only: Vec<String>,
+    /// The project file [default: where no scenario is named, loadgate.yaml here or in a folder above]
+    #[arg(long, value_name = "FILE", env = "LOADGATE_PROJECT")]
+    pub project: Option<PathBuf>,
+    /// A service of the project; `*` stands for any text [default: all of them, one after the other]
+    #[arg(long = "service", value_name = "GLOB")]
+    pub services: Vec<String>,
+    /// A profile of the project, such as pr, promote or canary
+    #[arg(long, value_name = "NAME", env = "LOADGATE_PROFILE")]
+    pub profile: Option<String>,
     /// Under load: arrivals of all scenarios together at their highest, shared out by `weight`, instead of the files' own rates
     #[arg(long = "rate", value_name = "RATE", env = "LOADGATE_RATE")]
     pub total_rate: Option<String>,
@@ -84,7 +95,7 @@ pub struct ScenarioArgs {
     pub probes: Option<PathBuf>,
 }
 
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct TargetArgs {
     /// Base URL of the deployed service
     #[arg(long, value_name = "URL", env = "LOADGATE_TARGET")]
@@ -105,7 +116,7 @@ pub enum TransportArg {
     Wire,
 }
 
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct TransportArgs {
     /// How requests are sent [default: wire under load, http for smoke]
     #[arg(long, value_enum, value_name = "http|wire", env = "LOADGATE_TRANSPORT")]
@@ -142,7 +153,7 @@ pub struct TellingArgs {
     pub notify: NotifyArg,
 }
 
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct OutputArgs {
     /// Folder for the record, the verdict and the reports [default: results/<UTC time>-<id>]
     #[arg(long, value_name = "DIR", env = "LOADGATE_OUT")]
@@ -161,12 +172,12 @@ pub struct OutputArgs {
     pub no_color: bool,
 }
 
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct BaselineArgs {
-    /// Folder of the stored baselines
-    #[arg(long, value_name = "DIR", default_value = "baselines", env = "LOADGATE_BASELINES")]
-    pub baselines: PathBuf,
-    /// Names the baseline set [default: `default`, where --demo is given `demo`]
+    /// Folder of the stored baselines [default: the project's, else baselines]
+    #[arg(long, value_name = "DIR", env = "LOADGATE_BASELINES")]
+    pub baselines: Option<PathBuf>,
+    /// Names the baseline set, and the project's environment [default: `default`, where --demo is given `demo`]
     #[arg(long, value_name = "NAME", env = "LOADGATE_ENV")]
     pub env: Option<String>,
 }
@@ -185,14 +196,17 @@ pub enum AllowArg {
     Unresolved,
 }
 
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct GateArgs {
-    /// What an unsettled comparison means
-    #[arg(long, value_enum, default_value = "regression", env = "LOADGATE_GATE")]
-    pub gate: GateArg,
-    /// Looks at the target: `auto` takes up to five where it is restarted between them
-    #[arg(long, value_name = "auto|N", default_value = "auto", env = "LOADGATE_REPEAT")]
-    pub repeat: String,
+    /// What an unsettled comparison means [default: regression]
+    #[arg(long, value_enum, env = "LOADGATE_GATE")]
+    pub gate: Option<GateArg>,
+    /// Looks at the target: `auto` takes up to five where it is restarted between them [default: auto]
+    #[arg(long, value_name = "auto|N", env = "LOADGATE_REPEAT")]
+    pub repeat: Option<String>,
+    /// Begin no further look that would end after this; refuse a load that takes longer by itself
+    #[arg(long, value_name = "DURATION", env = "LOADGATE_BUDGET")]
+    pub budget: Option<String>,
     /// Shell command that restarts the target before each further look
     #[arg(long, value_name = "CMD", env = "LOADGATE_RESTART_HOOK")]
     pub restart_hook: Option<String>,
@@ -202,9 +216,9 @@ pub struct GateArgs {
     /// Hold if the baselines come from another kind of machine, instead of a warning
     #[arg(long, env = "LOADGATE_SAME_HOST")]
     pub same_host: bool,
-    /// How many of the newest baseline instances to compare with
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=10), env = "LOADGATE_INSTANCES")]
-    pub instances: u8,
+    /// How many of the newest baseline instances to compare with [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10), env = "LOADGATE_INSTANCES")]
+    pub instances: Option<u8>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -242,6 +256,9 @@ pub struct SmokeArgs {
     /// From the beginning of one watched pass to the next
     #[arg(long, value_name = "DURATION", default_value = "5s", requires = "watch")]
     pub every: String,
+    /// The project's environment
+    #[arg(long, value_name = "NAME", env = "LOADGATE_ENV")]
+    pub env: Option<String>,
     #[command(flatten)]
     pub scenarios: ScenarioArgs,
     #[command(flatten)]
@@ -323,6 +340,8 @@ pub enum SchemaArg {
     Scenario,
     /// Of a rollout
     Plan,
+    /// Of loadgate.yaml
+    Project,
 }
 
 #[derive(ClapArgs, Debug)]

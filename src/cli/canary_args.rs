@@ -13,7 +13,7 @@ pub enum PairingArg {
     Split,
 }
 
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct CanaryArgs {
     #[command(flatten)]
     pub telling: TellingArgs,
@@ -58,15 +58,15 @@ pub struct CanaryArgs {
     /// How the arms share the arrivals [default: the scenarios' `pairing`, else mirror]
     #[arg(long, value_enum, env = "LOADGATE_PAIRING")]
     pub pairing: Option<PairingArg>,
-    /// Measured time, judged after ¼, ½ and all of it; the scenarios' stages are stretched to a quarter
-    #[arg(long = "for", value_name = "DURATION", default_value = "120s", env = "LOADGATE_FOR")]
-    pub length: String,
+    /// Measured time, judged after ¼, ½ and all of it; the scenarios' stages are stretched to a quarter [default: 120s]
+    #[arg(long = "for", value_name = "DURATION", env = "LOADGATE_FOR")]
+    pub length: Option<String>,
     /// Both arms are of one build: measure how much its instances differ, and store that with the baselines
     #[arg(long)]
     pub calibrate: bool,
-    /// What an unsettled comparison means
-    #[arg(long, value_enum, default_value = "safety", env = "LOADGATE_GATE")]
-    pub gate: GateArg,
+    /// What an unsettled comparison means [default: safety]
+    #[arg(long, value_enum, env = "LOADGATE_GATE")]
+    pub gate: Option<GateArg>,
     /// What passes all the same
     #[arg(long, value_enum, value_delimiter = ',')]
     pub allow: Vec<AllowArg>,

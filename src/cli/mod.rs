@@ -4,9 +4,11 @@ mod args;
 mod baseline_args;
 mod canary;
 mod canary_args;
+mod project;
 mod resolve;
 mod rollout;
 mod rollout_args;
+mod session;
 mod shard;
 mod stored_args;
 

@@ -2,65 +2,93 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, GateArgs, NotifyArg, OutputArgs, QuickArgs,
-    ScenarioArgs, SchemaArg, TargetArgs, TellingArgs, TransportArg, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, NotifyArg, QuickArgs, ScenarioArgs, SchemaArg,
+    TargetArgs, TellingArgs, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
-use super::canary::canary;
+use super::canary::canaries;
+use super::project::{expected, only_one, services};
 use super::rollout::rollout;
+use super::session::{Flags, bare};
 use super::shard::{shard, start_at};
-use super::stored_args::ReportFormatArg;
+use super::stored_args::{CombinedFormatArg, ReportFormatArg};
 use crate::commands::{
-    self, CompareRequest, DemoRequest, Gate, InitRequest, MergeRequest, Notify, NotifyRequest, PruneRequest,
-    QuickRequest, RecordRequest, RefreshRequest, ReportFormat, ReportRequest, RunKind, SchemaOf, Session,
-    SetRequest, Stdout, ValidateRequest, VerifyRequest, WatchRequest,
+    self, CombineRequest, CombinedFormat, CompareRequest, DemoRequest, Gate, InitRequest, MergeRequest,
+    Notify, NotifyRequest, PruneRequest, QuickRequest, RecordRequest, RefreshRequest, ReportFormat,
+    ReportRequest, RunKind, SchemaOf, Session, SetRequest, Stdout, ValidateRequest, VerifyRequest,
+    WatchRequest,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
 use crate::gate::TargetSpec;
-use crate::metrics::{DEFAULT_INSTANCES, Repeat};
+use crate::metrics::Repeat;
+use crate::project::Resolved;
 use crate::scenario::{QuickLoad, QuickOptions};
-use crate::transport::{Kind, TransportOptions};
+use crate::transport::TransportOptions;
 use crate::units::{Rate, parse_duration_ns, parse_rate, parse_share};
 use crate::verdict::Allow;
 
 pub fn dispatch(args: Args) -> Result<u8> {
     match args.command {
         Command::Run(args) => {
-            let (gate, baselines) = (Some(args.gate), Some(args.baselines));
-            let mut session =
-                session(args.scenarios, &args.target, gate, baselines, args.transport, args.output)?;
-            session.shard = args.shard.as_deref().map(shard).transpose()?;
-            if session.shard.is_some()
-                && (session.restart_hook.is_some() || matches!(session.repeat, Repeat::Times(2..)))
-            {
-                let hint = "leave --repeat and --restart-hook out: all shards together are one look";
-                return Err(Error::usage_hint("a shard takes one look", hint));
+            let flags = Flags {
+                scenarios: args.scenarios,
+                target: args.target,
+                gating: Some(args.gate),
+                baselines: Some(args.baselines),
+                transport: args.transport,
+                output: args.output,
+            };
+            let shard = args.shard.as_deref().map(shard).transpose()?;
+            let at =
+                args.start_at.as_deref().map(|text| start_at(text, jiff::Timestamp::now())).transpose()?;
+            let mut sessions = flags.sessions()?;
+            for session in &mut sessions {
+                (session.shard, session.start_at) = (shard, at);
+                session.notify = notify(args.telling);
+                let again = session.restart_hook.is_some() || matches!(session.repeat, Repeat::Times(2..));
+                if shard.is_some() && again {
+                    let hint = "leave --repeat and --restart-hook out: all shards together are one look";
+                    return Err(Error::usage_hint("a shard takes one look", hint));
+                }
             }
-            let at = args.start_at.as_deref().map(|text| start_at(text, jiff::Timestamp::now()));
-            session.start_at = at.transpose()?;
-            session.notify = notify(args.telling);
-            commands::run(&session, RunKind::SmokeAndLoad)
+            if (shard.is_some() || at.is_some()) && sessions.len() > 1 {
+                return Err(Error::usage_hint("a shard is of one service's load", "name it with --service"));
+            }
+            commands::run_services(sessions, RunKind::SmokeAndLoad)
         }
-        Command::Canary(args) => commands::canary(&canary(*args)?),
+        Command::Canary(args) => commands::canary_services(canaries(&args)?),
         Command::Rollout { command } => rollout(command),
         Command::Supervise { command } => commands::supervise(&command),
         Command::Act { folder, name } => commands::act(&folder, &name),
         Command::Smoke(args) => {
-            let mut session = session(args.scenarios, &args.target, None, None, args.transport, args.output)?;
-            session.notify = notify(args.telling);
+            let flags = Flags {
+                scenarios: args.scenarios,
+                target: args.target,
+                gating: None,
+                baselines: None,
+                transport: args.transport,
+                output: args.output,
+            };
+            let env = args.env;
+            let flags = Flags { baselines: Some(BaselineArgs { baselines: None, env }), ..flags };
+            let mut sessions = flags.sessions()?;
+            for session in &mut sessions {
+                session.notify = notify(args.telling);
+            }
             match &args.watch {
-                None => commands::run(&session, RunKind::SmokeOnly),
+                None => commands::run_services(sessions, RunKind::SmokeOnly),
                 Some(length) => commands::watch(&WatchRequest {
                     length: duration("--watch", length)?,
                     every: duration("--every", &args.every)?,
-                    session,
+                    session: only_one(sessions, |own| own.service.as_deref(), "smoke --watch")?,
                 }),
             }
         }
         Command::Schema { of } => commands::schema(match of {
             SchemaArg::Scenario => SchemaOf::Scenario,
             SchemaArg::Plan => SchemaOf::Plan,
+            SchemaArg::Project => SchemaOf::Project,
         }),
         Command::Init(args) => {
             base_url(&args.url)?;
@@ -104,6 +132,18 @@ pub fn dispatch(args: Args) -> Result<u8> {
             output: args.output.filter(|path| path.as_os_str() != "-"),
             stdout: Stdout { no_color: args.no_color },
         }),
+        Command::Combine(args) => commands::combine(&CombineRequest {
+            expect: expected(&args.expect, args.project.as_deref())?,
+            runs: args.runs,
+            format: match args.format {
+                CombinedFormatArg::Table => CombinedFormat::Table,
+                CombinedFormatArg::Json => CombinedFormat::Json,
+                CombinedFormatArg::Junit => CombinedFormat::Junit,
+                CombinedFormatArg::Markdown => CombinedFormat::Markdown,
+            },
+            output: args.output.filter(|path| path.as_os_str() != "-"),
+            stdout: Stdout { no_color: args.no_color },
+        }),
         Command::Merge(args) => commands::merge(&MergeRequest {
             runs: args.runs,
             out: args.out,
@@ -114,27 +154,40 @@ pub fn dispatch(args: Args) -> Result<u8> {
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Validate(args) => {
-            let ScenarioArgs { paths, vars, only, total_rate, probes } = args.scenarios;
+            let all = services(&args.scenarios, args.baselines.env.as_deref(), false)?;
+            let ScenarioArgs { paths, vars: given, only, total_rate, probes, .. } = args.scenarios;
             let rate = total_rate.as_deref().map(rate).transpose()?;
             let shard = args.shard.as_deref().map(shard).transpose()?;
-            commands::validate(&ValidateRequest {
-                paths,
-                vars,
-                only,
-                probes,
+            let requests = all.into_iter().map(|own| ValidateRequest {
+                service: own.service,
+                paths: if paths.is_empty() { own.scenarios } else { paths.clone() },
+                vars: own
+                    .vars
+                    .into_iter()
+                    .chain(given.iter().filter(|(name, _)| !own.project_vars.contains(name)).cloned())
+                    .collect(),
+                defaults: own.defaults,
+                only: if only.is_empty() { own.only } else { only.clone() },
+                probes: probes.clone().or(own.settings.probes),
                 shard,
-                rate,
-                baselines: args.baselines.baselines,
-                env: args.baselines.env.unwrap_or_else(|| "default".to_owned()),
+                rate: rate.or(own.settings.rate),
+                baselines: args
+                    .baselines
+                    .baselines
+                    .clone()
+                    .or(own.settings.baselines.map(PathBuf::from))
+                    .unwrap_or_else(|| PathBuf::from("baselines")),
+                env: args.baselines.env.clone().or(own.environment).unwrap_or_else(|| "default".to_owned()),
                 format: format(args.format),
-            })
+            });
+            commands::validate_services(&requests.collect::<Vec<_>>())
         }
         Command::Baseline { command: BaselineCommand::Record(args) } => {
-            let session = measuring(args.measure)?;
+            let session = measuring(args.measure, "baseline record")?;
             commands::record(&RecordRequest { session, times: args.repeat, reason: args.reason })
         }
         Command::Baseline { command: BaselineCommand::Refresh(args) } => {
-            let session = measuring(args.measure)?;
+            let session = measuring(args.measure, "baseline refresh")?;
             commands::refresh(&RefreshRequest {
                 session,
                 times: args.repeat,
@@ -176,68 +229,19 @@ pub fn notify(args: TellingArgs) -> Notify {
     }
 }
 
-fn measuring(args: MeasureArgs) -> Result<Session> {
+fn measuring(args: MeasureArgs, command: &str) -> Result<Session> {
     let MeasureArgs { scenarios, target, baselines, transport, output, restart_hook } = args;
-    let session = session(scenarios, &target, None, Some(baselines), transport, output)?;
-    Ok(Session { restart_hook, ..session })
+    let flags = Flags { scenarios, target, gating: None, baselines: Some(baselines), transport, output };
+    let resolved = only_one(flags.services()?, |own| own.service.as_deref(), command)?;
+    let hook = restart_hook.or_else(|| resolved.settings.restart_hook.clone());
+    Ok(Session { restart_hook: hook, ..flags.session(resolved)? })
 }
 
 fn set(args: SetArgs, features: Vec<String>) -> SetRequest {
     SetRequest { baselines: args.baselines, env: args.env, features }
 }
 
-pub fn session(
-    scenarios: ScenarioArgs,
-    target: &TargetArgs,
-    gating: Option<GateArgs>,
-    baselines: Option<BaselineArgs>,
-    transport: TransportArgs,
-    output: OutputArgs,
-) -> Result<Session> {
-    let ScenarioArgs { paths, vars, only, total_rate, probes } = scenarios;
-    let baselines = baselines.unwrap_or(BaselineArgs { baselines: PathBuf::from("baselines"), env: None });
-    let mut session = Session {
-        paths,
-        vars,
-        only,
-        probes,
-        watching: None,
-        target: target_spec(target)?,
-        env: baselines.env,
-        baselines: baselines.baselines,
-        out: output.out,
-        gate: Gate::Regression,
-        repeat: Repeat::Auto,
-        restart_hook: None,
-        same_host: false,
-        instances: DEFAULT_INSTANCES,
-        wait: output.wait.map(|text| duration("--wait", &text)).transpose()?,
-        allow: Allow::default(),
-        kind: transport.transport.map(|arg| match arg {
-            TransportArg::Http => Kind::Http,
-            TransportArg::Wire => Kind::Wire,
-        }),
-        transport: transport_options(transport)?,
-        shard: None,
-        start_at: None,
-        rate: total_rate.as_deref().map(rate).transpose()?,
-        label: output.label,
-        notify: Notify::Off,
-        quiet: output.quiet,
-        no_color: output.no_color,
-    };
-    if let Some(args) = gating {
-        session.gate = gate(args.gate);
-        session.repeat = repeat(&args.repeat)?;
-        session.restart_hook = args.restart_hook;
-        session.same_host = args.same_host;
-        session.instances = args.instances.into();
-        session.allow = allow(&args.allow);
-    }
-    Ok(session)
-}
-
-fn transport_options(args: TransportArgs) -> Result<TransportOptions> {
+pub fn transport_options(args: TransportArgs) -> Result<TransportOptions> {
     Ok(TransportOptions {
         user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")),
         insecure: args.insecure,
@@ -285,16 +289,9 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
         ));
     }
     let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
-    let scenarios = ScenarioArgs {
-        paths: Vec::new(),
-        vars: Vec::new(),
-        only: Vec::new(),
-        total_rate: None,
-        probes: None,
-    };
     let length = args.length.or_else(|| args.requests.is_none().then(|| "10s".to_owned()));
     Ok(QuickRequest {
-        session: session(scenarios, &target, None, None, args.transport, args.output)?,
+        session: bare(target, None, args.transport, args.output).session(Resolved::default())?,
         options: QuickOptions {
             url: args.url,
             method,
@@ -311,11 +308,11 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
     })
 }
 
-fn rate(text: &str) -> Result<Rate> {
+pub fn rate(text: &str) -> Result<Rate> {
     parse_rate(text).map_err(|reason| Error::usage(format!("--rate: {reason}")))
 }
 
-fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {
+pub fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {
     if !args.demo && !args.faults.is_empty() {
         return Err(Error::usage_hint("--fault is for the demo target alone", "add --demo"));
     }
@@ -360,16 +357,6 @@ pub fn duration(flag: &str, text: &str) -> Result<Duration> {
     parse_duration_ns(text)
         .map(Duration::from_nanos)
         .map_err(|reason| Error::usage(format!("{flag}: {reason}")))
-}
-
-fn repeat(text: &str) -> Result<Repeat> {
-    if text == "auto" {
-        return Ok(Repeat::Auto);
-    }
-    match text.parse() {
-        Ok(times @ 1..=100) => Ok(Repeat::Times(times)),
-        _ => Err(Error::usage(format!("--repeat: `{text}` is neither `auto` nor a number from 1 to 100"))),
-    }
 }
 
 pub fn gate(arg: GateArg) -> Gate {

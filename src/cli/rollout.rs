@@ -1,10 +1,10 @@
-use std::path::PathBuf;
-
-use super::args::{BaselineArgs, FormatArg, OutputArgs, ScenarioArgs, TargetArgs, TransportArgs};
-use super::resolve::{allow, fault, notify, session};
+use super::args::{BaselineArgs, FormatArg, OutputArgs, TargetArgs, TransportArgs};
+use super::resolve::{allow, fault, notify};
 use super::rollout_args::{PlanArgs, RolloutCommand, RolloutRunArgs, SteerArgs};
+use super::session::bare;
 use crate::commands::{self, RolloutRequest, RolloutRunRequest, Session, StatusFormat, SteerRequest};
 use crate::error::{Error, Result};
+use crate::project::Resolved;
 use crate::rollout::RequestKind;
 
 pub fn rollout(command: RolloutCommand) -> Result<u8> {
@@ -68,9 +68,8 @@ fn measuring(
     baselines: Option<BaselineArgs>,
     transport: TransportArgs,
 ) -> Result<Session> {
-    let scenarios =
-        ScenarioArgs { paths: Vec::<PathBuf>::new(), vars: Vec::new(), only, total_rate: None, probes: None };
     let none = TargetArgs { target: None, demo: false, faults: Vec::new() };
     let output = OutputArgs { out: None, wait: None, label: None, quiet, no_color };
-    session(scenarios, &none, None, baselines, transport, output)
+    let session = bare(none, baselines, transport, output).session(Resolved::default())?;
+    Ok(Session { only, ..session })
 }

@@ -42,6 +42,37 @@ pub struct CompareArgs {
 }
 
 #[derive(ClapArgs, Debug)]
+pub struct CombineArgs {
+    /// Runs, each in a folder of its own, or folders of such folders
+    #[arg(required = true, value_name = "DIR")]
+    pub runs: Vec<PathBuf>,
+    /// A name that must be among them: without a verdict of its own it holds. Several, or `project` for all services of loadgate.yaml
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub expect: Vec<String>,
+    /// The project file whose services `--expect project` means [default: loadgate.yaml here or in a folder above]
+    #[arg(long, value_name = "FILE", env = "LOADGATE_PROJECT")]
+    pub project: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: CombinedFormatArg,
+    /// Write into this file, whole or not at all, instead of to standard output (`-`)
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// No colours
+    #[arg(long)]
+    pub no_color: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CombinedFormatArg {
+    Table,
+    Json,
+    /// XML for a CI system's test tab
+    Junit,
+    /// A pull request's comment
+    Markdown,
+}
+
+#[derive(ClapArgs, Debug)]
 pub struct MergeArgs {
     /// Shards of one load: folders or run.json files, or folders of such folders; merged ones may be merged on
     #[arg(required = true, value_name = "RUN|DIR")]

@@ -105,7 +105,22 @@ pub fn deliver(text: &str, output: Option<&Path>) -> Result<()> {
     }
 }
 
-fn model_of(
+/// What a stored run is shown by where nobody asks for more.
+pub fn stored_request() -> ReportRequest {
+    ReportRequest {
+        runs: Vec::new(),
+        labels: Vec::new(),
+        baselines: PathBuf::from("baselines"),
+        format: ReportFormat::Html,
+        deployment: false,
+        before: Vec::new(),
+        impact: DEFAULT_IMPACT,
+        output: None,
+        stdout: Stdout { no_color: true },
+    }
+}
+
+pub fn model_of(
     path: &Path,
     record: &RunRecord,
     before: &[PathBuf],
@@ -195,6 +210,11 @@ pub fn write_reports(folder: &Path, model: &ReportModel) -> Result<()> {
     let junit = render_junit(std::slice::from_ref(model)).map_err(|e| Error::harness(e.to_string()))?;
     let texts =
         [("report.html", render_html(model)), ("report.md", render_markdown(model)), ("junit.xml", junit)];
+    write_files(folder, &texts)
+}
+
+/// Each whole or not at all.
+pub fn write_files(folder: &Path, texts: &[(&str, String)]) -> Result<()> {
     texts.iter().try_for_each(|(name, text)| write_atomic(&folder.join(name), text.as_bytes()))
 }
 
@@ -208,17 +228,7 @@ pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Path)
             _ => None,
         })
         .collect();
-    let request = ReportRequest {
-        runs: Vec::new(),
-        labels: Vec::new(),
-        baselines: baselines.to_owned(),
-        format: ReportFormat::Html,
-        deployment: true,
-        before: Vec::new(),
-        impact: DEFAULT_IMPACT,
-        output: None,
-        stdout: Stdout { no_color: true },
-    };
+    let request = ReportRequest { baselines: baselines.to_owned(), deployment: true, ..stored_request() };
     let mut models = Vec::new();
     for run in &runs {
         // One that was cut off before it began has left nothing.
@@ -233,9 +243,7 @@ pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Path)
         ("deployment.html", render_rollout_html(&models, view)),
         ("deployment.md", render_rollout_markdown(&models, view)),
     ];
-    for (name, text) in &texts {
-        write_atomic(&folder.join(name), text.as_bytes())?;
-    }
+    write_files(&folder, &texts)?;
     Ok(Some(folder.join("deployment.html").display().to_string()))
 }
 

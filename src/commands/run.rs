@@ -1,5 +1,6 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use super::notify::{prepare, tell_of};
 use super::report::{stored_verdict, write_reports};
@@ -11,8 +12,9 @@ use crate::report::{
     Detail, Live, ReportModel, Screen, json, render_annotations, render_closing, render_latencies,
     render_markdown, render_terminal,
 };
-use crate::scenario::{Loaded, QuickOptions, quick as quick_scenario, quick_yaml};
+use crate::scenario::{Loaded, QuickOptions, Scenario, quick as quick_scenario, quick_yaml};
 use crate::secrets::Secrets;
+use crate::units::format_ms;
 use crate::verdict::{DEFAULT_IMPACT, never_judged};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
             "`loadgate smoke` runs functional checks alone",
         ));
     }
+    if kind == RunKind::SmokeAndLoad {
+        within_budget(scenarios, session.budget, 1)?;
+    }
     let references = session.references(scenarios)?;
     if kind == RunKind::SmokeAndLoad && !session.quiet {
         let plans: Vec<_> =
@@ -54,21 +59,47 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
     conclude(session, &result, &out, None)
 }
 
+/// Refuses what could not end in time, where so many loads follow each other.
+pub fn within_budget(scenarios: &[Scenario], budget: Option<Duration>, in_a_row: u32) -> Result<()> {
+    let loads = scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
+    let least_ns =
+        loads.map(|load| load.lead_ns() + load.warmup.least_ns() + load.window_ns()).max().unwrap_or(0);
+    let least = Duration::from_nanos(least_ns) * in_a_row;
+    match budget {
+        Some(budget) if least > budget => {
+            let told = |length: Duration| format_ms(length.as_secs_f64() * 1e3);
+            let hint = "raise the budget, shorten `for`, or send a part of the features with --only";
+            Err(Error::usage_hint(
+                format!("the load takes {} at least, the budget is {}", told(least), told(budget)),
+                hint,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reports into the run's folder, then the verdict, what it rests on (with `detail` instead of the table of endpoints), and
 /// where everything is: returns the exit code.
 pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Option<&str>) -> Result<u8> {
     let outbox = prepare(result, out, session.notify)?;
     let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
     let written = write_reports(out, &model);
-    append_job_summary(&model);
+    if !session.one_of_many {
+        append_job_summary(&model);
+    }
     let screen = session.stdout().screen();
-    print(&render_terminal(&model, screen, Detail { instead: detail, steps_shown: !session.quiet }))?;
+    let silent = session.quiet && session.one_of_many;
+    if !silent {
+        print(&render_terminal(&model, screen, Detail { instead: detail, steps_shown: !session.quiet }))?;
+    }
     // The verdict is told even where its files cannot be written.
     if written.is_err() {
         tell_of(result, outbox, &session.transport);
         return written.map(|()| result.verdict.exit_code);
     }
-    close(&model, out, screen)?;
+    if !silent {
+        close(&model, out, screen)?;
+    }
     tell_of(result, outbox, &session.transport);
     Ok(result.verdict.exit_code)
 }
@@ -89,9 +120,14 @@ pub const FILES: [&str; 6] =
 
 /// Where GitHub Actions asks for one. That it cannot be had changes no verdict.
 pub fn append_job_summary(model: &ReportModel) {
+    append_to_job_summary(&render_markdown(model));
+}
+
+/// The same of any text in Markdown.
+pub fn append_to_job_summary(text: &str) {
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return };
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    if let Err(e) = file.and_then(|mut file| file.write_all(render_markdown(model).as_bytes())) {
+    if let Err(e) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
         complain(&format!("warning: cannot append the job's summary to {}: {e}", Path::new(&path).display()));
     }
 }

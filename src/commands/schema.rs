@@ -1,5 +1,6 @@
 use super::session::print;
 use crate::error::Result;
+use crate::project::PROJECT_SCHEMA;
 use crate::rollout::PLAN_SCHEMA;
 use crate::scenario::SCHEMA;
 
@@ -7,6 +8,7 @@ use crate::scenario::SCHEMA;
 pub enum SchemaOf {
     Scenario,
     Plan,
+    Project,
 }
 
 /// Prints a JSON Schema (draft-07), for editors.
@@ -17,6 +19,7 @@ pub fn schema(of: SchemaOf) -> Result<u8> {
     print(match of {
         SchemaOf::Scenario => SCHEMA,
         SchemaOf::Plan => PLAN_SCHEMA,
+        SchemaOf::Project => PROJECT_SCHEMA,
     })?;
     Ok(0)
 }

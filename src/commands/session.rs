@@ -43,17 +43,23 @@ pub const TRANSPORTS: [&str; 4] = ["wire", "http", "wire, HTTP/2", "http, HTTP/2
 pub struct Session {
     pub paths: Vec<PathBuf>,
     pub vars: Vec<(String, String)>,
+    /// The same for scenarios that have such a variable; what stands in `vars` counts before it.
+    pub defaults: Vec<(String, String)>,
     pub only: Vec<String>,
     /// A file of probes, alerts and webhooks for all features.
     pub probes: Option<PathBuf>,
     /// The same from a plan, with its secrets.
     pub watching: Option<Box<(Watching, Secrets)>>,
+    /// Of the project file.
+    pub secrets: Secrets,
     pub target: Option<TargetSpec>,
     pub env: Option<String>,
     pub baselines: PathBuf,
     pub out: Option<PathBuf>,
     pub gate: Gate,
     pub repeat: Repeat,
+    /// No further look is begun that would end after it.
+    pub budget: Option<Duration>,
     pub restart_hook: Option<String>,
     /// Baselines from another kind of machine void the run.
     pub same_host: bool,
@@ -69,6 +75,10 @@ pub struct Session {
     pub rate: Option<Rate>,
     /// What people call this run.
     pub label: Option<String>,
+    /// Of the project.
+    pub service: Option<String>,
+    /// Others are measured by the same invocation.
+    pub one_of_many: bool,
     /// Whether webhooks are told.
     pub notify: Notify,
     pub quiet: bool,
@@ -85,6 +95,7 @@ impl Session {
     pub fn loaded(&self) -> Result<Loaded> {
         let options = LoadOptions {
             vars: self.vars.clone(),
+            defaults: self.defaults.clone(),
             require_secrets: true,
             only: self.only.clone(),
             transport: self.transport_name(),
@@ -92,6 +103,7 @@ impl Session {
             watching: self.probes.clone(),
         };
         let mut loaded = load(&self.paths, &options)?;
+        loaded.secrets = loaded.secrets.with(&self.secrets);
         if let Some(of_plan) = &self.watching {
             let (watching, secrets) = &**of_plan;
             loaded.watching = watching.clone().with_scenarios(&loaded.scenarios)?;
@@ -144,7 +156,8 @@ impl Session {
     }
 
     pub fn plan(&self) -> JudgementPlan {
-        let restarts = self.restart_hook.is_some() || matches!(self.target, Some(TargetSpec::Demo { .. }));
+        let restarts =
+            self.restart_hook.is_some() || self.target.as_ref().is_some_and(TargetSpec::is_started);
         JudgementPlan {
             gate: self.gate.name().into(),
             repeat: self.repeat,
@@ -172,6 +185,8 @@ impl Session {
             env: self.env(),
             id: id.to_owned(),
             label: self.label.clone(),
+            service: self.service.clone(),
+            budget: self.budget,
             invocation: id.to_owned(),
             references,
             plan: self.plan(),

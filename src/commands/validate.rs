@@ -17,8 +17,12 @@ use crate::units::{Rate, Rules};
 use crate::verdict::{Outlook, never_judged, outlook};
 
 pub struct ValidateRequest {
+    /// Of the project.
+    pub service: Option<String>,
     pub paths: Vec<PathBuf>,
     pub vars: Vec<(String, String)>,
+    /// The same for scenarios that have such a variable.
+    pub defaults: Vec<(String, String)>,
     pub only: Vec<String>,
     pub probes: Option<PathBuf>,
     pub shard: Option<ShardRecord>,
@@ -29,11 +33,34 @@ pub struct ValidateRequest {
     pub format: ReportFormat,
 }
 
-/// Reads the scenarios and prints what a run would do and could judge. Sends nothing.
+/// Reads the scenarios of one service, or of many, and prints what a run would do and could judge. Sends nothing.
 ///
 /// # Errors
 /// Every mistake in the files, or rules that could never be judged.
-pub fn validate(request: &ValidateRequest) -> Result<u8> {
+pub fn validate_services(requests: &[ValidateRequest]) -> Result<u8> {
+    if let [one] = requests {
+        return validate(one);
+    }
+    if requests.iter().any(|request| request.format == ReportFormat::Json) {
+        let hint = "name one with --service";
+        return Err(Error::usage_hint("--format json is for one service at a time", hint));
+    }
+    let mut worst = 0;
+    for request in requests {
+        tell(&format!("── {}\n", request.service.as_deref().unwrap_or_default()))?;
+        match validate(request) {
+            Ok(code) => worst = worst.max(code),
+            Err(error) if error.is_input() => {
+                complain(&format!("{error}\n"));
+                worst = ExitCode::Usage.code();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(worst)
+}
+
+fn validate(request: &ValidateRequest) -> Result<u8> {
     let json = request.format == ReportFormat::Json;
     match planned(request, json) {
         Err(error) if json && error.is_input() => {
@@ -52,6 +79,7 @@ pub fn validate(request: &ValidateRequest) -> Result<u8> {
 fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
     let options = LoadOptions {
         vars: request.vars.clone(),
+        defaults: request.defaults.clone(),
         require_secrets: false,
         only: request.only.clone(),
         transport: Kind::Wire.name(),

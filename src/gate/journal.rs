@@ -21,6 +21,8 @@ pub enum Entry {
     SetupFailed(String),
     ProbeFailed(String),
     Clock(ClockRecord),
+    /// The budget that a further look would have exceeded.
+    OutOfTime(String),
     /// A look without its measurements.
     Look(Box<LookRecord>),
     Block(Box<Block>),
@@ -88,6 +90,7 @@ impl Assembly {
             Entry::NotReady(reason) => record.not_ready = Some(reason),
             Entry::SetupFailed(reason) => record.setup_failed = Some(reason),
             Entry::ProbeFailed(reason) => record.probe_failed = Some(reason),
+            Entry::OutOfTime(budget) => record.out_of_time = Some(budget),
             Entry::Clock(clock) => record.clock = Some(clock),
             Entry::Look(look) => {
                 let plans = record.scenarios.iter().flat_map(|s| s.endpoints.clone()).collect();

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -24,6 +24,7 @@ use crate::scenario::{Scenario, Watching, Webhook};
 use crate::secrets::{Secrets, without_userinfo};
 use crate::store::Journal;
 use crate::transport::{AnyTransport, Kind, TransportOptions};
+use crate::units::format_ms;
 use crate::verdict::{Allow, Judgement, Outcome, Reference, Verdict, decides_after, judge};
 
 /// Where two arms are asked and one of them fails.
@@ -48,6 +49,10 @@ pub struct GateRequest {
     pub id: String,
     /// What people call it.
     pub label: Option<String>,
+    /// What is judged, where a project names it.
+    pub service: Option<String>,
+    /// No further look is begun that would end after it.
+    pub budget: Option<Duration>,
     /// Stands for the target's instance where nothing else tells it.
     pub invocation: String,
     pub references: Vec<Reference>,
@@ -196,6 +201,7 @@ impl Run {
             id: id.clone(),
             loadgate_version: env!("CARGO_PKG_VERSION").to_owned(),
             label: request.label.as_ref().map(|label| request.secrets.scrub(label)),
+            service: request.service.clone(),
             started: Timestamp::now().to_string(),
             target: told(&request.target),
             env: request.env.clone(),
@@ -216,6 +222,7 @@ impl Run {
             alerts: request.watching.alerts.clone(),
             probes: if request.load { probe_plans(&arms) } else { Vec::new() },
             probe_failed: None,
+            out_of_time: None,
             control: request.beside.as_ref().map(|beside| {
                 Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })
             }),
@@ -228,8 +235,10 @@ impl Run {
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {
+        let begun = Instant::now();
         let loads = self.request.load && self.request.scenarios.iter().any(|s| s.load.is_some());
         for look in 1.. {
+            let at = Instant::now();
             if look > 1 || self.request.restart_first {
                 self.restart().await?;
                 if self.interrupt.signal().is_some() {
@@ -268,6 +277,15 @@ impl Run {
                     Repeat::Auto => judgement.look_again,
                     Repeat::Times(times) => look < times,
                 };
+            let fits = |budget: Duration| begun.elapsed() + at.elapsed() <= budget;
+            let again = match self.request.budget.filter(|budget| again && !fits(*budget)) {
+                None => again,
+                Some(budget) => {
+                    let budget = format_ms(budget.as_secs_f64() * 1e3);
+                    self.journal.append(vec![Entry::OutOfTime(budget)])?;
+                    false
+                }
+            };
             observe(GateEvent::LookDone { look, verdict: &judgement.verdict, again });
             if !again {
                 return Ok(());

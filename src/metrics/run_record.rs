@@ -23,6 +23,9 @@ pub struct RunRecord {
     /// What people call it, such as the phase of a rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// What was judged, where a project names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// UTC, RFC 3339.
     pub started: String,
     /// The base URL, or `demo`.
@@ -55,6 +58,9 @@ pub struct RunRecord {
     /// Why a probe can never be read, if so: then nothing was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_failed: Option<String>,
+    /// The budget that a further look would have exceeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_time: Option<String>,
     /// Which part of the load this is, if it is not all of it.
     #[serde(default)]
     pub shard: Option<ShardRecord>,

@@ -3,6 +3,7 @@
 
 mod baselines;
 mod beside;
+mod combined;
 mod content;
 mod deployment;
 mod document;
@@ -30,6 +31,7 @@ mod watched;
 mod words;
 
 pub use baselines::{Shown, render_baselines, render_refresh};
+pub use combined::{CombinedRow, render_combined, render_combined_json, render_combined_markdown};
 pub use deployment::{
     render_deployment_html, render_deployment_markdown, render_rollout_html, render_rollout_markdown,
 };

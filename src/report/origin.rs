@@ -21,6 +21,7 @@ impl ReportModel {
     pub fn provenance(&self) -> Vec<(&'static str, String)> {
         let (record, verdict) = (&self.record, &self.verdict);
         let mut rows = vec![("run", record.id.clone())];
+        rows.extend(record.service.iter().map(|service| ("service", service.clone())));
         rows.extend(record.label.iter().map(|label| ("label", label.clone())));
         rows.push(("started", moment(&record.started)));
         match &record.control {

@@ -15,6 +15,7 @@ mod read;
 mod state;
 
 pub use act::Act;
+pub use arm::read_arm;
 pub use controller::{Ask, Controller, Hands, Left, ROLLBACK_AVAILABLE, between, request, since};
 pub use event::{ActEnd, ActKind, Begun, Entry, Event, Judged, Part, Request, RequestKind, Shape};
 pub use folder::{Place, Rollout};

@@ -10,10 +10,15 @@ use crate::error::{Diagnostic, Error, Result, SourceText, nearest};
 use crate::secrets::Secrets;
 use crate::units::{NS_PER_S, Rate};
 
+/// What a project file is called.
+pub const PROJECT_FILE: &str = "loadgate.yaml";
+
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// Values for the files' `vars`; the last of a name counts.
     pub vars: Vec<(String, String)>,
+    /// The same for files that have such a variable; `vars` count before them.
+    pub defaults: Vec<(String, String)>,
     /// Whether a secret that is not in the environment is a mistake; `validate` does without.
     pub require_secrets: bool,
     /// Features to keep, with `*` as a wildcard; all where there is none.
@@ -223,7 +228,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, "list", e))?;
         let mut found: Vec<PathBuf> =
             entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_scenario(p)).collect();
-        // The plan of a rollout may stand beside the scenarios that it is of.
+        // The plan of a rollout may stand beside the scenarios that it is of, and so may a project.
+        found.retain(|path| path.file_name().is_none_or(|name| name != PROJECT_FILE));
         found.retain(|path| !std::fs::read_to_string(path).is_ok_and(|text| is_plan(&text)));
         if found.is_empty() {
             return Err(Error::input(path, "find scenarios in", "no .yaml or .yml file there"));

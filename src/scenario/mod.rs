@@ -32,16 +32,17 @@ mod watching;
 /// What other files that people write are read with.
 pub mod yaml {
     pub use super::fields::{Fields, Reader};
-    pub use super::node::{Node, NodeValue};
+    pub use super::node::{Key, Node, NodeValue};
     pub use super::parse::required;
     pub use super::scope::Scope;
     pub use super::sources::{header_name, read_vars};
+    pub use super::template::Meaning;
     pub use super::watching::{PLAN_KEYS, read_watching};
 }
 
 pub use data::{DataSource, Pick, Row};
 pub use generate::Chance;
-pub use load::{LoadOptions, Loaded, enough_unique_rows, load, matches, watching_file};
+pub use load::{LoadOptions, Loaded, PROJECT_FILE, enough_unique_rows, load, matches, watching_file};
 pub use load_plan::{AbortRule, LoadPlan, Process, WARMUP_AUTO_NS, Warmup};
 pub use model::{
     Action, Capture, CheckSample, Condition, Identity, Message, Only, Part, Place, PlacedCheck, Scenario,

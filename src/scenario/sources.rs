@@ -19,7 +19,8 @@ pub fn read_vars(reader: &Reader, fields: &Fields<'_>, scope: &mut Scope<'_>) ->
     for (key, node) in fields.get("vars").and_then(|n| reader.map(n, "names and values")).unwrap_or_default()
     {
         let Some(own) = reader.scalar(node, "text, a number or a flag") else { continue };
-        let given = scope.options.vars.iter().rev().find(|(name, _)| *name == key.name);
+        let given = scope.options.vars.iter().rev().chain(scope.options.defaults.iter().rev());
+        let given = given.into_iter().find(|(name, _)| *name == key.name);
         let text = given.map_or(own, |(_, value)| value.clone());
         let meaning = match &node.value {
             // A number stays one when `--var` gives another.

@@ -44,6 +44,10 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     let (generator, mut ailments) = validity::generator(record, &plans);
     let mut regression = Regression::default();
     findings.extend(not_begun(record));
+    findings.extend(record.out_of_time.iter().map(|budget| {
+        let text = format!("No further look was taken: it would have ended after the budget of {budget}.");
+        Finding::new(FindingKind::Regression, Severity::Info, None, text).remedy("give it more with --budget")
+    }));
     findings.extend(probes::never_read(record));
     let mut unsound = shards::judge(record);
     let beside = record.of_control();

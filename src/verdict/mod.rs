@@ -3,6 +3,7 @@
 mod alerts;
 mod arms;
 mod calibration;
+mod combined;
 mod contrast;
 mod creep;
 mod endpoint;
@@ -38,6 +39,7 @@ mod validity;
 
 pub use alerts::FiredAlert;
 pub use calibration::{ASSUMED_SIGMA_DEP, Spread, sigma_dep, spreads};
+pub use combined::{Combined, One, WORST, combine};
 pub use feasibility::{never_judged, never_seen, without_unjudged};
 pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, acceptance, impact};
 pub use judge::{Allow, Judgement, judge, sort_findings};

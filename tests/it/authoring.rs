@@ -192,6 +192,13 @@ fn the_schema_holds_for_every_scenario_that_is_shipped() {
     );
     let printed = run(loadgate(root).args(["schema", "plan"])).expect(0).out;
     assert_eq!(printed, std::fs::read_to_string(root.join("schema/plan.json")).unwrap());
+    let projects = by("project.json", &[&format!("{}/scenarios/*/loadgate.yaml", root.display())]);
+    assert!(
+        projects.as_object().is_some_and(|all| all.len() == 1 && all.values().all(Value::is_null)),
+        "{projects}"
+    );
+    let printed = run(loadgate(root).args(["schema", "project"])).expect(0).out;
+    assert_eq!(printed, std::fs::read_to_string(root.join("schema/project.json")).unwrap());
     let tests = format!("{}/tests/fixtures", root.display());
     let shipped = check(&[
         &format!("{}/scenarios/*/*.yaml", root.display()),
@@ -201,7 +208,7 @@ fn the_schema_holds_for_every_scenario_that_is_shipped() {
         &format!("{tests}/*.yaml"),
     ]);
     let mut shipped = shipped.as_object().unwrap().clone();
-    shipped.retain(|path, _| !path.ends_with("rollout.yaml"));
+    shipped.retain(|path, _| !path.ends_with("rollout.yaml") && !path.ends_with("loadgate.yaml"));
     assert!(shipped.len() >= 12, "{shipped:?}");
     assert!(shipped.values().all(Value::is_null), "{shipped:?}");
     let broken = check(&[&format!("{tests}/broken/*.yaml")]);

@@ -156,6 +156,8 @@ pub fn record(made: &Made) -> RunRecord {
         shard: None,
         clock: None,
         merged: None,
+        service: None,
+        out_of_time: None,
     }
 }
 

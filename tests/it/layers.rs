@@ -1,7 +1,7 @@
 use std::path::Path;
 
 /// Modules by layer, the lowest first. A module imports only from rows below its own, never from its own.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["units", "exit_code", "error", "error_class", "digest", "machine", "random", "phases"],
     &["secrets"],
     &["metrics", "transport", "checks", "demo"],
@@ -10,6 +10,7 @@ const LAYERS: [&[&str]; 12] = [
     &["baseline", "notify"],
     &["gate"],
     &["rollout"],
+    &["project"],
     &["report"],
     &["commands"],
     &["cli"],

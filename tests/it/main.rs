@@ -16,6 +16,7 @@
 //! - `hostile`      bad bytes from the target: one clear error class each, memory bounded
 //! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
+//! - `projects`     services, environments, profiles; many verdicts as one
 //! - `quick`        one URL from flags
 //! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
 //! - `shards`       parts of one load by several processes: merged without loss, judged as one, what lacks is named
@@ -54,6 +55,7 @@ mod nginx;
 mod operating;
 mod pages;
 mod probes;
+mod projects;
 mod quick;
 mod reports;
 mod rollouts;

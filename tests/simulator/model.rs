@@ -158,6 +158,8 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
         shard: None,
         clock: None,
         merged: None,
+        service: None,
+        out_of_time: None,
     }
 }
 

@@ -1,0 +1,112 @@
+use std::path::{Path, PathBuf};
+
+use super::merge::runs_below;
+use super::report::{deliver, model_of, stored_request, write_files};
+use super::session::Stdout;
+use crate::error::{Error, Result};
+use crate::gate::read_record;
+use crate::report::{
+    CombinedRow, ReportModel, Screen, render_combined, render_combined_json, render_combined_markdown,
+    render_junit,
+};
+use crate::verdict::{Combined, One, combine as combine_verdicts};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CombinedFormat {
+    Table,
+    Json,
+    Junit,
+    Markdown,
+}
+
+pub struct CombineRequest {
+    /// Runs' folders, or folders of those.
+    pub runs: Vec<PathBuf>,
+    /// Names that must be among them.
+    pub expect: Vec<String>,
+    pub format: CombinedFormat,
+    pub output: Option<PathBuf>,
+    pub stdout: Stdout,
+}
+
+/// Many verdicts as one: returns its exit code.
+///
+/// # Errors
+/// If a run cannot be read, or two have one name.
+pub fn combine(request: &CombineRequest) -> Result<u8> {
+    let (rows, models) = rows(&runs_below(&request.runs)?, &request.expect)?;
+    let combined = combined(&rows);
+    let screen = if request.output.is_some() { Screen::FILE } else { request.stdout.screen() };
+    deliver(&rendered(&rows, &models, &combined, request.format, screen)?, request.output.as_deref())?;
+    Ok(combined.exit_code)
+}
+
+pub fn combined(rows: &[CombinedRow]) -> Combined {
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        all.push(One { name: &row.name, verdict: row.verdict.as_ref().map_err(String::as_str) });
+    }
+    combine_verdicts(&all)
+}
+
+/// What each run came to, with those that are expected and are not there.
+pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Vec<ReportModel>)> {
+    let (mut rows, mut models) = (Vec::<CombinedRow>::new(), Vec::new());
+    for path in runs {
+        let record = read_record(path)?;
+        let name = record.service.clone().or_else(|| record.label.clone()).unwrap_or_else(|| {
+            folder_of(path)
+                .file_name()
+                .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+        });
+        if let Some(other) = rows.iter().find(|row| row.name == name) {
+            let reason = format!("{} is of `{name}` too: which of them counts?", other.folder);
+            let hint = "name one run of each; folders may hold others from before";
+            return Err(Error::input(path, "combine", reason).with_hint(hint));
+        }
+        let model = model_of(path, &record, &[], &stored_request())?;
+        let folder = folder_of(path).display().to_string();
+        rows.push(CombinedRow { name, folder, verdict: Ok(model.raw.verdict.clone()) });
+        models.push(model);
+    }
+    for name in
+        expect.iter().filter(|name| !rows.iter().any(|row| row.name == **name)).cloned().collect::<Vec<_>>()
+    {
+        let reason = "There is no run of it: it was not measured, or its results were not handed on.";
+        rows.push(CombinedRow { name, folder: String::new(), verdict: Err(reason.to_owned()) });
+    }
+    Ok((rows, models))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) }
+}
+
+pub fn rendered(
+    rows: &[CombinedRow],
+    models: &[ReportModel],
+    combined: &Combined,
+    format: CombinedFormat,
+    screen: Screen,
+) -> Result<String> {
+    let fault = |e: &dyn std::fmt::Display| Error::harness(e.to_string());
+    Ok(match format {
+        CombinedFormat::Table => render_combined(rows, combined, screen),
+        CombinedFormat::Json => render_combined_json(rows, combined).map_err(|e| fault(&e))?,
+        CombinedFormat::Junit => render_junit(models).map_err(|e| fault(&e))?,
+        CombinedFormat::Markdown => render_combined_markdown(rows, combined),
+    })
+}
+
+/// `combined.json`, `summary.md` and `junit.xml` in a folder.
+pub fn write_combined(folder: &Path, rows: &[CombinedRow], models: &[ReportModel]) -> Result<Combined> {
+    let all = combined(rows);
+    let text = |format| rendered(rows, models, &all, format, Screen::FILE);
+    let mut files =
+        vec![("combined.json", text(CombinedFormat::Json)?), ("summary.md", text(CombinedFormat::Markdown)?)];
+    if !models.is_empty() {
+        files.push(("junit.xml", text(CombinedFormat::Junit)?));
+    }
+    write_files(folder, &files)?;
+    Ok(all)
+}

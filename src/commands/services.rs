@@ -1,0 +1,135 @@
+use std::path::{Path, PathBuf};
+
+use super::canary::{CanaryRequest, canary};
+use super::combine::{CombinedFormat, rendered, rows, write_combined};
+use super::run::{RunKind, append_to_job_summary, run};
+use super::session::{Session, complain, print};
+use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
+use crate::gate::run_id;
+use crate::report::{CombinedRow, render_combined};
+
+/// `run` and `smoke` of one service, or of many one after the other: returns the exit code of all.
+///
+/// # Errors
+/// Before anything is sent: every mistake in the files of all of them.
+pub fn run_services(sessions: Vec<Session>, kind: RunKind) -> Result<u8> {
+    match <[Session; 1]>::try_from(sessions) {
+        Ok([one]) => run(&one, kind),
+        Err(many) => one_by_one(&many, |session| session, |session| run(session, kind)),
+    }
+}
+
+/// The same of canaries.
+///
+/// # Errors
+/// Likewise.
+pub fn canary_services(requests: Vec<CanaryRequest>) -> Result<u8> {
+    match <[CanaryRequest; 1]>::try_from(requests) {
+        Ok([one]) => canary(&one),
+        Err(mut many) => {
+            let (root, plans) = prepared(&many.iter().map(|own| &own.session).collect::<Vec<_>>())?;
+            for (request, session) in many.iter_mut().zip(plans) {
+                request.session = session;
+            }
+            all_of(&root, &many, |request| &request.session, canary)
+        }
+    }
+}
+
+fn one_by_one(
+    many: &[Session],
+    session: impl Fn(&Session) -> &Session,
+    measure: impl Fn(&Session) -> Result<u8>,
+) -> Result<u8> {
+    let (root, sessions) = prepared(&many.iter().collect::<Vec<_>>())?;
+    all_of(&root, &sessions, session, measure)
+}
+
+/// Each with a folder of its own below a common one; all files are read before anything is sent.
+fn prepared(many: &[&Session]) -> Result<(PathBuf, Vec<Session>)> {
+    let mut mistakes = Vec::new();
+    for session in many {
+        match session.loaded() {
+            Ok(_) => {}
+            Err(Error::Invalid(mut found)) => mistakes.append(&mut found),
+            Err(other) => return Err(other),
+        }
+    }
+    if !mistakes.is_empty() {
+        // Services may share a file.
+        let mut told = std::collections::BTreeSet::new();
+        mistakes.retain(|mistake| told.insert(mistake.render()));
+        return Err(Error::Invalid(mistakes));
+    }
+    let root = many
+        .first()
+        .and_then(|session| session.out.clone())
+        .unwrap_or_else(|| Path::new("results").join(run_id()));
+    if root.join("combined.json").exists() || root.join("run.json").exists() {
+        let message = format!("{} already holds a run", root.display());
+        return Err(Error::usage_hint(message, "choose another --out"));
+    }
+    let own = |session: &&Session| {
+        let name = session.service.clone().unwrap_or_default();
+        Session { out: Some(root.join(name)), one_of_many: true, ..(*session).clone() }
+    };
+    Ok((root.clone(), many.iter().map(own).collect()))
+}
+
+/// What keeps one from being measured keeps no other from it; a signal ends them all.
+fn all_of<T>(
+    root: &Path,
+    many: &[T],
+    session: impl Fn(&T) -> &Session,
+    measure: impl Fn(&T) -> Result<u8>,
+) -> Result<u8> {
+    let mut failed: Vec<CombinedRow> = Vec::new();
+    let mut ended = None;
+    let (mut runs, mut names) = (Vec::new(), Vec::new());
+    for (number, one) in (1..).zip(many) {
+        let own = session(one);
+        let name = own.service.clone().unwrap_or_default();
+        names.push(name.clone());
+        if ended.is_some() {
+            continue;
+        }
+        if !own.quiet {
+            complain(&format!("\n── {name} ({number} of {})", many.len()));
+        }
+        let folder = own.out.clone().unwrap_or_default();
+        match measure(one) {
+            Ok(code) => {
+                let signals = [ExitCode::Interrupted.code(), ExitCode::Terminated.code()];
+                ended = signals.contains(&code).then_some(code);
+            }
+            Err(error) => {
+                complain(&format!("error: {name}: {error}"));
+                if !folder.join("run.json").exists() {
+                    let folder = folder.display().to_string();
+                    failed.push(CombinedRow { name, folder, verdict: Err(error.to_string()) });
+                    continue;
+                }
+            }
+        }
+        runs.push(folder);
+    }
+    let expect: Vec<String> =
+        names.into_iter().filter(|name| !failed.iter().any(|row| row.name == *name)).collect();
+    let (mut rows, models) = rows(&runs, &expect)?;
+    rows.append(&mut failed);
+    let combined = write_combined(root, &rows, &models)?;
+    append_to_job_summary(&rendered(
+        &rows,
+        &models,
+        &combined,
+        CombinedFormat::Markdown,
+        crate::report::Screen::FILE,
+    )?);
+    let screen = many.first().map(|one| session(one).stdout().screen());
+    if let Some(screen) = screen {
+        print(&format!("\n{}", render_combined(&rows, &combined, screen)))?;
+        print(&format!("\nsummary.md, junit.xml and combined.json are in {}\n", root.display()))?;
+    }
+    Ok(ended.unwrap_or(combined.exit_code))
+}
