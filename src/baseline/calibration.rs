@@ -1,10 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::document::{checked_bytes, from_checked_bytes};
 use crate::error::{Error, Result};
-use crate::store::write_atomic;
+use crate::store::Shelf;
 use crate::verdict::{ASSUMED_SIGMA_DEP, Spread, sigma_dep};
 
 const CALIBRATION_FORMAT: u32 = 1;
@@ -40,8 +40,8 @@ pub struct CalibrationRun {
     pub spreads: Vec<[f64; 2]>,
 }
 
-fn path_of(baselines: &Path, env: &str) -> PathBuf {
-    baselines.join(env).join("_calibration.json")
+fn name_of(env: &str) -> String {
+    format!("{env}/_calibration.json")
 }
 
 impl Calibration {
@@ -49,8 +49,8 @@ impl Calibration {
     ///
     /// # Errors
     /// If it cannot be read, was changed, or is of a later format.
-    pub fn read(baselines: &Path, env: &str) -> Result<Self> {
-        let path = path_of(baselines, env);
+    pub fn read(baselines: &Shelf, env: &str) -> Result<Self> {
+        let path = baselines.folder(env)?.join(name_of(env));
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -62,18 +62,18 @@ impl Calibration {
         from_checked_bytes(&path, &bytes, CALIBRATION_FORMAT, hint)
     }
 
-    /// Whole or not at all.
+    /// Adds a run to what is stored now; returns all of it, and how it is called. Whole or not at all.
     ///
     /// # Errors
-    /// With the path.
-    pub fn write(&self, baselines: &Path) -> Result<PathBuf> {
-        let path = path_of(baselines, &self.env);
-        let bytes = checked_bytes(&path, &Self { checksum: String::new(), ..self.clone() })?;
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| Error::output(folder, "create", e))?;
-        }
-        write_atomic(&path, &bytes)?;
-        Ok(path)
+    /// If it cannot be read or written.
+    pub fn add(baselines: &Shelf, env: &str, run: &CalibrationRun) -> Result<(Self, String)> {
+        let (name, mut all) = (name_of(env), Self::default());
+        let path = baselines.replace(&name, &mut || {
+            all = Self::read(baselines, env)?;
+            all.runs.push(run.clone());
+            checked_bytes(Path::new(&name), &Self { checksum: String::new(), ..all.clone() })
+        })?;
+        Ok((all, baselines.told(&path)))
     }
 
     #[must_use]

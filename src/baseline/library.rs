@@ -7,12 +7,16 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::metrics::{DEFAULT_INSTANCES, ScenarioRecord};
-use crate::store::write_atomic;
+use crate::store::Shelf;
 use crate::verdict::{Reference, instance_key};
+
+const ANCHOR: &str = "_anchor.json";
+const MOST_OF_A_NAME: u32 = 50;
 
 /// The baselines of one environment: `DIR/<env>/<feature>/<UTC time>-<id>.json`.
 pub struct Library {
-    folder: PathBuf,
+    shelf: Shelf,
+    env: String,
     /// What was accepted later is not seen.
     until: Option<Timestamp>,
 }
@@ -25,8 +29,18 @@ pub struct Stored {
 
 impl Library {
     #[must_use]
-    pub fn new(folder: &Path, env: &str) -> Self {
-        Self { folder: folder.join(env), until: None }
+    pub fn new(shelf: &Shelf, env: &str) -> Self {
+        Self { shelf: shelf.clone(), env: env.to_owned(), until: None }
+    }
+
+    /// Where this environment's are read from.
+    fn folder(&self) -> Result<PathBuf> {
+        Ok(self.shelf.folder(&self.env)?.join(&self.env))
+    }
+
+    /// A file's name on the shelf.
+    fn name(&self, feature: &str, file: &str) -> String {
+        format!("{}/{}/{file}", self.env, file_name(feature))
     }
 
     /// The library as it was at a moment (RFC 3339); as it is now where the text is none.
@@ -75,7 +89,7 @@ impl Library {
     }
 
     fn paths(&self, feature: &str) -> Result<Vec<PathBuf>> {
-        let folder = self.folder.join(file_name(feature));
+        let folder = self.folder()?.join(file_name(feature));
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -95,17 +109,18 @@ impl Library {
     /// If the folder is there but cannot be listed.
     pub fn features(&self) -> Result<Vec<String>> {
         let mut features = BTreeSet::new();
-        match std::fs::read_dir(&self.folder) {
+        let folder = self.folder()?;
+        match std::fs::read_dir(&folder) {
             Ok(entries) => {
                 for entry in entries {
-                    let entry = entry.map_err(|e| Error::input(&self.folder, "list", e))?;
+                    let entry = entry.map_err(|e| Error::input(&folder, "list", e))?;
                     if entry.path().is_dir() {
                         features.insert(entry.file_name().to_string_lossy().into_owned());
                     }
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::input(&self.folder, "list", e)),
+            Err(e) => return Err(Error::input(&folder, "list", e)),
         }
         Ok(features.into_iter().collect())
     }
@@ -162,16 +177,13 @@ impl Library {
     /// # Errors
     /// If it is there but cannot be read.
     pub fn anchor(&self, feature: &str) -> Result<AnchorDocument> {
-        let path = self.anchor_path(feature);
+        let path = self.folder()?.join(file_name(feature)).join(ANCHOR);
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let hint = "restore it from version control; without it the best accepted level is forgotten";
                 from_checked_bytes(&path, &bytes, ANCHOR_FORMAT, hint)
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let env = self.folder.file_name().unwrap_or_default().to_string_lossy();
-                Ok(AnchorDocument::new(feature, &env))
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(AnchorDocument::new(feature, &self.env)),
             Err(e) => Err(Error::input(&path, "read anchor", e)),
         }
     }
@@ -181,16 +193,15 @@ impl Library {
     /// # Errors
     /// As [`Library::documents`], and if it cannot be written.
     pub fn anchor_to_newest(&self, feature: &str, acceptance: &Acceptance<'_>) -> Result<()> {
-        let mut anchor = self.anchor(feature)?;
-        for reference in self.newest(feature, DEFAULT_INSTANCES)? {
-            anchor.update(&reference, acceptance);
-        }
-        let path = self.anchor_path(feature);
-        write_atomic(&path, &checked_bytes(&path, &anchor)?)
-    }
-
-    fn anchor_path(&self, feature: &str) -> PathBuf {
-        self.folder.join(file_name(feature)).join("_anchor.json")
+        let name = self.name(feature, ANCHOR);
+        self.shelf.replace(&name, &mut || {
+            let mut anchor = self.anchor(feature)?;
+            for reference in self.newest(feature, DEFAULT_INSTANCES)? {
+                anchor.update(&reference, acceptance);
+            }
+            checked_bytes(Path::new(&name), &anchor)
+        })?;
+        Ok(())
     }
 
     /// The files that no verdict needs: runs that are not among the newest `keep` instances of any endpoint as it was
@@ -212,7 +223,22 @@ impl Library {
     /// # Errors
     /// With the folder, if it cannot be made.
     pub fn prepare(&self) -> Result<()> {
-        std::fs::create_dir_all(&self.folder).map_err(|e| Error::output(&self.folder, "create folder", e))
+        self.shelf.prepare(&self.env)
+    }
+
+    /// Removes a file of [`Self::documents`].
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn remove(&self, path: &Path) -> Result<()> {
+        let below: Vec<_> = path.iter().rev().take(3).map(|part| part.to_string_lossy()).collect();
+        self.shelf.remove(&below.into_iter().rev().collect::<Vec<_>>().join("/"))
+    }
+
+    /// What a file of [`Self::documents`] is called where it is kept.
+    #[must_use]
+    pub fn told(&self, path: &Path) -> String {
+        self.shelf.told(path)
     }
 
     /// Stores a document under a name that sorts by time.
@@ -223,9 +249,23 @@ impl Library {
         let stamp: String = document.recorded.chars().take(19).filter(char::is_ascii_alphanumeric).collect();
         let name = document.instance.split(' ').next().unwrap_or_default();
         let id: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
-        let path = self.folder.join(file_name(&document.feature)).join(format!("{stamp}Z-{id}.json"));
-        write_atomic(&path, &document.to_bytes(&path)?)?;
-        Ok(path)
+        for number in 1..=MOST_OF_A_NAME {
+            // Two that are stored in the same second, from here or elsewhere, are two.
+            let again = if number == 1 { String::new() } else { format!("-{number}") };
+            let name = self.name(&document.feature, &format!("{stamp}Z-{id}{again}.json"));
+            let bytes = document.to_bytes(Path::new(&name))?;
+            if let Some(path) = self.shelf.create(&name, &bytes)? {
+                return Ok(path);
+            }
+            // The same run may be accepted once more.
+            self.shelf.prepare(&self.env)?;
+            let there = read(self.shelf.folder(&self.env)?.join(&name))?.document;
+            if (&there.run_id, &there.recorded) == (&document.run_id, &document.recorded) {
+                return self.shelf.replace(&name, &mut || Ok(bytes.clone()));
+            }
+        }
+        let path = self.shelf.location().join(&self.env);
+        Err(Error::output(&path, "store baseline", "too many of one instance in one second"))
     }
 }
 

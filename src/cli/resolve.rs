@@ -16,7 +16,7 @@ use crate::commands::{
     self, CombineRequest, CombinedFormat, CompareRequest, DemoRequest, Gate, InitRequest, MergeRequest,
     Notify, NotifyRequest, PruneRequest, QuickRequest, RecordRequest, RefreshRequest, ReportFormat,
     ReportRequest, RunKind, SchemaOf, Session, SetRequest, Stdout, ValidateRequest, VerifyRequest,
-    WatchRequest,
+    WatchRequest, fetched,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
@@ -24,6 +24,7 @@ use crate::gate::TargetSpec;
 use crate::metrics::Repeat;
 use crate::project::Resolved;
 use crate::scenario::{QuickLoad, QuickOptions};
+use crate::store::Shelf;
 use crate::transport::TransportOptions;
 use crate::units::{Rate, parse_duration_ns, parse_rate, parse_share};
 use crate::verdict::Allow;
@@ -108,9 +109,9 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }),
         Command::Quick(args) => commands::quick(&quick(args)?),
         Command::Compare(args) => commands::compare(&CompareRequest {
-            runs: args.runs,
-            against: args.against,
-            baselines: args.baselines,
+            runs: fetched(args.runs)?,
+            against: fetched(args.against)?,
+            baselines: Shelf::at(&args.baselines)?,
             gate: args.gate.map(gate),
             instances: args.instances.map(usize::from),
             allow: allow(&args.allow),
@@ -121,12 +122,12 @@ pub fn dispatch(args: Args) -> Result<u8> {
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Report(args) => commands::report(&ReportRequest {
-            runs: args.runs,
+            runs: fetched(args.runs)?,
             labels: args.labels,
-            baselines: args.baselines,
+            baselines: Shelf::at(&args.baselines)?,
             format: report_format(args.format),
             deployment: args.deployment,
-            before: args.before,
+            before: fetched(args.before)?,
             impact: parse_share(&args.impact)
                 .map_err(|reason| Error::usage(format!("--impact: {reason}")))?,
             output: args.output.filter(|path| path.as_os_str() != "-"),
@@ -134,7 +135,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }),
         Command::Combine(args) => commands::combine(&CombineRequest {
             expect: expected(&args.expect, args.project.as_deref())?,
-            runs: args.runs,
+            runs: fetched(args.runs)?,
             format: match args.format {
                 CombinedFormatArg::Table => CombinedFormat::Table,
                 CombinedFormatArg::Json => CombinedFormat::Json,
@@ -145,9 +146,9 @@ pub fn dispatch(args: Args) -> Result<u8> {
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Merge(args) => commands::merge(&MergeRequest {
-            runs: args.runs,
+            runs: fetched(args.runs)?,
             out: args.out,
-            baselines: args.baselines,
+            baselines: Shelf::at(&args.baselines)?,
             gate: args.gate.map(gate),
             allow: allow(&args.allow),
             label: args.label,
@@ -158,29 +159,34 @@ pub fn dispatch(args: Args) -> Result<u8> {
             let ScenarioArgs { paths, vars: given, only, total_rate, probes, .. } = args.scenarios;
             let rate = total_rate.as_deref().map(rate).transpose()?;
             let shard = args.shard.as_deref().map(shard).transpose()?;
-            let requests = all.into_iter().map(|own| ValidateRequest {
-                service: own.service,
-                paths: if paths.is_empty() { own.scenarios } else { paths.clone() },
-                vars: own
-                    .vars
-                    .into_iter()
-                    .chain(given.iter().filter(|(name, _)| !own.project_vars.contains(name)).cloned())
-                    .collect(),
-                defaults: own.defaults,
-                only: if only.is_empty() { own.only } else { only.clone() },
-                probes: probes.clone().or(own.settings.probes),
-                shard,
-                rate: rate.or(own.settings.rate),
-                baselines: args
-                    .baselines
-                    .baselines
-                    .clone()
-                    .or(own.settings.baselines.map(PathBuf::from))
-                    .unwrap_or_else(|| PathBuf::from("baselines")),
-                env: args.baselines.env.clone().or(own.environment).unwrap_or_else(|| "default".to_owned()),
-                format: format(args.format),
-            });
-            commands::validate_services(&requests.collect::<Vec<_>>())
+            let mut requests = Vec::new();
+            for own in all {
+                let baselines = args.baselines.baselines.clone();
+                let baselines = baselines.or(own.settings.baselines.map(PathBuf::from));
+                requests.push(ValidateRequest {
+                    service: own.service,
+                    paths: if paths.is_empty() { own.scenarios } else { paths.clone() },
+                    vars: own
+                        .vars
+                        .into_iter()
+                        .chain(given.iter().filter(|(name, _)| !own.project_vars.contains(name)).cloned())
+                        .collect(),
+                    defaults: own.defaults,
+                    only: if only.is_empty() { own.only } else { only.clone() },
+                    probes: probes.clone().or(own.settings.probes),
+                    shard,
+                    rate: rate.or(own.settings.rate),
+                    baselines: Shelf::at(&baselines.unwrap_or_else(|| PathBuf::from("baselines")))?,
+                    env: args
+                        .baselines
+                        .env
+                        .clone()
+                        .or(own.environment)
+                        .unwrap_or_else(|| "default".to_owned()),
+                    format: format(args.format),
+                });
+            }
+            commands::validate_services(&requests)
         }
         Command::Baseline { command: BaselineCommand::Record(args) } => {
             let session = measuring(args.measure, "baseline record")?;
@@ -195,20 +201,20 @@ pub fn dispatch(args: Args) -> Result<u8> {
                 accept: args.accept,
                 yes: args.yes,
                 new: args.new,
-                from: args.from,
+                from: fetched(args.from)?,
             })
         }
         Command::Baseline { command: BaselineCommand::Show(args) } => {
-            commands::show(&set(args.set, args.features))
+            commands::show(&set(args.set, args.features)?)
         }
         Command::Baseline { command: BaselineCommand::Verify(args) } => commands::verify(&VerifyRequest {
-            set: set(args.set, Vec::new()),
+            set: set(args.set, Vec::new())?,
             scenarios: args.scenarios,
             vars: args.vars,
             rate: args.rate.as_deref().map(rate).transpose()?,
         }),
         Command::Baseline { command: BaselineCommand::Prune(args) } => commands::prune(&PruneRequest {
-            set: set(args.set, args.features),
+            set: set(args.set, args.features)?,
             keep: args.keep as usize,
             yes: args.yes,
         }),
@@ -237,8 +243,8 @@ fn measuring(args: MeasureArgs, command: &str) -> Result<Session> {
     Ok(Session { restart_hook: hook, ..flags.session(resolved)? })
 }
 
-fn set(args: SetArgs, features: Vec<String>) -> SetRequest {
-    SetRequest { baselines: args.baselines, env: args.env, features }
+fn set(args: SetArgs, features: Vec<String>) -> Result<SetRequest> {
+    Ok(SetRequest { baselines: Shelf::at(&args.baselines)?, env: args.env, features })
 }
 
 pub fn transport_options(args: TransportArgs) -> Result<TransportOptions> {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{DEFAULT_INSTANCES, Repeat};
 use crate::project::{Resolved, Settings};
 use crate::rollout::ArmPlan;
+use crate::store::Shelf;
 use crate::transport::Kind;
 use crate::verdict::Allow;
 
@@ -63,9 +64,11 @@ impl Flags {
             secrets: resolved.secrets,
             target: flagged.or(placed.map(|arm| arm.target)),
             env: env.or(environment),
-            baselines: baselines
-                .or_else(|| settings.baselines.clone().map(PathBuf::from))
-                .unwrap_or_else(|| PathBuf::from("baselines")),
+            baselines: Shelf::at(
+                &baselines
+                    .or_else(|| settings.baselines.clone().map(PathBuf::from))
+                    .unwrap_or_else(|| PathBuf::from("baselines")),
+            )?,
             out: self.output.out,
             gate: Gate::Regression,
             repeat: Repeat::Auto,

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -11,6 +11,7 @@ use crate::gate::{run_id, scenario_records};
 use crate::metrics::{DEFAULT_INSTANCES, Repeat, RunRecord, ScenarioRecord};
 use crate::report::{ReportModel, Shown, render_baselines, render_terminal};
 use crate::scenario::{LoadOptions, load};
+use crate::store::{Shelf, is_remote};
 use crate::units::{Rate, Rules, counted};
 use crate::verdict::{DEFAULT_IMPACT, FindingKind, Outcome, Reference, Severity, Verdict, outlook};
 
@@ -72,7 +73,11 @@ pub fn measure(
     }
     let references = session.references(scenarios)?;
     let invocation = run_id();
-    let out = session.out(&invocation);
+    let out = session.outlet(&invocation)?.folder;
+    if session.out.as_deref().is_some_and(is_remote) {
+        let hint = "give a folder; --baselines may be a URL";
+        return Err(Error::usage_hint("the runs behind a baseline stay here", hint));
+    }
     library.prepare()?;
     let mut records = Vec::new();
     for time in 1..=times {
@@ -114,14 +119,14 @@ pub fn store(
             Err(error) => {
                 // All or none: half of a set would be another set.
                 for path in &stored {
-                    let _ = std::fs::remove_file(path);
+                    let _ = library.remove(path);
                 }
                 return Err(error);
             }
         }
     }
     for path in stored {
-        tell(&format!("stored {}\n", path.display()))?;
+        tell(&format!("stored {}\n", library.told(&path)))?;
     }
     let features: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.feature).collect();
     for feature in features {
@@ -139,7 +144,7 @@ pub fn store(
 
 /// Which set of baselines, and which features of it.
 pub struct SetRequest {
-    pub baselines: PathBuf,
+    pub baselines: Shelf,
     pub env: String,
     /// All where it is empty.
     pub features: Vec<String>,
@@ -151,7 +156,7 @@ impl SetRequest {
     }
 
     fn place(&self) -> String {
-        format!("{}/{}", self.baselines.display(), self.env)
+        format!("{}/{}", self.baselines.location().display(), self.env)
     }
 
     /// The features asked for, each of which there is.
@@ -307,7 +312,7 @@ pub fn prune(request: &PruneRequest) -> Result<u8> {
     for stored in &out {
         tell(&format!(
             "{}  build {}\n",
-            stored.path.display(),
+            library.told(&stored.path),
             stored.document.build.as_deref().unwrap_or("–")
         ))?;
     }
@@ -316,14 +321,10 @@ pub fn prune(request: &PruneRequest) -> Result<u8> {
         return Ok(3);
     }
     for stored in &out {
-        remove(&stored.path)?;
+        library.remove(&stored.path)?;
     }
     tell(&format!("removed {}\n", counted(out.len(), "file")))?;
     Ok(0)
-}
-
-fn remove(path: &Path) -> Result<()> {
-    std::fs::remove_file(path).map_err(|e| Error::output(path, "remove baseline", e))
 }
 
 /// Fails at once where nobody could answer.

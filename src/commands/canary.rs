@@ -4,6 +4,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
+use super::publish::Outlet;
 use super::report::write_reports;
 use super::run::{conclude, watched};
 use super::session::{Session, complain, print, tell};
@@ -51,8 +52,8 @@ const LEAST_SEGMENT: Duration = Duration::from_millis(2500);
 pub fn canary(request: &CanaryRequest) -> Result<u8> {
     let session = &request.session;
     let id = run_id();
-    let out = session.out(&id);
-    let (gate, calibration) = side_by_side(request, &id, &out)?;
+    let outlet = session.outlet(&id)?;
+    let (gate, calibration) = side_by_side(request, &id, &outlet.folder)?;
     if !session.quiet {
         let (all, each) = (request.length.as_secs_f64(), request.length.as_secs_f64() / SEGMENTS as f64);
         complain(&format!(
@@ -64,9 +65,9 @@ pub fn canary(request: &CanaryRequest) -> Result<u8> {
     let session = Session { target: Some(request.candidate.target.clone()), ..session.clone() };
     let result = watched(&session, gate)?;
     if request.calibrate {
-        return keep(&session, &result, &out, calibration);
+        return keep(&session, &result, &outlet, &calibration);
     }
-    conclude(&session, &result, &out, None)
+    conclude(&session, &result, &outlet, None)
 }
 
 /// What the gate is asked, with what is known of instances of one build.
@@ -217,7 +218,8 @@ pub fn as_arm(session: &Session, arm: &ArmRequest) -> Result<Loaded> {
 }
 
 /// Stores how much the instances of one build differed, whatever the verdict would have said of them.
-fn keep(session: &Session, result: &GateResult, out: &Path, mut calibration: Calibration) -> Result<u8> {
+fn keep(session: &Session, result: &GateResult, outlet: &Outlet, calibration: &Calibration) -> Result<u8> {
+    let out = outlet.folder.as_path();
     let (record, verdict) = (&result.record, &result.verdict);
     let found = spreads(record);
     let control = record.control.as_deref().map_or(&[][..], |control| &control.runs);
@@ -241,22 +243,22 @@ fn keep(session: &Session, result: &GateResult, out: &Path, mut calibration: Cal
     }
     if invalid || other {
         print("NOT CALIBRATED: this run says nothing of how much instances of one build differ.\n\n")?;
-        let code = conclude(session, result, out, None)?;
+        let code = conclude(session, result, outlet, None)?;
         return Ok(if code == 0 { crate::exit_code::ExitCode::Hold.code() } else { code });
     }
     let of = |runs: &[LookRecord]| runs.first().map_or_else(String::new, |look| look.instance_id.clone());
     let instances = format!("{} beside {}", of(&record.runs), of(control));
     // The same two instances again say no more of others.
     let anew = calibration.runs.iter().all(|known| known.instances != instances);
-    calibration.runs.push(CalibrationRun {
+    let run = CalibrationRun {
         run_id: record.id.clone(),
         recorded: Timestamp::now().to_string(),
         build: record.runs.first().and_then(|look| look.build_id.clone()),
         pairs: if record.plan.restarts { record.runs.len() } else { usize::from(anew) },
         instances,
         spreads: found.iter().map(|spread| [spread.squared, spread.explained]).collect(),
-    });
-    let path = calibration.write(&session.baselines)?;
+    };
+    let (calibration, path) = Calibration::add(&session.baselines, &session.env(), &run)?;
     write_reports(out, &ReportModel::new(record, verdict, &[], DEFAULT_IMPACT))?;
     let pairs = calibration.pairs();
     let told = calibration.estimate() * 100.0;
@@ -266,6 +268,7 @@ fn keep(session: &Session, result: &GateResult, out: &Path, mut calibration: Cal
         counted(pairs, "pair"),
         session.env(),
     ))?;
-    tell(&format!("Stored in {}; the run is in {}\n", path.display(), out.display()))?;
+    tell(&format!("Stored in {}; the run is in {}\n", path, out.display()))?;
+    outlet.publish()?;
     Ok(0)
 }

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::report::{ReportFormat, deliver, rendered};
 use super::session::{Gate, Stdout};
@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 use crate::gate::read_record;
 use crate::metrics::{LookRecord, Repeat, RunRecord};
 use crate::report::{ReportModel, Screen, render_explanation};
+use crate::store::Shelf;
 use crate::verdict::{Allow, Cause, DEFAULT_IMPACT, Outcome, Reference, Verdict, judge};
 
 pub struct CompareRequest {
     pub runs: Vec<PathBuf>,
     /// Other runs instead of the baselines.
     pub against: Vec<PathBuf>,
-    pub baselines: PathBuf,
+    pub baselines: Shelf,
     pub gate: Option<Gate>,
     pub instances: Option<usize>,
     pub allow: Allow,
@@ -124,7 +125,7 @@ pub fn read_records(paths: &[PathBuf]) -> Result<Vec<(PathBuf, RunRecord)>> {
     paths.iter().map(|path| Ok((path.clone(), read_record(path)?))).collect()
 }
 
-pub fn stored_references(record: &RunRecord, baselines: &Path) -> Result<Vec<Reference>> {
+pub fn stored_references(record: &RunRecord, baselines: &Shelf) -> Result<Vec<Reference>> {
     if record.control.is_some() {
         return Ok(Vec::new());
     }

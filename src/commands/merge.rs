@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::compare::{read_records, stored_references};
+use super::publish::Outlet;
 use super::report::write_reports;
 use super::run::{append_job_summary, close};
 use super::session::{Gate, Stdout, print};
@@ -8,13 +9,14 @@ use crate::error::{Error, Result};
 use crate::gate::write_results;
 use crate::metrics::merge_shards;
 use crate::report::{Detail, ReportModel, render_terminal};
+use crate::store::Shelf;
 use crate::verdict::{Allow, DEFAULT_IMPACT, judge};
 
 pub struct MergeRequest {
     /// Shards' folders or records, or folders of those.
     pub runs: Vec<PathBuf>,
     pub out: Option<PathBuf>,
-    pub baselines: PathBuf,
+    pub baselines: Shelf,
     pub gate: Option<Gate>,
     pub allow: Allow,
     pub label: Option<String>,
@@ -40,21 +42,23 @@ pub fn merge(request: &MergeRequest) -> Result<u8> {
     }
     let references = stored_references(&record, &request.baselines)?;
     let verdict = judge(&record, &references, request.allow).verdict;
-    let out = request.out.clone().unwrap_or_else(|| Path::new("results").join(&record.id));
+    let outlet = Outlet::of(request.out.as_deref(), &record.id)?;
+    let out = outlet.folder.as_path();
     if out.join("run.json").exists() {
         return Err(Error::usage_hint(
             format!("{} already holds a run", out.display()),
             "choose another --out",
         ));
     }
-    write_results(&out, &record, &verdict)?;
+    write_results(out, &record, &verdict)?;
     let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
-    let written = write_reports(&out, &model);
+    let written = write_reports(out, &model);
     append_job_summary(&model);
     let screen = request.stdout.screen();
     print(&render_terminal(&model, screen, Detail::default()))?;
     written?;
-    close(&model, &out, screen)?;
+    close(&model, out, screen)?;
+    outlet.publish()?;
     Ok(verdict.exit_code)
 }
 

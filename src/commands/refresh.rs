@@ -58,7 +58,10 @@ pub fn refresh(request: &RefreshRequest) -> Result<u8> {
         let records: Vec<RunRecord> =
             read_records(&request.from)?.into_iter().map(|(_, record)| record).collect();
         let env = session.env.clone().or(records.first().map(|r| r.env.clone())).unwrap_or_default();
-        (Library::new(&session.baselines, &env), records)
+        let library = Library::new(&session.baselines, &env);
+        // What would be written is held against what is there now, not against what was.
+        library.prepare()?;
+        (library, records)
     };
     let runs = records.len() as u32;
     let mut record = joined(records.iter().map(|r| (PathBuf::from(&r.id), r.clone())).collect())?;

@@ -12,7 +12,7 @@ use crate::report::{
     render_rollout_html, render_rollout_markdown, render_side_by_side, render_terminal,
 };
 use crate::rollout::{Event, Place};
-use crate::store::write_atomic;
+use crate::store::{Shelf, write_atomic};
 use crate::verdict::{
     Action, Allow, DEFAULT_IMPACT, Finding, FindingKind, Severity, Verdict, judge, probe_means, sort_findings,
 };
@@ -30,7 +30,7 @@ pub struct ReportRequest {
     pub runs: Vec<PathBuf>,
     /// One for each run, in their order, or none.
     pub labels: Vec<String>,
-    pub baselines: PathBuf,
+    pub baselines: Shelf,
     pub format: ReportFormat,
     /// The document that people sign, a phase a run.
     pub deployment: bool,
@@ -110,7 +110,7 @@ pub fn stored_request() -> ReportRequest {
     ReportRequest {
         runs: Vec::new(),
         labels: Vec::new(),
-        baselines: PathBuf::from("baselines"),
+        baselines: Shelf::local(Path::new("baselines")),
         format: ReportFormat::Html,
         deployment: false,
         before: Vec::new(),
@@ -219,7 +219,7 @@ pub fn write_files(folder: &Path, texts: &[(&str, String)]) -> Result<()> {
 }
 
 /// The document of a rollout, with all its runs, as `deployment.html` and `deployment.md` in its folder; `None`: there is no run.
-pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Path) -> Result<Option<String>> {
+pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Shelf) -> Result<Option<String>> {
     let runs: Vec<PathBuf> = view
         .entries
         .iter()
@@ -228,7 +228,7 @@ pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Path)
             _ => None,
         })
         .collect();
-    let request = ReportRequest { baselines: baselines.to_owned(), deployment: true, ..stored_request() };
+    let request = ReportRequest { baselines: baselines.clone(), deployment: true, ..stored_request() };
     let mut models = Vec::new();
     for run in &runs {
         // One that was cut off before it began has left nothing.

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::notify::{prepare, tell_of};
+use super::publish::Outlet;
 use super::report::{stored_verdict, write_reports};
 use super::session::{Session, complain, paint, print};
 use super::signals::{block_on, listen};
@@ -52,8 +53,8 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
         RunKind::SmokeOnly => session.warn_of_idle_probes(&loaded),
     }
     let id = run_id();
-    let out = session.out(&id);
-    let mut request = session.request(loaded, references, &id, &out)?;
+    let out = session.outlet(&id)?;
+    let mut request = session.request(loaded, references, &id, &out.folder)?;
     request.load = kind == RunKind::SmokeAndLoad;
     let result = watched(session, request)?;
     conclude(session, &result, &out, None)
@@ -80,7 +81,8 @@ pub fn within_budget(scenarios: &[Scenario], budget: Option<Duration>, in_a_row:
 
 /// Reports into the run's folder, then the verdict, what it rests on (with `detail` instead of the table of endpoints), and
 /// where everything is: returns the exit code.
-pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Option<&str>) -> Result<u8> {
+pub fn conclude(session: &Session, result: &GateResult, outlet: &Outlet, detail: Option<&str>) -> Result<u8> {
+    let out = outlet.folder.as_path();
     let outbox = prepare(result, out, session.notify)?;
     let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
     let written = write_reports(out, &model);
@@ -101,6 +103,7 @@ pub fn conclude(session: &Session, result: &GateResult, out: &Path, detail: Opti
         close(&model, out, screen)?;
     }
     tell_of(result, outbox, &session.transport);
+    outlet.publish()?;
     Ok(result.verdict.exit_code)
 }
 
@@ -181,7 +184,8 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     // Credentials in headers are as secret here as in a scenario.
     let secrets = Secrets::new(request.options.headers.clone());
     let id = run_id();
-    let out = session.out(&id);
+    let outlet = session.outlet(&id)?;
+    let out = outlet.folder.clone();
     let gate = session.request(
         Loaded { scenarios: vec![scenario], secrets, ..Loaded::default() },
         Vec::new(),
@@ -194,7 +198,9 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
         let written = write_reports(&out, &model);
         append_job_summary(&model);
         print(&json(&result.verdict).map_err(|e| Error::harness(e.to_string()))?)?;
-        return written.map(|()| result.verdict.exit_code);
+        written?;
+        outlet.publish()?;
+        return Ok(result.verdict.exit_code);
     }
-    conclude(session, &result, &out, Some(&render_latencies(&result.verdict)))
+    conclude(session, &result, &outlet, Some(&render_latencies(&result.verdict)))
 }

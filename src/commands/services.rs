@@ -1,7 +1,6 @@
-use std::path::{Path, PathBuf};
-
 use super::canary::{CanaryRequest, canary};
 use super::combine::{CombinedFormat, rendered, rows, write_combined};
+use super::publish::Outlet;
 use super::run::{RunKind, append_to_job_summary, run};
 use super::session::{Session, complain, print};
 use crate::error::{Error, Result};
@@ -47,7 +46,7 @@ fn one_by_one(
 }
 
 /// Each with a folder of its own below a common one; all files are read before anything is sent.
-fn prepared(many: &[&Session]) -> Result<(PathBuf, Vec<Session>)> {
+fn prepared(many: &[&Session]) -> Result<(Outlet, Vec<Session>)> {
     let mut mistakes = Vec::new();
     for session in many {
         match session.loaded() {
@@ -62,28 +61,29 @@ fn prepared(many: &[&Session]) -> Result<(PathBuf, Vec<Session>)> {
         mistakes.retain(|mistake| told.insert(mistake.render()));
         return Err(Error::Invalid(mistakes));
     }
-    let root = many
-        .first()
-        .and_then(|session| session.out.clone())
-        .unwrap_or_else(|| Path::new("results").join(run_id()));
-    if root.join("combined.json").exists() || root.join("run.json").exists() {
-        let message = format!("{} already holds a run", root.display());
+    let given = many.first().and_then(|session| session.out.clone());
+    let root = Outlet::of(given.as_deref(), &run_id())?;
+    let folder = &root.folder;
+    if folder.join("combined.json").exists() || folder.join("run.json").exists() {
+        let message = format!("{} already holds a run", folder.display());
         return Err(Error::usage_hint(message, "choose another --out"));
     }
     let own = |session: &&Session| {
         let name = session.service.clone().unwrap_or_default();
-        Session { out: Some(root.join(name)), one_of_many: true, ..(*session).clone() }
+        Session { out: Some(folder.join(name)), one_of_many: true, ..(*session).clone() }
     };
-    Ok((root.clone(), many.iter().map(own).collect()))
+    let sessions = many.iter().map(own).collect();
+    Ok((root, sessions))
 }
 
 /// What keeps one from being measured keeps no other from it; a signal ends them all.
 fn all_of<T>(
-    root: &Path,
+    outlet: &Outlet,
     many: &[T],
     session: impl Fn(&T) -> &Session,
     measure: impl Fn(&T) -> Result<u8>,
 ) -> Result<u8> {
+    let root = outlet.folder.as_path();
     let mut failed: Vec<CombinedRow> = Vec::new();
     let mut ended = None;
     let (mut runs, mut names) = (Vec::new(), Vec::new());
@@ -131,5 +131,6 @@ fn all_of<T>(
         print(&format!("\n{}", render_combined(&rows, &combined, screen)))?;
         print(&format!("\nsummary.md, junit.xml and combined.json are in {}\n", root.display()))?;
     }
+    outlet.publish()?;
     Ok(ended.unwrap_or(combined.exit_code))
 }

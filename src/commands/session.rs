@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::notify::Notify;
+use super::publish::Outlet;
 use crate::baseline::Library;
 use crate::engine::Slice;
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
 use crate::report::{Detail, Paint, Screen, inert};
 use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, Watching, load};
 use crate::secrets::Secrets;
+use crate::store::Shelf;
 use crate::transport::{Kind, TransportOptions};
 use crate::units::Rate;
 use crate::verdict::{Allow, Reference, never_seen};
@@ -54,7 +56,7 @@ pub struct Session {
     pub secrets: Secrets,
     pub target: Option<TargetSpec>,
     pub env: Option<String>,
-    pub baselines: PathBuf,
+    pub baselines: Shelf,
     pub out: Option<PathBuf>,
     pub gate: Gate,
     pub repeat: Repeat,
@@ -190,6 +192,7 @@ impl Session {
             invocation: id.to_owned(),
             references,
             plan: self.plan(),
+            stale_baselines: self.baselines.stale(),
             restart_hook: self.restart_hook.clone(),
             restart_first: false,
             wait: self.wait,
@@ -206,8 +209,11 @@ impl Session {
     }
 
     /// Where a run of this name puts its results.
-    pub fn out(&self, id: &str) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| Path::new("results").join(id))
+    ///
+    /// # Errors
+    /// If it is known beforehand that they cannot be put there.
+    pub fn outlet(&self, id: &str) -> Result<Outlet> {
+        Outlet::of(self.out.as_deref(), id)
     }
 
     /// What is shown of a run whose live view this session had.

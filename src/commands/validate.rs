@@ -12,6 +12,7 @@ use crate::gate::scenario_records;
 use crate::metrics::{DEFAULT_INSTANCES, EndpointPlan, ShardRecord};
 use crate::report::{self, render_plan, render_watching};
 use crate::scenario::{LoadOptions, Loaded, load};
+use crate::store::Shelf;
 use crate::transport::Kind;
 use crate::units::{Rate, Rules};
 use crate::verdict::{Outlook, never_judged, outlook};
@@ -28,7 +29,7 @@ pub struct ValidateRequest {
     pub shard: Option<ShardRecord>,
     pub rate: Option<Rate>,
     /// Where the noise of earlier runs is known from, which says what a look can tell.
-    pub baselines: PathBuf,
+    pub baselines: Shelf,
     pub env: String,
     pub format: ReportFormat,
 }

@@ -23,8 +23,8 @@ pub fn watch(request: &WatchRequest) -> Result<u8> {
     let loaded = session.loaded()?;
     session.warn_of_idle_probes(&loaded);
     let id = run_id();
-    let out = session.out(&id);
-    let mut gate = session.request(loaded, Vec::new(), &id, &out)?;
+    let out = session.outlet(&id)?;
+    let mut gate = session.request(loaded, Vec::new(), &id, &out.folder)?;
     gate.load = false;
     gate.watch = Some(Watch { length: request.length, every: request.every });
     let result = watched(session, gate)?;

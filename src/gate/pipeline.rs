@@ -56,6 +56,8 @@ pub struct GateRequest {
     /// Stands for the target's instance where nothing else tells it.
     pub invocation: String,
     pub references: Vec<Reference>,
+    /// Why these may not be the newest.
+    pub stale_baselines: Option<String>,
     pub plan: JudgementPlan,
     pub restart_hook: Option<String>,
     /// Before the first look too.
@@ -223,6 +225,7 @@ impl Run {
             probes: if request.load { probe_plans(&arms) } else { Vec::new() },
             probe_failed: None,
             out_of_time: None,
+            stale_baselines: request.stale_baselines.clone(),
             control: request.beside.as_ref().map(|beside| {
                 Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })
             }),

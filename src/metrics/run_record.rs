@@ -58,6 +58,9 @@ pub struct RunRecord {
     /// Why a probe can never be read, if so: then nothing was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_failed: Option<String>,
+    /// Why the baselines that it was compared with may not be the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_baselines: Option<String>,
     /// The budget that a further look would have exceeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_time: Option<String>,

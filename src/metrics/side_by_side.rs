@@ -125,6 +125,7 @@ impl RunRecord {
             probes: self.probes.clone(),
             probe_failed: None,
             out_of_time: None,
+            stale_baselines: None,
             shard: self.shard,
             clock: None,
             merged: None,

@@ -4,6 +4,30 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// Writes what must not be there yet, whole or not at all. `false`: something is.
+///
+/// # Errors
+/// With the path and the step that failed.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    // A link fails where the name is taken, which renaming does not.
+    let own = folder.join(format!(".{name}.{}.new", std::process::id()));
+    write_atomic(&own, bytes)?;
+    let linked = fs::hard_link(&own, path);
+    let _ = fs::remove_file(&own);
+    match linked {
+        Ok(()) => {
+            File::open(folder)
+                .and_then(|dir| dir.sync_all())
+                .map_err(|e| Error::output(folder, "sync folder", e))?;
+            Ok(true)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(Error::output(path, "write", e)),
+    }
+}
+
 /// Writes `bytes` so that `path` holds either its old content or the new, never a part.
 ///
 /// # Errors

@@ -1,12 +1,16 @@
 //! Files that are whole or not there: atomic writes, a journal that survives `kill -9`, a ledger that survives the machine,
-//! and locks that do not survive who holds them.
+//! locks that do not survive who holds them, and shelves that several machines share.
 
 mod atomic;
 mod journal;
 mod ledger;
 mod lock;
+#[cfg(feature = "object-store")]
+mod objects;
+mod shelf;
 
 pub use atomic::write_atomic;
 pub use journal::{Journal, read_journal};
 pub use ledger::Ledger;
 pub use lock::Lock;
+pub use shelf::{Shelf, is_remote};

@@ -22,7 +22,7 @@ impl HttpTransport {
     /// If TLS cannot be set up.
     pub fn new(options: &TransportOptions) -> Result<Self> {
         // A second call finds it installed, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        super::tls::choose_provider();
         let mut builder = reqwest::Client::builder()
             .user_agent(options.user_agent.clone())
             .redirect(reqwest::redirect::Policy::none())

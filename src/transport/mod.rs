@@ -20,7 +20,7 @@ pub use request::{Request, Wants};
 pub use self::http::HttpTransport;
 pub use crate::phases::Phases;
 pub use streams::{EventStream, Opening, SWITCHED, ServerEvent, Socket, Streams};
-pub use tls::client_config;
+pub use tls::{choose_provider, client_config};
 pub use wire::{Lane, WireTransport};
 
 /// What all requests of a worker share.

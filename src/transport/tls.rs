@@ -8,6 +8,12 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use super::TransportOptions;
 use crate::error::{Error, Result};
 
+/// TLS is ring's, whichever client comes first.
+pub fn choose_provider() {
+    // The second time it is chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// What both transports speak TLS with, so that they trust the same certificates.
 ///
 /// # Errors

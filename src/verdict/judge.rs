@@ -44,6 +44,11 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     let (generator, mut ailments) = validity::generator(record, &plans);
     let mut regression = Regression::default();
     findings.extend(not_begun(record));
+    findings.extend(record.stale_baselines.iter().map(|why| {
+        let text = format!("The baselines may not be the newest: {why}.");
+        let remedy = "run again when the store is back, if what was accepted meanwhile matters";
+        Finding::new(FindingKind::Baseline, Severity::Warn, None, text).remedy(remedy)
+    }));
     findings.extend(record.out_of_time.iter().map(|budget| {
         let text = format!("No further look was taken: it would have ended after the budget of {budget}.");
         Finding::new(FindingKind::Regression, Severity::Info, None, text).remedy("give it more with --budget")

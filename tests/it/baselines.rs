@@ -9,7 +9,7 @@ use crate::support::{Ran, fixture, json, loadgate, run};
 const WORLD: World = World::new(5, 0.02);
 
 /// Writes a made run of one look; its build is named by the prefix of its name.
-fn made(folder: &Path, name: &str, change: Change, day: u32) -> String {
+pub fn made(folder: &Path, name: &str, change: Change, day: u32) -> String {
     let seed = name.bytes().fold(7u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let mut look = look(WORLD, change, name, 1, &mut random(seed, 0, 0));
     let started = format!("2026-10-{day:02}T12:00:00Z");
@@ -23,7 +23,7 @@ fn made(folder: &Path, name: &str, change: Change, day: u32) -> String {
     name.to_owned()
 }
 
-fn five(folder: &Path, build: &str, change: Change, day: u32) -> Vec<String> {
+pub fn five(folder: &Path, build: &str, change: Change, day: u32) -> Vec<String> {
     (0..5).map(|i| made(folder, &format!("{build}-{i}"), change, day)).collect()
 }
 

@@ -158,6 +158,7 @@ pub fn record(made: &Made) -> RunRecord {
         merged: None,
         service: None,
         out_of_time: None,
+        stale_baselines: None,
     }
 }
 

@@ -23,6 +23,7 @@
 //! - `nginx`        a server that nobody here wrote
 //! - `judging`      made records through the judge: outcomes, precedence, looks
 //! - `baselines`    the life of stored references, on made runs: refresh, accept, creep, prune, earlier formats
+//! - `objects`      baselines and results in object storage, by a server that nobody here wrote
 //! - `operating`    made runs by a generative model through the judge: false alarms, power
 //! - `sides`        made canaries with something odd about them: no pass, no rollback
 //! - `corners`      the corners that VERDICT.md lists
@@ -52,6 +53,8 @@ mod judging;
 mod layers;
 mod load;
 mod nginx;
+#[cfg(feature = "object-store")]
+mod objects;
 mod operating;
 mod pages;
 mod probes;

@@ -160,6 +160,7 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
         merged: None,
         service: None,
         out_of_time: None,
+        stale_baselines: None,
     }
 }
 
