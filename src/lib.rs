@@ -10,7 +10,7 @@
 //! project    services, environments, profiles
 //! rollout    phase by phase: shift, soak, load, decision
 //! gate       smoke, looks, judgement
-//! baseline   accepted runs as references    notify    who is told what a run came to
+//! baseline   accepted runs as references    notify    who is told what a run came to    import   what others recorded
 //! engine     schedules, sends, records      verdict   statistics and rules, pure      probes   figures read beside it
 //! scenario   YAML to a plan                 store     atomic files, journals          remote   a client for all else
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
@@ -29,6 +29,7 @@ pub mod error;
 pub mod error_class;
 pub mod exit_code;
 pub mod gate;
+pub mod import;
 pub mod machine;
 pub mod metrics;
 pub mod notify;

@@ -52,6 +52,8 @@ pub enum Command {
     Merge(MergeArgs),
     /// Tell webhooks what they could not be told when a run ended, or show what they would be
     Notify(NotifyArgs),
+    /// Scenario files from what others recorded or describe: a browser, an OpenAPI document, Postman, curl commands
+    Import(ImportArgs),
     /// Write a commented scenario and a CI job for a service met for the first time; asks the URL once
     Init(InitArgs),
     /// Print the JSON Schema of scenario files, plans or project files, for editors
@@ -342,6 +344,38 @@ pub enum SchemaArg {
     Plan,
     /// Of loadgate.yaml
     Project,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ImportArg {
+    /// What a browser recorded (`Save all as HAR`)
+    Har,
+    /// OpenAPI 3.0 or 3.1, JSON or YAML: functional checks with example values and the schemas of responses
+    Openapi,
+    /// A collection of format 2
+    Postman,
+    /// Copied commands, one after the other
+    Curl,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ImportArgs {
+    #[arg(value_enum)]
+    pub from: ImportArg,
+    /// The file, or `-` for standard input
+    pub file: PathBuf,
+    /// Folder to write into; files that are there are never touched
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// The feature's name [default: from the host, the tags or the collection]
+    #[arg(long, value_name = "NAME")]
+    pub feature: Option<String>,
+    /// Of an OpenAPI document only operations like this one, such as 'get /users*'
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+    /// Of a Postman collection: the file of its environment
+    #[arg(long, value_name = "FILE")]
+    pub environment: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]

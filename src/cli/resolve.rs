@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, NotifyArg, QuickArgs, ScenarioArgs, SchemaArg,
-    TargetArgs, TellingArgs, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, ImportArg, NotifyArg, QuickArgs, ScenarioArgs,
+    SchemaArg, TargetArgs, TellingArgs, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canaries;
@@ -13,10 +13,10 @@ use super::session::{Flags, bare};
 use super::shard::{shard, start_at};
 use super::stored_args::{CombinedFormatArg, ReportFormatArg};
 use crate::commands::{
-    self, CombineRequest, CombinedFormat, CompareRequest, DemoRequest, Gate, InitRequest, MergeRequest,
-    Notify, NotifyRequest, PruneRequest, QuickRequest, RecordRequest, RefreshRequest, ReportFormat,
-    ReportRequest, RunKind, SchemaOf, Session, SetRequest, Stdout, ValidateRequest, VerifyRequest,
-    WatchRequest, fetched,
+    self, CombineRequest, CombinedFormat, CompareRequest, DemoRequest, Gate, ImportFrom, ImportRequest,
+    InitRequest, MergeRequest, Notify, NotifyRequest, PruneRequest, QuickRequest, RecordRequest,
+    RefreshRequest, ReportFormat, ReportRequest, RunKind, SchemaOf, Session, SetRequest, Stdout,
+    ValidateRequest, VerifyRequest, WatchRequest, fetched,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
@@ -90,6 +90,19 @@ pub fn dispatch(args: Args) -> Result<u8> {
             SchemaArg::Scenario => SchemaOf::Scenario,
             SchemaArg::Plan => SchemaOf::Plan,
             SchemaArg::Project => SchemaOf::Project,
+        }),
+        Command::Import(args) => commands::import(&ImportRequest {
+            from: match args.from {
+                ImportArg::Har => ImportFrom::Har,
+                ImportArg::Openapi => ImportFrom::OpenApi,
+                ImportArg::Postman => ImportFrom::Postman,
+                ImportArg::Curl => ImportFrom::Curl,
+            },
+            file: args.file,
+            environment: args.environment,
+            only: args.only,
+            feature: args.feature,
+            dir: args.dir,
         }),
         Command::Init(args) => {
             base_url(&args.url)?;

@@ -48,6 +48,7 @@ pub use model::{
     Action, Capture, CheckSample, Condition, Identity, Message, Only, Part, Place, PlacedCheck, Scenario,
     SessionScope, Step,
 };
+pub use node::value_of_yaml;
 pub use probe::{CallSource, Probe, ProbeCall};
 pub use program::{Act, Branch, Node};
 pub use quick::{QuickLoad, QuickOptions, quick, quick_yaml};

@@ -32,7 +32,36 @@ pub struct Key {
     pub span: Range<usize>,
 }
 
+/// Any YAML or JSON document as a value: what is written by others, and read for what it says.
+///
+/// # Errors
+/// The first place where it is neither.
+pub fn value_of_yaml(path: &std::path::Path, text: &str) -> crate::error::Result<serde_json::Value> {
+    let text = text.trim_start_matches('\u{feff}');
+    // Large ones are JSON mostly.
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    let source = Arc::new(SourceText { path: path.to_owned(), text: text.to_owned() });
+    let root = Node::parse(&source).map_err(|mistake| crate::error::Error::Invalid(vec![mistake]))?;
+    Ok(root.into_value())
+}
+
 impl Node {
+    fn into_value(self) -> serde_json::Value {
+        use serde_json::Value;
+        match self.value {
+            NodeValue::Null => Value::Null,
+            NodeValue::Bool(own) => Value::Bool(own),
+            NodeValue::Number(own) => Value::Number(own),
+            NodeValue::Text(own) => Value::String(own),
+            NodeValue::List(items) => Value::Array(items.into_iter().map(Self::into_value).collect()),
+            NodeValue::Map(entries) => {
+                Value::Object(entries.into_iter().map(|(key, own)| (key.name, own.into_value())).collect())
+            }
+        }
+    }
+
     /// # Errors
     /// The first place where the text is not YAML.
     pub fn parse(source: &Arc<SourceText>) -> Result<Self, Diagnostic> {

@@ -1,0 +1,449 @@
+use url::Url;
+
+use super::draft::{DraftBody, DraftPart, DraftStep, Imported, draft_of, slug, step_name};
+use super::secrets::{Safe, plain};
+use super::shell::commands;
+
+/// Options that take a value which says nothing of the request.
+const WITH_VALUE: [&str; 31] = [
+    "-o",
+    "--output",
+    "-w",
+    "--write-out",
+    "--connect-timeout",
+    "-x",
+    "--proxy",
+    "--cacert",
+    "--capath",
+    "-E",
+    "--cert",
+    "--key",
+    "-c",
+    "--cookie-jar",
+    "--retry",
+    "--retry-delay",
+    "--retry-max-time",
+    "--resolve",
+    "--connect-to",
+    "--interface",
+    "-D",
+    "--dump-header",
+    "--limit-rate",
+    "--ciphers",
+    "--tls-max",
+    "--noproxy",
+    "--unix-socket",
+    "-K",
+    "--config",
+    "--max-redirs",
+    "--cert-type",
+];
+/// Options without a value.
+const WITHOUT: [&str; 26] = [
+    "-s",
+    "--silent",
+    "-S",
+    "--show-error",
+    "-v",
+    "--verbose",
+    "-i",
+    "--include",
+    "-f",
+    "--fail",
+    "-k",
+    "--insecure",
+    "--compressed",
+    "-O",
+    "--remote-name",
+    "-N",
+    "--no-buffer",
+    "--http1.1",
+    "--http2",
+    "-#",
+    "--progress-bar",
+    "-g",
+    "--globoff",
+    "-4",
+    "--fail-with-body",
+    "--no-progress-meter",
+];
+/// What a browser adds, or the transport.
+pub const OWN_HEADERS: [&str; 30] = [
+    "host",
+    "connection",
+    "content-length",
+    "accept-encoding",
+    "user-agent",
+    "referer",
+    "origin",
+    "dnt",
+    "te",
+    "priority",
+    "pragma",
+    "cache-control",
+    "upgrade-insecure-requests",
+    "accept-language",
+    "if-none-match",
+    "if-modified-since",
+    "transfer-encoding",
+    "keep-alive",
+    "proxy-connection",
+    "expect",
+    "alt-used",
+    "x-requested-with",
+    "purpose",
+    "x-client-data",
+    "save-data",
+    "sec-gpc",
+    "traceparent",
+    "tracestate",
+    "newrelic",
+    "range",
+];
+
+/// Whether a scenario should send it.
+pub fn is_own_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(':')
+        || name.starts_with("sec-")
+        || name.starts_with("postman-")
+        || OWN_HEADERS.contains(&name.as_str())
+}
+
+/// Copied `curl` commands, one after the other; each host has a file of its own.
+///
+/// # Errors
+/// What is not understood, in words.
+pub fn import_curl(text: &str, feature: Option<&str>) -> Result<Imported, String> {
+    let (mut imported, mut safe) = (Imported::default(), Safe::default());
+    if text.contains("^\"") || text.contains("^\n") || text.contains("^\r\n") {
+        return Err("this is the form for the command prompt of Windows: copy it as cURL (bash)".into());
+    }
+    for mut words in commands(text)? {
+        if words.first().is_some_and(|word| word == "$") {
+            words.remove(0);
+        }
+        let program = words.first().map(String::as_str).unwrap_or_default();
+        if !["curl", "curl.exe"].contains(&program) && !program.ends_with("/curl") {
+            return Err(format!("`{program}` is no curl command"));
+        }
+        for command in words[1..].split(|word| word == "--next" || word == "-:") {
+            let request = read(command)?;
+            if request.urls.is_empty() {
+                return Err("a curl command without a URL".into());
+            }
+            for address in &request.urls {
+                let (target, step) = request.step(address, &mut safe, &mut imported.left_out)?;
+                let name = feature
+                    .map_or_else(|| slug(target.split_once("://").map_or(&target, |(_, host)| host)), slug);
+                let draft = draft_of(&mut imported.drafts, &target, &name);
+                for file in step.body.files() {
+                    if !draft.files.iter().any(|(known, _)| *known == file) {
+                        imported.left_out.push(format!(
+                            "{file}: put the file that is sent beside the scenario; an empty one stands there"
+                        ));
+                        draft.files.push((file, Vec::new()));
+                    }
+                }
+                draft.steps.push(step);
+            }
+        }
+    }
+    if imported.drafts.is_empty() {
+        return Err("there is no curl command in it".into());
+    }
+    for draft in &mut imported.drafts {
+        draft.name_steps();
+        draft.notes.push("From curl commands, by `loadgate import curl`.".into());
+    }
+    imported.secrets = safe.names();
+    imported.safe = Some(safe);
+    imported.name_features();
+    Ok(imported)
+}
+
+impl DraftBody {
+    /// Files beside the scenario that it needs.
+    pub fn files(&self) -> Vec<String> {
+        match self {
+            Self::File(name) => vec![name.clone()],
+            Self::Multipart(parts) => parts
+                .iter()
+                .filter_map(|(_, part)| match part {
+                    DraftPart::File(name, _) => Some(name.clone()),
+                    DraftPart::Text(_) => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Request {
+    urls: Vec<String>,
+    method: Option<String>,
+    headers: Vec<(String, String)>,
+    /// Texts of `-d` and its kin, and whether they are JSON.
+    data: Vec<Data>,
+    json: bool,
+    form: Vec<String>,
+    get: bool,
+    head: bool,
+    user: Option<String>,
+    cookie: Option<String>,
+    follows: bool,
+    timeout: Option<String>,
+    upload: Option<String>,
+}
+
+enum Data {
+    Text(String),
+    Encoded(String, String),
+    File(String),
+}
+
+fn read(words: &[String]) -> Result<Request, String> {
+    let mut request = Request::default();
+    let mut words = words.iter().cloned().collect::<std::collections::VecDeque<_>>();
+    while let Some(word) = words.pop_front() {
+        if !word.starts_with('-') || word == "-" {
+            request.urls.push(word);
+            continue;
+        }
+        // Short options may be bundled, and have their value glued to them.
+        let (option, glued) = match word.strip_prefix("--") {
+            Some(_) => (word.clone(), None),
+            None if word.len() > 2 && word.is_char_boundary(2) => {
+                (word[..2].to_owned(), Some(word[2..].to_owned()))
+            }
+            None => (word.clone(), None),
+        };
+        let flag = WITHOUT.contains(&option.as_str()) || matches!(option.as_str(), "-G" | "-I" | "-L" | "-6");
+        if flag && let Some(rest) = glued.clone() {
+            words.push_front(format!("-{rest}"));
+        }
+        let glued = glued.filter(|_| !flag);
+        let mut value = || {
+            let next = glued.clone().or_else(|| words.pop_front());
+            next.ok_or_else(|| format!("`{option}` has no value"))
+        };
+        match option.as_str() {
+            "-X" | "--request" => request.method = Some(value()?),
+            "-H" | "--header" => {
+                let text = value()?;
+                match text.split_once(':') {
+                    // `A:` takes a header away that curl would add itself.
+                    Some((_, own)) if own.trim().is_empty() => {}
+                    Some((name, own)) => {
+                        request.headers.push((name.trim().to_owned(), own.trim().to_owned()))
+                    }
+                    None => {}
+                }
+            }
+            "-d" | "--data" | "--data-ascii" | "--data-binary" => {
+                let text = value()?;
+                request.data.push(match text.strip_prefix('@') {
+                    Some(file) => Data::File(file.to_owned()),
+                    None => Data::Text(text),
+                });
+            }
+            "--data-raw" => request.data.push(Data::Text(value()?)),
+            "--data-urlencode" => {
+                let text = value()?;
+                request.data.push(match (text.split_once('='), text.split_once('@')) {
+                    (Some((name, own)), _) => Data::Encoded(name.to_owned(), own.to_owned()),
+                    (None, Some((_, file))) => Data::File(file.to_owned()),
+                    (None, None) => Data::Encoded(String::new(), text),
+                });
+            }
+            "--json" => {
+                request.json = true;
+                let text = value()?;
+                request.data.push(match text.strip_prefix('@') {
+                    Some(file) => Data::File(file.to_owned()),
+                    None => Data::Text(text),
+                });
+            }
+            "-F" | "--form" | "--form-string" => request.form.push(value()?),
+            "-G" | "--get" => request.get = true,
+            "-I" | "--head" => request.head = true,
+            "-u" | "--user" => request.user = Some(value()?),
+            "-b" | "--cookie" => request.cookie = Some(value()?),
+            "-A" | "--user-agent" | "-e" | "--referer" => drop(value()?),
+            "-L" | "--location" | "--location-trusted" => request.follows = true,
+            "-m" | "--max-time" => request.timeout = Some(value()?),
+            "-T" | "--upload-file" => request.upload = Some(value()?),
+            "--oauth2-bearer" => {
+                let token = value()?;
+                request.headers.push(("Authorization".into(), format!("Bearer {token}")));
+            }
+            "--url" => request.urls.push(value()?),
+            own if WITH_VALUE.contains(&own) => drop(value()?),
+            own if flag || WITHOUT.contains(&own) => {}
+            "--digest" | "--ntlm" | "--negotiate" | "--anyauth" => {}
+            other => return Err(format!("curl's option `{other}` is not understood")),
+        }
+    }
+    Ok(request)
+}
+
+impl Request {
+    fn step(
+        &self,
+        address: &str,
+        safe: &mut Safe,
+        left_out: &mut Vec<String>,
+    ) -> Result<(String, DraftStep), String> {
+        let absolute = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        let url = Url::parse(&absolute).map_err(|e| format!("`{address}` is no URL: {e}"))?;
+        let mut step = DraftStep::default();
+        let target = located(&url, &mut step, safe)?;
+        let has = |name: &str| {
+            self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        };
+        let kind = has("content-type").unwrap_or_default().to_ascii_lowercase();
+        let json = self.json || kind.contains("json");
+        if self.get {
+            for data in &self.data {
+                match data {
+                    Data::Text(text) => {
+                        let own = url::form_urlencoded::parse(text.as_bytes());
+                        step.query.extend(own.map(|(name, value)| (plain(&name), safe.field(&name, &value))));
+                    }
+                    Data::Encoded(name, value) => step.query.push((plain(name), safe.field(name, value))),
+                    Data::File(file) => left_out.push(format!("-d @{file} with -G: its content as a query")),
+                }
+            }
+        } else {
+            step.body = self.body(json, &kind, safe);
+        }
+        let sends = !matches!(step.body, DraftBody::None);
+        let usual = match (self.head, self.upload.is_some(), sends) {
+            (true, ..) => "HEAD",
+            (_, true, _) => "PUT",
+            (_, _, true) => "POST",
+            _ => "GET",
+        };
+        step.method = self.method.clone().unwrap_or_else(|| usual.to_owned()).to_ascii_uppercase();
+        known_method(&step.method)?;
+        let made = matches!(step.body, DraftBody::Json(_) | DraftBody::Form(_) | DraftBody::Multipart(_));
+        for (name, value) in &self.headers {
+            let of_body = name.eq_ignore_ascii_case("content-type") && made;
+            if !is_own_header(name) && !of_body && !(name.eq_ignore_ascii_case("accept") && value == "*/*") {
+                step.headers.push((name.to_ascii_lowercase(), safe.header(name, value)));
+            }
+        }
+        if let Some(cookie) = &self.cookie {
+            if cookie.contains('=') {
+                step.headers.push(("cookie".into(), safe.secret("cookie", cookie)));
+            } else {
+                left_out.push(format!("-b {cookie}: the cookies of a file"));
+            }
+        }
+        if let Some(user) = &self.user {
+            step.headers.push(("authorization".into(), basic(user, safe)));
+        }
+        if self.follows {
+            step.redirects = Some(10);
+        }
+        step.timeout = self.timeout.as_ref().map(|seconds| format!("{seconds}s"));
+        step.name = step_name(&step.method, url.path());
+        Ok((target, step))
+    }
+
+    fn body(&self, json: bool, kind: &str, safe: &mut Safe) -> DraftBody {
+        if let Some(file) = &self.upload {
+            return DraftBody::File(file_name(file));
+        }
+        if !self.form.is_empty() {
+            return DraftBody::Multipart(self.form.iter().filter_map(|text| part(text, safe)).collect());
+        }
+        match self.data.as_slice() {
+            [] => return DraftBody::None,
+            [Data::File(file)] => return DraftBody::File(file_name(file)),
+            _ => {}
+        }
+        let encoded = |data: &Data| match data {
+            Data::Text(text) => text.clone(),
+            Data::Encoded(name, value) => {
+                let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+                if name.is_empty() { value } else { format!("{name}={value}") }
+            }
+            Data::File(file) => format!("@{file}"),
+        };
+        let all: Vec<String> = self.data.iter().map(encoded).collect();
+        let text = all.join(if self.json { "" } else { "&" });
+        body_of(&text, json, kind.is_empty() || kind.contains("urlencoded"), safe)
+    }
+}
+
+/// A body of text, as what it is: JSON, a form, or text.
+pub fn body_of(text: &str, json: bool, form: bool, safe: &mut Safe) -> DraftBody {
+    if text.is_empty() {
+        return DraftBody::None;
+    }
+    if json && let Ok(mut value) = serde_json::from_str(text) {
+        safe.json("", &mut value);
+        return DraftBody::Json(value);
+    }
+    let looks = text.contains('=') && !text.contains(['{', '<', '\n']) && !text.starts_with('"');
+    if form && looks {
+        let fields = url::form_urlencoded::parse(text.as_bytes());
+        return DraftBody::Form(
+            fields.map(|(name, value)| (plain(&name), safe.field(&name, &value))).collect(),
+        );
+    }
+    DraftBody::Text(plain(text))
+}
+
+fn part(text: &str, safe: &mut Safe) -> Option<(String, DraftPart)> {
+    let (name, rest) = text.split_once('=')?;
+    let mut pieces = rest.split(';');
+    let value = pieces.next().unwrap_or_default();
+    let kind = pieces.find_map(|piece| Some(piece.trim().strip_prefix("type=")?.to_owned()));
+    Some((
+        plain(name),
+        match value.strip_prefix(['@', '<']) {
+            Some(file) => DraftPart::File(file_name(file.trim_matches('"')), kind),
+            None => DraftPart::Text(safe.field(name, rest.trim_matches('"'))),
+        },
+    ))
+}
+
+/// A file's own name: it stands beside the scenario.
+pub fn file_name(path: &str) -> String {
+    let name: String = path
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or(path)
+        .chars()
+        .map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' })
+        .collect();
+    if name.trim_matches('.').is_empty() { "file.bin".to_owned() } else { name }
+}
+
+/// `user:password` as a header.
+pub fn basic(user: &str, safe: &mut Safe) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(user);
+    format!("Basic {}", safe.secret("basic_auth", &encoded))
+}
+
+/// Sets path, query and what user and password of an address mean; returns what it is below of.
+pub fn located(url: &Url, step: &mut DraftStep, safe: &mut Safe) -> Result<String, String> {
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(format!("`{url}` is no address of http or https"));
+    }
+    step.path = plain(url.path());
+    step.query = url.query_pairs().map(|(name, value)| (plain(&name), safe.field(&name, &value))).collect();
+    if let Some(password) = url.password() {
+        step.headers.push(("authorization".into(), basic(&format!("{}:{password}", url.username()), safe)));
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+pub fn known_method(method: &str) -> Result<(), String> {
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    known.contains(&method).then_some(()).ok_or_else(|| format!("the method {method} is not known here"))
+}

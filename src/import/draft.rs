@@ -1,0 +1,298 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::secrets::Safe;
+
+/// A scenario in the making. Texts are templates: what is meant literally is escaped already.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    pub feature: String,
+    /// What the paths are below of, for `--target`.
+    pub target: String,
+    pub vars: Vec<(String, String)>,
+    pub steps: Vec<DraftStep>,
+    /// What a reader has to know, a comment each.
+    pub notes: Vec<String>,
+    /// Files beside it.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DraftStep {
+    pub name: String,
+    pub method: String,
+    pub path: String,
+    pub query: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
+    pub body: DraftBody,
+    pub checks: Vec<DraftCheck>,
+    pub captures: Vec<(String, DraftCapture)>,
+    pub redirects: Option<u32>,
+    /// As written, such as `2s`.
+    pub timeout: Option<String>,
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub enum DraftBody {
+    #[default]
+    None,
+    Json(Value),
+    Form(Vec<(String, String)>),
+    Multipart(Vec<(String, DraftPart)>),
+    Text(String),
+    File(String),
+}
+
+#[derive(Clone, Debug)]
+pub enum DraftPart {
+    Text(String),
+    /// A file beside the scenario, and its type.
+    File(String, Option<String>),
+}
+
+/// Where a value stands that later steps send.
+#[derive(Clone, Debug)]
+pub enum DraftCapture {
+    JsonPath(String),
+    /// A regular expression with one group.
+    Body(String),
+}
+
+#[derive(Clone, Debug)]
+pub enum DraftCheck {
+    Status(String),
+    ContentType(String),
+    SchemaFile(String),
+}
+
+/// All that became of one source.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    pub drafts: Vec<Draft>,
+    /// Environment variables that the scenarios ask for.
+    pub secrets: Vec<String>,
+    /// What was left out, and why.
+    pub left_out: Vec<String>,
+    /// What was found to be secret: it may stand elsewhere too.
+    pub safe: Option<Safe>,
+}
+
+impl Imported {
+    /// Each scenario by its file's name, its text without secrets.
+    #[must_use]
+    pub fn scenarios(&self) -> Vec<(String, String)> {
+        let text = |draft: &Draft| match &self.safe {
+            Some(safe) => safe.sweep(&draft.yaml()),
+            None => draft.yaml(),
+        };
+        self.drafts.iter().map(|draft| (format!("{}.yaml", draft.feature), text(draft))).collect()
+    }
+
+    /// Gives each scenario a name of its own, whatever its host has in common with another's.
+    pub fn name_features(&mut self) {
+        let mut taken = BTreeSet::new();
+        for draft in &mut self.drafts {
+            let own = std::mem::take(&mut draft.feature);
+            let names = std::iter::once(own.clone()).chain((2..).map(|n| format!("{own}-{n}")));
+            draft.feature = names.into_iter().find(|name| taken.insert(name.clone())).unwrap_or(own);
+        }
+    }
+}
+
+/// The one that steps on hosts go to, made where there is none yet.
+pub fn draft_of<'a>(drafts: &'a mut Vec<Draft>, target: &str, feature: &str) -> &'a mut Draft {
+    let at = drafts.iter().position(|draft| draft.target == target && draft.feature == feature);
+    let at = at.unwrap_or_else(|| {
+        drafts.push(Draft { target: target.to_owned(), feature: feature.to_owned(), ..Draft::default() });
+        drafts.len() - 1
+    });
+    &mut drafts[at]
+}
+
+/// A feature's name, which names a file too.
+pub fn slug(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if c.is_alphanumeric() {
+            out.extend(c.to_lowercase());
+        } else if !out.ends_with('-') {
+            out.push('-');
+        }
+    }
+    let out: String = out.trim_matches('-').chars().take(60).collect();
+    if out.is_empty() { "imported".to_owned() } else { out.trim_end_matches('-').to_owned() }
+}
+
+/// The name of a step that asks for a path: words only, what looks like an id is one.
+pub fn step_name(method: &str, path: &str) -> String {
+    let mut words = vec![method.to_ascii_lowercase()];
+    for part in path.split(['?', '#']).next().unwrap_or_default().split('/').filter(|part| !part.is_empty()) {
+        if part.contains("${") || part.starts_with('{') || is_id(part) {
+            if words.last().is_none_or(|last| last != "id") {
+                words.push("id".to_owned());
+            }
+        } else {
+            let word: String = part
+                .chars()
+                .map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { ' ' })
+                .collect();
+            words.extend(word.split_whitespace().map(str::to_owned));
+        }
+    }
+    words.join(" ").chars().take(80).collect::<String>().trim_end().to_owned()
+}
+
+/// Digits, UUIDs, long hexadecimals and the like.
+pub fn is_id(part: &str) -> bool {
+    let digits = part.chars().filter(char::is_ascii_digit).count();
+    let hex = part.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    (digits > 0 && digits == part.len())
+        || (part.len() >= 8 && hex && digits > 0)
+        || (part.len() >= 20 && digits >= 4)
+}
+
+/// As YAML: JSON is YAML too.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn pairs(pairs: &[(String, String)]) -> String {
+    // What stands several times is a list.
+    let mut names: Vec<&String> = Vec::new();
+    for (name, _) in pairs {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let one = |name: &&String| {
+        let values: Vec<String> =
+            pairs.iter().filter(|(own, _)| own == *name).map(|(_, value)| quoted(value)).collect();
+        match values.as_slice() {
+            [one] => format!("{}: {one}", quoted(name)),
+            many => format!("{}: [{}]", quoted(name), many.join(", ")),
+        }
+    };
+    format!("{{ {} }}", names.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+impl Draft {
+    /// Gives steps names of their own, in the form that names have.
+    pub fn name_steps(&mut self) {
+        let mut taken = BTreeSet::new();
+        for step in &mut self.steps {
+            let name: String =
+                step.name.chars().map(|c| if "/@".contains(c) || c.is_control() { ' ' } else { c }).collect();
+            let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+            let name = if name.is_empty() { "request".to_owned() } else { name };
+            step.name = std::iter::once(name.clone())
+                .chain((2..).map(|n| format!("{name} {n}")))
+                .find(|name| taken.insert(name.clone()))
+                .unwrap_or(name);
+        }
+    }
+
+    /// The scenario file.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        let mut out = String::new();
+        let comment = |text: &str| text.replace(['\n', '\r'], " ");
+        for note in &self.notes {
+            let _ = writeln!(out, "# {}", comment(note));
+        }
+        if !self.target.is_empty() {
+            let _ = writeln!(out, "# --target {}", comment(&self.target));
+        }
+        let _ = writeln!(out, "feature: {}", quoted(&self.feature));
+        if !self.vars.is_empty() {
+            out.push_str("vars:\n");
+            for (name, value) in &self.vars {
+                let _ = writeln!(out, "  {}: {}", quoted(name), quoted(value));
+            }
+        }
+        out.push_str("steps:\n");
+        for step in &self.steps {
+            step.write(&mut out, &comment);
+        }
+        out.push_str(
+            "# For load, with a rate and limits of its own (`loadgate validate` says what can be judged with them):\n\
+             # load: { stages: [ { rate: 10/s, for: 30s } ] }\n\
+             # limits: { p95: < 500ms, error_rate: < 1% }\n",
+        );
+        out
+    }
+}
+
+impl DraftStep {
+    fn write(&self, out: &mut String, comment: &dyn Fn(&str) -> String) {
+        if let Some(note) = &self.note {
+            let _ = writeln!(out, "  # {}", comment(note));
+        }
+        let _ = writeln!(out, "  - name: {}", quoted(&self.name));
+        let _ = writeln!(out, "    {}: {}", self.method.to_ascii_lowercase(), quoted(&self.path));
+        if !self.query.is_empty() {
+            let _ = writeln!(out, "    query: {}", pairs(&self.query));
+        }
+        if !self.headers.is_empty() {
+            let _ = writeln!(out, "    headers: {}", pairs(&self.headers));
+        }
+        match &self.body {
+            DraftBody::None => {}
+            DraftBody::Json(value) => {
+                let _ = writeln!(out, "    json: {value}");
+            }
+            DraftBody::Form(fields) => {
+                let _ = writeln!(out, "    form: {}", pairs(fields));
+            }
+            DraftBody::Text(text) => {
+                let _ = writeln!(out, "    body: {}", quoted(text));
+            }
+            DraftBody::File(name) => {
+                let _ = writeln!(out, "    file: {}", quoted(name));
+            }
+            DraftBody::Multipart(parts) => {
+                let part = |(name, part): &(String, DraftPart)| match part {
+                    DraftPart::Text(text) => format!("{}: {}", quoted(name), quoted(text)),
+                    DraftPart::File(file, None) => format!("{}: {{ file: {} }}", quoted(name), quoted(file)),
+                    DraftPart::File(file, Some(kind)) => {
+                        format!("{}: {{ file: {}, type: {} }}", quoted(name), quoted(file), quoted(kind))
+                    }
+                };
+                let _ = writeln!(
+                    out,
+                    "    multipart: {{ {} }}",
+                    parts.iter().map(part).collect::<Vec<_>>().join(", ")
+                );
+            }
+        }
+        if let Some(redirects) = self.redirects {
+            let _ = writeln!(out, "    redirects: {redirects}");
+        }
+        if let Some(timeout) = &self.timeout {
+            let _ = writeln!(out, "    timeout: {timeout}");
+        }
+        if !self.captures.is_empty() {
+            let one = |(name, from): &(String, DraftCapture)| match from {
+                DraftCapture::JsonPath(path) => format!("{name}: {{ jsonpath: {} }}", quoted(path)),
+                DraftCapture::Body(regex) => format!("{name}: {{ body: {} }}", quoted(regex)),
+            };
+            let _ = writeln!(
+                out,
+                "    capture: {{ {} }}",
+                self.captures.iter().map(one).collect::<Vec<_>>().join(", ")
+            );
+        }
+        if !self.checks.is_empty() {
+            out.push_str("    check:\n");
+            for check in &self.checks {
+                let _ = match check {
+                    DraftCheck::Status(status) => writeln!(out, "      - status: {status}"),
+                    DraftCheck::ContentType(kind) => writeln!(out, "      - content_type: {kind}"),
+                    DraftCheck::SchemaFile(file) => writeln!(out, "      - json_schema: {}", quoted(file)),
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,507 @@
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::curl::{body_of, file_name, is_own_header, known_method, located};
+use super::draft::{
+    Draft, DraftBody, DraftCapture, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name,
+};
+use super::secrets::{Safe, plain};
+
+/// Shorter values would be found by accident.
+const LEAST_CARRIED: usize = 6;
+const MOST_VALUES: usize = 20_000;
+
+#[derive(Deserialize)]
+struct Har {
+    log: Log,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    #[serde(default)]
+    started_date_time: String,
+    request: Request,
+    response: Response,
+    #[serde(rename = "_resourceType", default)]
+    resource_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: Vec<Pair>,
+    #[serde(default)]
+    post_data: Option<PostData>,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    name: String,
+    #[serde(default)]
+    value: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostData {
+    #[serde(default)]
+    mime_type: String,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    params: Vec<Param>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Param {
+    name: String,
+    #[serde(default)]
+    value: Value,
+    #[serde(default)]
+    file_name: Option<String>,
+    #[serde(default)]
+    content_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    #[serde(default)]
+    status: i64,
+    #[serde(default)]
+    headers: Vec<Pair>,
+    #[serde(default)]
+    content: Content,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Content {
+    #[serde(default)]
+    mime_type: String,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    encoding: Option<String>,
+}
+
+/// What a browser recorded: each host has a file of its own, in the order of time.
+///
+/// # Errors
+/// If it is no HAR file, or nothing in it can be sent.
+pub fn import_har(text: &str, feature: Option<&str>) -> Result<Imported, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut har: Har = serde_json::from_str(text).map_err(|e| format!("it is no HAR file: {e}"))?;
+    // Some recorders write in the order in which answers came.
+    har.log.entries.sort_by(|a, b| a.started_date_time.cmp(&b.started_date_time));
+    let (mut imported, mut safe) = (Imported::default(), Safe::default());
+    let mut dropped: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut carried: BTreeMap<String, Carried> = BTreeMap::new();
+    for entry in &har.log.entries {
+        if let Some(why) = unwanted(entry) {
+            *dropped.entry(why).or_default() += 1;
+            continue;
+        }
+        let url =
+            Url::parse(&entry.request.url).map_err(|e| format!("`{}` is no URL: {e}", entry.request.url))?;
+        let mut step =
+            DraftStep { method: entry.request.method.to_ascii_uppercase(), ..DraftStep::default() };
+        if known_method(&step.method).is_err() {
+            *dropped.entry("requests by methods that are not known here").or_default() += 1;
+            continue;
+        }
+        let origin = url.origin().ascii_serialization();
+        let known = carried.entry(origin.clone()).or_default();
+        safe.carried = known.values.keys().cloned().collect();
+        let target = located(&url, &mut step, &mut safe)?;
+        known.use_in(&url, entry, &mut step);
+        headers(entry, &mut step, known, &mut safe);
+        let missing = body(entry, &mut step, &mut safe);
+        known.use_in_body(&mut step.body);
+        step.note = missing;
+        step.name = step_name(&step.method, &step.path);
+        checks(entry, &mut step);
+        let name = slug(target.split_once("://").map_or(target.as_str(), |(_, host)| host));
+        let draft = draft_of(&mut imported.drafts, &target, &name);
+        for file in step.body.files() {
+            if !draft.files.iter().any(|(own, _)| *own == file) {
+                imported.left_out.push(format!("{file}: its content was not recorded; put it beside the scenario, where an empty one stands"));
+                draft.files.push((file, Vec::new()));
+            }
+        }
+        draft.steps.push(step);
+        known.learn(entry, draft.steps.len() - 1);
+    }
+    for (origin, known) in carried {
+        if let Some(draft) = imported.drafts.iter_mut().find(|draft| draft.target == origin) {
+            known.capture_in(draft);
+        }
+    }
+    if imported.drafts.is_empty() {
+        return Err("nothing is left of it: it has static files alone, or nothing at all".into());
+    }
+    imported.left_out.extend(dropped.into_iter().map(|(why, count)| format!("{count} {why}")));
+    // The one with most steps is what was recorded; the others are what it called.
+    imported.drafts.sort_by_key(|draft| std::cmp::Reverse(draft.steps.len()));
+    if let (Some(name), Some(first)) = (feature, imported.drafts.first_mut()) {
+        first.feature = slug(name);
+    }
+    for draft in &mut imported.drafts {
+        draft.name_steps();
+        draft.notes.push(
+            "From what a browser recorded, by `loadgate import har`. Cookies are kept by the session.".into(),
+        );
+    }
+    imported.secrets = safe.names();
+    imported.safe = Some(safe);
+    imported.name_features();
+    Ok(imported)
+}
+
+/// Why an entry is no request of a scenario's.
+fn unwanted(entry: &Entry) -> Option<&'static str> {
+    let url = entry.request.url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    if url.starts_with("ws:") || url.starts_with("wss:") {
+        return Some("WebSockets (write them as `websocket:` steps)");
+    }
+    if !url.starts_with("http") {
+        return Some("addresses that are no http");
+    }
+    let kind = entry.response.content.mime_type.to_ascii_lowercase();
+    if kind.starts_with("text/event-stream") || entry.resource_type.as_deref() == Some("eventsource") {
+        return Some("event streams (write them as `sse:` steps)");
+    }
+    if entry.request.method.eq_ignore_ascii_case("options") {
+        return Some("preflights of the browser");
+    }
+    let of_type = matches!(
+        entry.resource_type.as_deref(),
+        Some("stylesheet" | "script" | "image" | "font" | "media" | "manifest" | "texttrack" | "preflight")
+    );
+    let endings = [
+        ".css", ".js", ".mjs", ".map", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".avif", ".ico",
+        ".woff", ".woff2", ".ttf", ".otf", ".mp4", ".webm", ".mp3", ".wasm",
+    ];
+    let types = [
+        "image/",
+        "font/",
+        "video/",
+        "audio/",
+        "text/css",
+        "text/javascript",
+        "application/javascript",
+        "application/wasm",
+    ];
+    let fetched = entry.request.method.eq_ignore_ascii_case("get");
+    if fetched
+        && (of_type
+            || endings.iter().any(|own| url.ends_with(own))
+            || types.iter().any(|own| kind.starts_with(own)))
+    {
+        return Some("static files");
+    }
+    (entry.response.status <= 0).then_some("requests that got no answer")
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn headers(entry: &Entry, step: &mut DraftStep, known: &Carried, safe: &mut Safe) {
+    let multipart = |value: &str| value.starts_with("multipart/");
+    let made = matches!(step.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE");
+    for pair in &entry.request.headers {
+        let (name, value) = (pair.name.to_ascii_lowercase(), text_of(&pair.value));
+        if is_own_header(&name) || step.headers.iter().any(|(own, _)| *own == name) {
+            continue;
+        }
+        match name.as_str() {
+            "cookie" => {
+                // The session keeps those that the service set; others are the browser's from before.
+                let own: Vec<&str> = value
+                    .split(';')
+                    .map(str::trim)
+                    .filter(|pair| !pair.is_empty())
+                    .filter(|pair| !known.cookies.iter().any(|set| pair.split('=').next() == Some(set)))
+                    .collect();
+                if !own.is_empty() {
+                    step.headers.push((name, safe.secret("cookie", &own.join("; "))));
+                }
+            }
+            "content-type" if multipart(&value) || (made && is_of_body(&value)) => {}
+            "accept" if value == "*/*" || value.starts_with("text/html") => {}
+            _ => {
+                let own = known.in_text(&value).unwrap_or_else(|| safe.header(&name, &value));
+                step.headers.push((name, own));
+            }
+        }
+    }
+}
+
+/// Types that a body brings with it.
+fn is_of_body(kind: &str) -> bool {
+    kind.starts_with("application/json") || kind.starts_with("application/x-www-form-urlencoded")
+}
+
+/// Sets the body; says what of it was not recorded.
+fn body(entry: &Entry, step: &mut DraftStep, safe: &mut Safe) -> Option<String> {
+    let kind = |pair: &&Pair| pair.name.eq_ignore_ascii_case("content-type");
+    let sent = entry.request.headers.iter().find(kind).map(|pair| text_of(&pair.value)).unwrap_or_default();
+    let lost = "its body was not recorded: write it here";
+    let Some(data) = &entry.request.post_data else {
+        return sent.starts_with("multipart/").then(|| lost.to_owned());
+    };
+    let kind = if data.mime_type.is_empty() { sent } else { data.mime_type.clone() }.to_ascii_lowercase();
+    if kind.starts_with("multipart/") {
+        if data.params.is_empty() {
+            return Some(lost.to_owned());
+        }
+        let part = |param: &Param| {
+            let value = text_of(&param.value);
+            let file = param.file_name.as_deref().map(file_name);
+            let file =
+                file.or_else(|| (value == "(binary)").then(|| format!("{}.bin", file_name(&param.name))));
+            match file {
+                Some(file) => (plain(&param.name), DraftPart::File(file, param.content_type.clone())),
+                None => (plain(&param.name), DraftPart::Text(safe.field(&param.name, &value))),
+            }
+        };
+        step.body = DraftBody::Multipart(data.params.iter().map(part).collect());
+        return None;
+    }
+    let text = data.text.clone().unwrap_or_default();
+    if text.is_empty() && !data.params.is_empty() {
+        // Without its text a JSON body stands in pieces.
+        if kind.contains("json") {
+            let fields = data.params.iter().map(|param| (param.name.clone(), param.value.clone()));
+            let mut value = Value::Object(fields.collect());
+            safe.json("", &mut value);
+            step.body = DraftBody::Json(value);
+            return Some("its body was recorded in pieces: look whether lists are whole".to_owned());
+        }
+        let field = |param: &Param| (plain(&param.name), safe.field(&param.name, &text_of(&param.value)));
+        step.body = DraftBody::Form(data.params.iter().map(field).collect());
+        return None;
+    }
+    if text.is_empty() && matches!(step.method.as_str(), "POST" | "PUT" | "PATCH") && kind.contains("json") {
+        return Some(lost.to_owned());
+    }
+    step.body = body_of(&text, kind.contains("json"), kind.contains("urlencoded"), safe);
+    let bare = matches!(step.body, DraftBody::Text(_))
+        && !step.headers.iter().any(|(name, _)| name == "content-type");
+    if bare && !kind.is_empty() {
+        step.headers.push(("content-type".into(), plain(&kind)));
+    }
+    None
+}
+
+fn checks(entry: &Entry, step: &mut DraftStep) {
+    // What the browser had already, somebody else gets whole.
+    let status = if entry.response.status == 304 { 200 } else { entry.response.status };
+    step.checks.push(DraftCheck::Status(status.to_string()));
+    let kind =
+        entry.response.content.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let known = kind.contains('/') && !kind.contains("x-unknown") && entry.response.status != 304;
+    if known && (200..300).contains(&status) && status != 204 && step.method != "HEAD" {
+        step.checks.push(DraftCheck::ContentType(kind));
+    }
+}
+
+/// Values of earlier answers that later requests send: what a browser's script carried from one to the other.
+#[derive(Default)]
+struct Carried {
+    /// Value → the step that answered it, and where it stood.
+    values: BTreeMap<String, (usize, DraftCapture)>,
+    /// Those in use, with the variable that has them.
+    used: std::cell::RefCell<BTreeMap<String, String>>,
+    cookies: Vec<String>,
+}
+
+impl Carried {
+    fn learn(&mut self, entry: &Entry, step: usize) {
+        let set = |pair: &&Pair| pair.name.eq_ignore_ascii_case("set-cookie");
+        for pair in entry.response.headers.iter().filter(set) {
+            for line in text_of(&pair.value).lines() {
+                self.cookies.extend(line.split('=').next().map(|name| name.trim().to_owned()));
+            }
+        }
+        let content = &entry.response.content;
+        let text = content.text.clone().unwrap_or_default();
+        let text = match content.encoding.as_deref() {
+            Some("base64") => {
+                use base64::Engine as _;
+                let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
+                String::from_utf8(bytes).unwrap_or_default()
+            }
+            _ => text,
+        };
+        if content.mime_type.contains("html") {
+            self.collect_fields(&text, step);
+        }
+        if (200..300).contains(&entry.response.status)
+            && content.mime_type.contains("json")
+            && let Ok(value) = serde_json::from_str::<Value>(&text)
+        {
+            self.collect(&value, "$", step);
+        }
+    }
+
+    /// What a page's hidden fields and `meta` elements hold, such as a token against forged requests.
+    fn collect_fields(&mut self, html: &str, step: usize) {
+        let tags =
+            Regex::new(r#"<(?:input|meta)\b[^>]*?\bname="([^"]+)"[^>]*?\b(?:value|content)="([^"]+)""#);
+        let Ok(tags) = tags else { return };
+        for found in tags.captures_iter(html) {
+            let (Some(name), Some(value)) = (found.get(1), found.get(2)) else { continue };
+            if value.as_str().len() < LEAST_CARRIED || value.as_str().contains(char::is_whitespace) {
+                continue;
+            }
+            // From the name to the value, as it stands in the page.
+            let before = format!("name=\"{}", &html[name.start()..value.start()]);
+            let regex = format!("{}([^\"]+)", regex::escape(&before));
+            self.values.entry(value.as_str().to_owned()).or_insert((step, DraftCapture::Body(regex)));
+        }
+    }
+
+    fn collect(&mut self, value: &Value, path: &str, step: usize) {
+        if self.values.len() > MOST_VALUES {
+            return;
+        }
+        match value {
+            Value::Object(fields) => {
+                for (key, own) in fields {
+                    let simple = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                        && key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+                    let below = if simple {
+                        format!("{path}.{key}")
+                    } else {
+                        format!("{path}['{}']", key.replace('\\', "\\\\").replace('\'', "\\'"))
+                    };
+                    self.collect(own, &below, step);
+                }
+            }
+            Value::Array(items) => {
+                for (number, own) in items.iter().enumerate() {
+                    self.collect(own, &format!("{path}[{number}]"), step);
+                }
+            }
+            Value::String(text) if text.len() >= LEAST_CARRIED && !text.contains(char::is_whitespace) => {
+                self.values.entry(text.clone()).or_insert((step, DraftCapture::JsonPath(path.to_owned())));
+            }
+            Value::Number(number) if number.to_string().len() >= LEAST_CARRIED => {
+                self.values
+                    .entry(number.to_string())
+                    .or_insert((step, DraftCapture::JsonPath(path.to_owned())));
+            }
+            _ => {}
+        }
+    }
+
+    /// The variable that has a value, if an earlier answer had it.
+    fn variable(&self, value: &str) -> Option<String> {
+        let (_, from) = self.values.get(value)?;
+        let mut used = self.used.borrow_mut();
+        if let Some(name) = used.get(value) {
+            return Some(format!("${{{name}}}"));
+        }
+        let path = match from {
+            DraftCapture::JsonPath(path) => path.clone(),
+            DraftCapture::Body(regex) => regex.split('"').nth(1).unwrap_or_default().replace("\\-", "_"),
+        };
+        let last =
+            path.rsplit(['.', '[', '\'']).find(|part| part.starts_with(|c: char| c.is_ascii_alphabetic()));
+        let wanted: String =
+            last.unwrap_or("value").chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let taken = |name: &String| used.values().any(|own| own == name);
+        let name = std::iter::once(wanted.clone())
+            .chain((2..).map(|n| format!("{wanted}_{n}")))
+            .find(|name| !taken(name))?;
+        used.insert(value.to_owned(), name.clone());
+        Some(format!("${{{name}}}"))
+    }
+
+    /// A header such as `Bearer …`.
+    fn in_text(&self, value: &str) -> Option<String> {
+        if let Some((scheme, token)) = value.split_once(' ') {
+            return Some(format!("{} {}", plain(scheme), self.variable(token)?));
+        }
+        self.variable(value)
+    }
+
+    fn use_in(&self, url: &Url, entry: &Entry, step: &mut DraftStep) {
+        let _ = entry;
+        let parts: Vec<String> =
+            step.path.split('/').map(|part| self.variable(part).unwrap_or_else(|| part.to_owned())).collect();
+        step.path = parts.join("/");
+        for ((_, value), (_, own)) in url.query_pairs().zip(&mut step.query) {
+            if let Some(variable) = self.variable(&value) {
+                *own = variable;
+            }
+        }
+    }
+
+    fn use_in_body(&self, body: &mut DraftBody) {
+        match body {
+            DraftBody::Json(value) => self.use_in_json(value),
+            DraftBody::Form(fields) => {
+                for (_, value) in fields {
+                    if let Some(variable) = self.variable(value) {
+                        *value = variable;
+                    }
+                }
+            }
+            DraftBody::Multipart(parts) => {
+                for (_, part) in parts {
+                    if let DraftPart::Text(value) = part
+                        && let Some(variable) = self.variable(value)
+                    {
+                        *value = variable;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn use_in_json(&self, value: &mut Value) {
+        match value {
+            Value::Object(fields) => fields.values_mut().for_each(|own| self.use_in_json(own)),
+            Value::Array(items) => items.iter_mut().for_each(|own| self.use_in_json(own)),
+            Value::String(text) => {
+                if let Some(variable) = self.variable(text) {
+                    *text = variable;
+                }
+            }
+            Value::Number(number) => {
+                // A lone variable keeps its type.
+                if let Some(variable) = self.variable(&number.to_string()) {
+                    *value = Value::String(variable);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn capture_in(&self, draft: &mut Draft) {
+        for (value, name) in self.used.borrow().iter() {
+            if let Some((step, path)) = self.values.get(value)
+                && let Some(step) = draft.steps.get_mut(*step)
+            {
+                step.captures.push((name.clone(), path.clone()));
+            }
+        }
+    }
+}

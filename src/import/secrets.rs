@@ -1,0 +1,237 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Words behind which credentials stand.
+const TELLING: [&str; 20] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "auth",
+    "authorization",
+    "signature",
+    "credential",
+    "credentials",
+    "otp",
+    "jwt",
+    "csrf",
+    "xsrf",
+    "sessionid",
+    "pwd",
+    "cookie",
+];
+/// Pairs of words likewise.
+const PAIRS: [[&str; 2]; 5] =
+    [["api", "key"], ["access", "key"], ["private", "key"], ["session", "id"], ["authenticity", "token"]];
+/// Names that are these and nothing more.
+const WHOLE: [&str; 5] = ["key", "sig", "pass", "pin", "sid"];
+/// What is said of a credential is none.
+const HARMLESS: [&str; 16] = [
+    "type", "length", "url", "uri", "method", "ttl", "count", "name", "expires", "expiry", "at", "in",
+    "enabled", "required", "code", "limit",
+];
+/// Shorter values are searched for nowhere else: they would be found in every word.
+const LEAST_SEARCHED: usize = 8;
+
+/// Takes secrets out of what is written, each under a name of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Safe {
+    /// Value → name of the environment variable.
+    known: BTreeMap<String, String>,
+    /// Values that earlier answers had, which are captured from them.
+    pub carried: BTreeSet<String>,
+}
+
+/// Text in which `${…}` stands for something.
+pub fn plain(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
+/// Whether a field, parameter or header of this name holds a credential.
+pub fn is_telling(name: &str) -> bool {
+    let words = words(name);
+    let Some(last) = words.last() else { return false };
+    let one = words.iter().any(|word| TELLING.contains(&word.as_str()));
+    let two = words.windows(2).any(|pair| PAIRS.iter().any(|own| pair == own));
+    let whole = words.len() == 1 && WHOLE.contains(&last.as_str());
+    whole || ((one || two) && (words.len() == 1 || !HARMLESS.contains(&last.as_str())))
+}
+
+/// `accessToken`, `access_token` and `Access-Token` as words.
+fn words(name: &str) -> Vec<String> {
+    let (mut all, mut word, mut lower) = (Vec::new(), String::new(), false);
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && lower) {
+            all.extend(Some(std::mem::take(&mut word)).filter(|own| !own.is_empty()));
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        lower = c.is_lowercase();
+    }
+    all.extend(Some(word).filter(|own| !own.is_empty()));
+    all
+}
+
+impl Safe {
+    /// `${secret.NAME}` for a value; the same value has one name.
+    pub fn secret(&mut self, name: &str, value: &str) -> String {
+        let wanted: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .collect();
+        let wanted = wanted.trim_matches('_').to_owned();
+        let wanted = if wanted.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            wanted
+        } else {
+            format!("SECRET_{wanted}")
+        };
+        if let Some(known) = self.known.get(value) {
+            return format!("${{secret.{known}}}");
+        }
+        let taken = |name: &String| self.known.values().any(|own| own == name);
+        let own = std::iter::once(wanted.clone())
+            .chain((2..).map(|n| format!("{wanted}_{n}")))
+            .find(|name| !taken(name))
+            .unwrap_or(wanted);
+        self.known.insert(value.to_owned(), own.clone());
+        format!("${{secret.{own}}}")
+    }
+
+    /// A named value: as it is, or as a secret.
+    pub fn field(&mut self, name: &str, value: &str) -> String {
+        if self.carried.contains(value) {
+            return plain(value);
+        }
+        if !value.is_empty() && is_telling(name) {
+            return self.secret(name, value);
+        }
+        if looks_like_a_token(value) { self.secret("token", value) } else { plain(value) }
+    }
+
+    /// A header's value.
+    pub fn header(&mut self, name: &str, value: &str) -> String {
+        let name = name.to_ascii_lowercase();
+        // What names a request is another for each.
+        if ["idempotency-key", "x-idempotency-key", "x-request-id", "x-correlation-id"]
+            .contains(&name.as_str())
+        {
+            return "${uuid}".to_owned();
+        }
+        if name == "authorization" || name == "proxy-authorization" {
+            return match value.split_once(' ') {
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                    format!("{scheme} {}", self.secret("api_token", token.trim()))
+                }
+                Some((scheme, token)) => format!("{scheme} {}", self.secret("authorization", token.trim())),
+                None => self.secret("authorization", value),
+            };
+        }
+        self.field(&name, value)
+    }
+
+    /// The texts of a JSON body.
+    pub fn json(&mut self, name: &str, value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => *text = self.field(name, text),
+            serde_json::Value::Number(number) if is_telling(name) => {
+                let text = number.to_string();
+                *value = serde_json::Value::String(self.secret(name, &text));
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| self.json(name, item)),
+            serde_json::Value::Object(fields) => {
+                fields.iter_mut().for_each(|(key, item)| self.json(key, item))
+            }
+            _ => {}
+        }
+    }
+
+    /// What is known to be secret, wherever else it stands.
+    pub fn sweep(&self, text: &str) -> String {
+        let mut known: Vec<_> =
+            self.known.iter().filter(|(value, _)| value.len() >= LEAST_SEARCHED).collect();
+        known.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        let mut text = text.to_owned();
+        for (value, name) in known {
+            for form in [value.clone(), url::form_urlencoded::byte_serialize(value.as_bytes()).collect()] {
+                text = text.replace(&form, &format!("${{secret.{name}}}"));
+            }
+        }
+        text
+    }
+
+    /// The variables that must be set.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.known.values().cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+/// A JSON Web Token, or what looks like the keys of well-known services.
+pub fn looks_like_a_token(value: &str) -> bool {
+    let jwt = value.starts_with("eyJ") && value.matches('.').count() == 2 && value.len() > 40;
+    let prefixes =
+        ["sk_live_", "sk_test_", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "AIza"];
+    let known = prefixes.iter().any(|prefix| value.starts_with(prefix)) && value.len() >= 16;
+    (jwt || known) && !value.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_what_must_not_be_written() {
+        for name in [
+            "password",
+            "X-Api-Key",
+            "access_token",
+            "clientSecret",
+            "sig",
+            "Authorization",
+            "csrfToken",
+            "otp",
+            "apikey",
+            "session_id",
+            "X-XSRF-TOKEN",
+            "key",
+            "user[password]",
+        ] {
+            assert!(is_telling(name), "{name}");
+        }
+        for name in [
+            "author",
+            "audioAuthor",
+            "q",
+            "token_type",
+            "monkey",
+            "designation",
+            "keyword",
+            "totp",
+            "totpCodeLength",
+            "sort_key",
+            "id",
+            "deauthorizeCallbackUrl",
+            "passenger",
+        ] {
+            assert!(!is_telling(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_secret_has_one_name_wherever_it_stands() {
+        let mut safe = Safe::default();
+        assert_eq!(safe.header("Authorization", "Bearer abc.def"), "Bearer ${secret.API_TOKEN}");
+        assert_eq!(safe.field("access_token", "abc.def"), "${secret.API_TOKEN}");
+        assert_eq!(safe.field("password", "x"), "${secret.PASSWORD}");
+        assert_eq!(safe.field("password", "y"), "${secret.PASSWORD_2}");
+        assert_eq!(safe.field("note", "costs ${x}"), "costs $${x}");
+        safe.secret("key", "a long/secret");
+        assert_eq!(safe.sweep("/p?k=a+long%2Fsecret"), "/p?k=${secret.KEY}");
+        assert_eq!(safe.names(), ["API_TOKEN", "KEY", "PASSWORD", "PASSWORD_2"]);
+    }
+}
