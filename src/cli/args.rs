@@ -234,7 +234,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub gate: GateArgs,
     /// Send only every N-th arrival or virtual user, from I on (0-based); `auto` or `auto/N` takes them from the variables of a
-    /// Kubernetes Indexed Job, GitLab, Buildkite, `CircleCI`, Slurm or AWS Batch
+    /// Kubernetes Indexed Job, GitLab, Buildkite, CircleCI, Slurm or AWS Batch
     #[arg(long, value_name = "I/N", env = "LOADGATE_SHARD")]
     pub shard: Option<String>,
     /// Begin the load at this instant (RFC 3339, or seconds since 1970; `+2m` behind it adds): the same for all shards

@@ -212,13 +212,9 @@ fn read(words: &[String]) -> Result<Request, String> {
             continue;
         }
         // Short options may be bundled, and have their value glued to them.
-        let (option, glued) = match word.strip_prefix("--") {
-            Some(_) => (word.clone(), None),
-            None if word.len() > 2 && word.is_char_boundary(2) => {
-                (word[..2].to_owned(), Some(word[2..].to_owned()))
-            }
-            None => (word.clone(), None),
-        };
+        let bundle = !word.starts_with("--") && word.len() > 2 && word.is_char_boundary(2);
+        let (option, glued) =
+            if bundle { (word[..2].to_owned(), Some(word[2..].to_owned())) } else { (word.clone(), None) };
         let flag = WITHOUT.contains(&option.as_str()) || matches!(option.as_str(), "-G" | "-I" | "-L" | "-6");
         if flag && let Some(rest) = glued.clone() {
             words.push_front(format!("-{rest}"));
@@ -236,7 +232,7 @@ fn read(words: &[String]) -> Result<Request, String> {
                     // `A:` takes a header away that curl would add itself.
                     Some((_, own)) if own.trim().is_empty() => {}
                     Some((name, own)) => {
-                        request.headers.push((name.trim().to_owned(), own.trim().to_owned()))
+                        request.headers.push((name.trim().to_owned(), own.trim().to_owned()));
                     }
                     None => {}
                 }
@@ -330,7 +326,8 @@ impl Request {
         let made = matches!(step.body, DraftBody::Json(_) | DraftBody::Form(_) | DraftBody::Multipart(_));
         for (name, value) in &self.headers {
             let of_body = name.eq_ignore_ascii_case("content-type") && made;
-            if !is_own_header(name) && !of_body && !(name.eq_ignore_ascii_case("accept") && value == "*/*") {
+            let any = name.eq_ignore_ascii_case("accept") && value == "*/*";
+            if !(is_own_header(name) || of_body || any) {
                 step.headers.push((name.to_ascii_lowercase(), safe.header(name, value)));
             }
         }

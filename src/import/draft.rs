@@ -95,9 +95,7 @@ impl Imported {
     pub fn name_features(&mut self) {
         let mut taken = BTreeSet::new();
         for draft in &mut self.drafts {
-            let own = std::mem::take(&mut draft.feature);
-            let names = std::iter::once(own.clone()).chain((2..).map(|n| format!("{own}-{n}")));
-            draft.feature = names.into_iter().find(|name| taken.insert(name.clone())).unwrap_or(own);
+            draft.feature = unique(&draft.feature, "-", |name| !taken.insert(name.to_owned()));
         }
     }
 }
@@ -110,6 +108,16 @@ pub fn draft_of<'a>(drafts: &'a mut Vec<Draft>, target: &str, feature: &str) -> 
         drafts.len() - 1
     });
     &mut drafts[at]
+}
+
+/// A name that nothing else has: `wanted`, or that with a number.
+pub fn unique(wanted: &str, between: &str, mut taken: impl FnMut(&str) -> bool) -> String {
+    let (mut name, mut number) = (wanted.to_owned(), 1);
+    while taken(&name) {
+        number += 1;
+        name = format!("{wanted}{between}{number}");
+    }
+    name
 }
 
 /// A feature's name, which names a file too.
@@ -187,10 +195,7 @@ impl Draft {
                 step.name.chars().map(|c| if "/@".contains(c) || c.is_control() { ' ' } else { c }).collect();
             let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
             let name = if name.is_empty() { "request".to_owned() } else { name };
-            step.name = std::iter::once(name.clone())
-                .chain((2..).map(|n| format!("{name} {n}")))
-                .find(|name| taken.insert(name.clone()))
-                .unwrap_or(name);
+            step.name = unique(&name, " ", |name| !taken.insert(name.to_owned()));
         }
     }
 

@@ -2,9 +2,13 @@
 //!
 //! `draft` is what all importers make, and writes it; `secrets` decides what must not stand in a file.
 
+mod carried;
+mod collection;
 mod curl;
+mod document;
 mod draft;
 mod har;
+mod har_file;
 mod openapi;
 mod postman;
 mod sample;

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::curl::{basic, is_own_header};
+use super::document::{Document, MOST_HOPS};
 use super::draft::{DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name};
 use super::sample::sample;
 use super::schema_bundle::bundled;
@@ -11,74 +12,6 @@ use crate::checks::ResponseSchema;
 use crate::scenario::matches;
 
 const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
-/// References that lead on to references.
-const MOST_HOPS: usize = 32;
-
-/// A description of a service, with what it refers to.
-pub struct Document {
-    root: Value,
-}
-
-impl Document {
-    /// # Errors
-    /// If it is no OpenAPI 3 document.
-    pub fn new(root: Value) -> Result<Self, String> {
-        let version = match &root["openapi"] {
-            Value::String(version) => version.clone(),
-            Value::Number(version) => version.to_string(),
-            _ => {
-                return Err(match root.get("swagger") {
-                    Some(version) => format!("it is of Swagger {version}: convert it to OpenAPI 3 first"),
-                    None => "it is no OpenAPI document: it has no `openapi`".into(),
-                });
-            }
-        };
-        if !version.starts_with('3') {
-            return Err(format!("OpenAPI {version} is not known; 3.0 and 3.1 are"));
-        }
-        Ok(Self { root })
-    }
-
-    pub fn is_31(&self) -> bool {
-        self.root["openapi"].as_str().is_some_and(|version| !version.starts_with("3.0"))
-    }
-
-    /// What a reference within the document leads to.
-    pub fn at(&self, reference: &str) -> Option<Value> {
-        let pointer = reference.strip_prefix('#')?;
-        let pointer = percent_decoded(pointer);
-        self.root.pointer(&pointer).cloned()
-    }
-
-    /// The value, or what it refers to.
-    pub fn resolved(&self, value: &Value) -> Value {
-        let mut own = value.clone();
-        for _ in 0..MOST_HOPS {
-            let Some(reference) = own.get("$ref").and_then(Value::as_str) else { return own };
-            let Some(next) = self.at(reference) else { return Value::Object(Map::new()) };
-            own = next;
-        }
-        Value::Object(Map::new())
-    }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        let hex = |byte: Option<u8>| byte.and_then(|b| (b as char).to_digit(16));
-        match (byte, hex(ahead.next()), hex(ahead.next())) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = ahead;
-            }
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 struct Importer<'a> {
     document: Document,
     safe: Safe,
@@ -407,17 +340,22 @@ impl Importer<'_> {
         }
         let [only] = good.as_slice() else { return files };
         let response = self.document.resolved(&responses[only.as_str()]);
-        let Some(content) = response["content"].as_object().filter(|own| own.len() == 1) else {
+        let Some(content) = response["content"].as_object() else { return files };
+        let json = content.iter().find(|(kind, _)| kind.to_ascii_lowercase().contains("json"));
+        let Some((kind, media)) = json.or_else(|| content.iter().next().filter(|_| content.len() == 1))
+        else {
             return files;
         };
-        let Some((kind, media)) = content.iter().next() else { return files };
+        if content.len() > 1 {
+            step.headers.push(("accept".into(), plain(kind)));
+        }
         let bare = kind.split(';').next().unwrap_or(kind).trim().to_ascii_lowercase();
         if bare.contains('*') || step.method == "HEAD" {
             return files;
         }
         step.checks.push(DraftCheck::ContentType(bare.clone()));
         if let Some(schema) = media.get("schema").filter(|_| bare.contains("json")) {
-            if self.refers_elsewhere(schema, 0) {
+            if refers_elsewhere(schema, 0) {
                 self.external += 1;
                 return files;
             }
@@ -433,24 +371,11 @@ impl Importer<'_> {
                 }
                 Ok(_) => {}
                 Err(reason) => {
-                    self.imported.left_out.push(format!("the schema of {}'s response: {reason}", step.name))
+                    self.imported.left_out.push(format!("the schema of {}'s response: {reason}", step.name));
                 }
             }
         }
         files
-    }
-
-    fn refers_elsewhere(&self, value: &Value, depth: usize) -> bool {
-        match value {
-            Value::Object(fields) => {
-                let own = fields.get("$ref").and_then(Value::as_str);
-                own.is_some_and(|reference| !reference.starts_with('#'))
-                    || (depth < MOST_HOPS
-                        && fields.values().any(|inner| self.refers_elsewhere(inner, depth + 1)))
-            }
-            Value::Array(items) => items.iter().any(|inner| self.refers_elsewhere(inner, depth + 1)),
-            _ => false,
-        }
     }
 }
 
@@ -476,5 +401,18 @@ fn flat(name: &str, value: &Value) -> Vec<(String, String)> {
         Value::String(text) => vec![(name.to_owned(), text.clone())],
         Value::Null => Vec::new(),
         other => vec![(name.to_owned(), other.to_string())],
+    }
+}
+
+/// Whether something below refers to another document.
+fn refers_elsewhere(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Object(fields) => {
+            let own = fields.get("$ref").and_then(Value::as_str);
+            own.is_some_and(|reference| !reference.starts_with('#'))
+                || (depth < MOST_HOPS && fields.values().any(|inner| refers_elsewhere(inner, depth + 1)))
+        }
+        Value::Array(items) => items.iter().any(|inner| refers_elsewhere(inner, depth + 1)),
+        _ => false,
     }
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use url::Url;
 
+use super::collection::{is_made, json, once, raw_of, scalar, statuses, variables};
 use super::curl::{basic, body_of, file_name, is_own_header, known_method};
 use super::draft::{DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name};
 use super::secrets::{Safe, is_telling, plain};
@@ -78,27 +79,6 @@ pub fn import_postman(
     Ok(imported)
 }
 
-fn json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| format!("it is no JSON: {e}"))
-}
-
-fn variables(list: &Value) -> BTreeMap<String, String> {
-    let enabled = |own: &&Value| own["disabled"] != true && own["enabled"] != false;
-    let pair = |own: &Value| {
-        let name = own["key"].as_str().or(own["id"].as_str())?;
-        Some((name.to_owned(), scalar(&own["value"])))
-    };
-    list.as_array().into_iter().flatten().filter(enabled).filter_map(pair).collect()
-}
-
-fn scalar(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
 impl Collection {
     fn items(&mut self, items: &[Value], folders: &[&str], auth: Option<&Value>) {
         for item in items {
@@ -106,10 +86,10 @@ impl Collection {
             let name = item["name"].as_str().unwrap_or_default();
             if let Some(inner) = item["item"].as_array() {
                 self.items(inner, &[folders, &[name]].concat(), auth);
-            } else if let Some(request) = item.get("request") {
-                if let Err(why) = self.request(item, request, folders, auth) {
-                    self.imported.left_out.push(format!("{name}: {why}"));
-                }
+            } else if let Some(request) = item.get("request")
+                && let Err(why) = self.request(item, request, folders, auth)
+            {
+                self.imported.left_out.push(format!("{name}: {why}"));
             }
         }
     }
@@ -412,62 +392,4 @@ impl Collection {
             _ => DraftBody::None,
         }
     }
-}
-
-/// Each name once: what is sent last counts, but no text instead of a file.
-fn once(parts: Vec<(String, DraftPart)>) -> Vec<(String, DraftPart)> {
-    let mut kept: Vec<(String, DraftPart)> = Vec::new();
-    for (name, part) in parts {
-        match kept.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) if matches!(part, DraftPart::File(..)) => *known = part,
-            Some(_) => {}
-            None => kept.push((name, part)),
-        }
-    }
-    kept
-}
-
-/// An address that is given in pieces.
-fn raw_of(url: &Value) -> String {
-    let pieces = |own: &Value, between: &str| match own {
-        Value::Array(all) => {
-            let one = |own: &Value| own.as_str().map_or_else(|| scalar(&own["value"]), str::to_owned);
-            all.iter().map(one).collect::<Vec<_>>().join(between)
-        }
-        other => scalar(other),
-    };
-    let (host, path) = (pieces(&url["host"], "."), pieces(&url["path"], "/"));
-    let scheme = url["protocol"].as_str().map(|own| format!("{own}://")).unwrap_or_default();
-    let port = url["port"].as_str().map(|own| format!(":{own}")).unwrap_or_default();
-    format!("{scheme}{host}{port}/{}", path.trim_start_matches('/'))
-}
-
-fn is_made(body: &Value) -> bool {
-    matches!(body["mode"].as_str(), Some("urlencoded" | "formdata" | "graphql"))
-        || (body["mode"] == "raw"
-            && serde_json::from_str::<Value>(body["raw"].as_str().unwrap_or_default()).is_ok())
-}
-
-/// Status codes that a test script asks for.
-fn statuses(item: &Value) -> impl Iterator<Item = String> {
-    let tests = item["event"].as_array().into_iter().flatten().filter(|own| own["listen"] == "test");
-    let lines = tests.flat_map(|own| match &own["script"]["exec"] {
-        Value::Array(lines) => lines.iter().map(scalar).collect::<Vec<_>>(),
-        other => vec![scalar(other)],
-    });
-    let asked = |line: String| -> Option<String> {
-        let line = line.split("//").next().unwrap_or_default().to_owned();
-        let at = [
-            "to.have.status(",
-            "response.code).to.eql(",
-            "response.code).to.equal(",
-            "responseCode.code === ",
-            "responseCode.code == ",
-        ]
-        .iter()
-        .find_map(|form| Some(line.split_once(form)?.1.to_owned()))?;
-        let digits: String = at.chars().take_while(char::is_ascii_digit).collect();
-        (digits.len() == 3).then_some(digits)
-    };
-    lines.filter_map(asked).take(1).collect::<Vec<_>>().into_iter()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::openapi::Document;
+use super::document::Document;
 
 const MOST_DEPTH: usize = 6;
 
@@ -14,7 +14,7 @@ pub fn sample(document: &Document, schema: &Value, depth: usize) -> Value {
     }
     if let Some(all) = schema["allOf"].as_array() {
         let mut whole = Map::new();
-        for part in all.iter().chain(schema.get("properties").map(|_| &schema).into_iter()) {
+        for part in all.iter().chain(schema.get("properties").map(|_| &schema)) {
             let part = if part.get("allOf").is_some() && part.get("properties").is_some() {
                 let mut own = part.clone();
                 own.as_object_mut().map(|own| own.remove("allOf"));

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::openapi::Document;
+use super::document::Document;
+use super::draft::unique;
 
 /// What describes and does not bind.
 const WORDS: [&str; 9] = [
@@ -121,11 +122,7 @@ impl Bundle<'_> {
         let last = reference.rsplit('/').next().unwrap_or(reference);
         let safe: String =
             last.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
-        let taken = |name: &String| self.names.values().any(|own| own == name);
-        let name = std::iter::once(safe.clone())
-            .chain((2..).map(|n| format!("{safe}_{n}")))
-            .find(|name| !taken(name))
-            .unwrap_or(safe);
+        let name = unique(&safe, "_", |name| self.names.values().any(|own| own == name));
         self.names.insert(reference.to_owned(), name.clone());
         self.open.push((reference.to_owned(), name.clone()));
         name

@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::unique;
+
 /// Words behind which credentials stand.
 const TELLING: [&str; 20] = [
     "password",
@@ -92,11 +94,7 @@ impl Safe {
         if let Some(known) = self.known.get(value) {
             return format!("${{secret.{known}}}");
         }
-        let taken = |name: &String| self.known.values().any(|own| own == name);
-        let own = std::iter::once(wanted.clone())
-            .chain((2..).map(|n| format!("{wanted}_{n}")))
-            .find(|name| !taken(name))
-            .unwrap_or(wanted);
+        let own = unique(&wanted, "_", |name| self.known.values().any(|own| own == name));
         self.known.insert(value.to_owned(), own.clone());
         format!("${{secret.{own}}}")
     }
@@ -143,7 +141,7 @@ impl Safe {
             }
             serde_json::Value::Array(items) => items.iter_mut().for_each(|item| self.json(name, item)),
             serde_json::Value::Object(fields) => {
-                fields.iter_mut().for_each(|(key, item)| self.json(key, item))
+                fields.iter_mut().for_each(|(key, item)| self.json(key, item));
             }
             _ => {}
         }

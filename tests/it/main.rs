@@ -21,6 +21,7 @@
 //! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
 //! - `shards`       parts of one load by several processes: merged without loss, judged as one, what lacks is named
 //! - `nginx`        a server that nobody here wrote
+//! - `imports`      what others recorded or describe: HAR by Chromium, public OpenAPI documents, Postman, curl
 //! - `judging`      made records through the judge: outcomes, precedence, looks
 //! - `baselines`    the life of stored references, on made runs: refresh, accept, creep, prune, earlier formats
 //! - `objects`      baselines and results in object storage, by a server that nobody here wrote
@@ -49,6 +50,7 @@ mod deployments;
 mod endings;
 mod features;
 mod hostile;
+mod imports;
 mod judging;
 mod layers;
 mod load;
