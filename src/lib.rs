@@ -10,7 +10,7 @@
 //! project    services, environments, profiles
 //! rollout    phase by phase: shift, soak, load, decision
 //! gate       smoke, looks, judgement
-//! baseline   accepted runs as references    notify    who is told what a run came to    import   what others recorded
+//! baseline   accepted runs as references    notify    who is told what a run came to    import   what others recorded    telemetry   figures while it runs
 //! engine     schedules, sends, records      verdict   statistics and rules, pure      probes   figures read beside it
 //! scenario   YAML to a plan                 store     atomic files, journals          remote   a client for all else
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
@@ -43,6 +43,8 @@ pub mod rollout;
 pub mod scenario;
 pub mod secrets;
 pub mod store;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 pub mod transport;
 pub mod units;
 pub mod verdict;

@@ -6,6 +6,7 @@ use super::baseline_args::BaselineCommand;
 use super::canary_args::CanaryArgs;
 use super::rollout_args::RolloutCommand;
 use super::stored_args::{CombineArgs, CompareArgs, MergeArgs, ReportArgs};
+use super::telemetry::TelemetryArgs;
 
 /// Decides whether a deployment may be promoted: functional smoke pass, load, statistical verdict.
 #[derive(Parser, Debug)]
@@ -23,7 +24,7 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Smoke pass, then load, then verdict
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// One pass over every step, functional checks only
     Smoke(SmokeArgs),
     /// One URL from flags
@@ -240,6 +241,8 @@ pub struct RunArgs {
     /// Begin the load at this instant (RFC 3339, or seconds since 1970; `+2m` behind it adds): the same for all shards
     #[arg(long, value_name = "INSTANT", env = "LOADGATE_START_AT")]
     pub start_at: Option<String>,
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
     #[command(flatten)]
     pub baselines: BaselineArgs,
     #[command(flatten)]

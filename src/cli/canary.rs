@@ -2,6 +2,7 @@ use super::args::{BaselineArgs, TargetArgs};
 use super::canary_args::{CanaryArgs, PairingArg};
 use super::resolve::{allow, base_url, duration, fault, gate, notify};
 use super::session::{Flags, allowed, gate_of};
+use super::telemetry::telling_figures;
 use crate::commands::{ArmRequest, CanaryRequest, Gate, Session};
 use crate::error::{Error, Result};
 use crate::gate::TargetSpec;
@@ -97,7 +98,8 @@ fn canary(
         environment: resolved.environment.filter(|_| !args.demo),
         ..resolved
     };
-    let own = flags.clone().session(resolved)?;
+    let mut own = flags.clone().session(resolved)?;
+    telling_figures(&args.telemetry, &mut own)?;
     Ok(CanaryRequest {
         session: Session {
             env: env.or(own.env.clone()),

@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue};
 use super::args::{
     AllowArg, BaselineArgs, GateArg, OutputArgs, ScenarioArgs, TellingArgs, TransportArgs, key_value,
 };
+use super::telemetry::TelemetryArgs;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PairingArg {
@@ -17,6 +18,8 @@ pub enum PairingArg {
 pub struct CanaryArgs {
     #[command(flatten)]
     pub telling: TellingArgs,
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
     #[command(flatten)]
     pub scenarios: ScenarioArgs,
     /// Base URL of what serves now

@@ -11,6 +11,7 @@ mod rollout_args;
 mod session;
 mod shard;
 mod stored_args;
+mod telemetry;
 
 use clap::Parser as _;
 

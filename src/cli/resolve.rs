@@ -12,6 +12,7 @@ use super::rollout::rollout;
 use super::session::{Flags, bare};
 use super::shard::{shard, start_at};
 use super::stored_args::{CombinedFormatArg, ReportFormatArg};
+use super::telemetry::telling_figures;
 use crate::commands::{
     self, CombineRequest, CombinedFormat, CompareRequest, DemoRequest, Gate, ImportFrom, ImportRequest,
     InitRequest, MergeRequest, Notify, NotifyRequest, PruneRequest, QuickRequest, RecordRequest,
@@ -32,6 +33,7 @@ use crate::verdict::Allow;
 pub fn dispatch(args: Args) -> Result<u8> {
     match args.command {
         Command::Run(args) => {
+            let args = *args;
             let flags = Flags {
                 scenarios: args.scenarios,
                 target: args.target,
@@ -47,6 +49,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
             for session in &mut sessions {
                 (session.shard, session.start_at) = (shard, at);
                 session.notify = notify(args.telling);
+                telling_figures(&args.telemetry, session)?;
                 let again = session.restart_hook.is_some() || matches!(session.repeat, Repeat::Times(2..));
                 if shard.is_some() && again {
                     let hint = "leave --repeat and --restart-hook out: all shards together are one look";

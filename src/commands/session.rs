@@ -15,6 +15,8 @@ use crate::report::{Detail, Paint, Screen, inert};
 use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, Watching, load};
 use crate::secrets::Secrets;
 use crate::store::Shelf;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::TelemetryOptions;
 use crate::transport::{Kind, TransportOptions};
 use crate::units::Rate;
 use crate::verdict::{Allow, Reference, never_seen};
@@ -74,6 +76,8 @@ pub struct Session {
     pub shard: Option<ShardRecord>,
     /// When the first load begins, if not at once.
     pub start_at: Option<Timestamp>,
+    #[cfg(feature = "telemetry")]
+    pub telemetry: TelemetryOptions,
     pub rate: Option<Rate>,
     /// What people call this run.
     pub label: Option<String>,
@@ -205,6 +209,8 @@ impl Session {
             kind: self.kind,
             shard: self.shard,
             start_at: self.start_at,
+            #[cfg(feature = "telemetry")]
+            telemetry: self.telemetry.clone(),
         })
     }
 

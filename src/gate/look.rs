@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::arm::Arm;
 use super::early::Early;
 use super::journal::{EndpointEnd, Entry};
-use super::pipeline::{GateEvent, Run};
+use super::pipeline::Run;
 use super::progress::Seen;
 use super::record::{scenario_records_of, seed};
+use super::request::GateEvent;
 use super::soak::Signals;
 use super::target::Target;
 use super::watching::entries;
@@ -169,9 +170,15 @@ impl Run {
         let signals = Signals::default();
         let mut soak = self.soak.take();
         let functional = self.functional()?;
+        #[cfg(feature = "telemetry")]
+        let telemetry = self.telemetry.as_ref();
         let (journal, early, interrupt) = (&mut self.journal, &mut self.early, self.interrupt.clone());
         let mut hear = |event| match event {
             Event::Closed(blocks) => {
+                #[cfg(feature = "telemetry")]
+                if let Some(telemetry) = telemetry {
+                    telemetry.blocks(&blocks);
+                }
                 if let Some(early) = early {
                     early.take(&blocks);
                 }
@@ -191,6 +198,10 @@ impl Run {
                 Ok(if stop.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             }
             Event::Progress { elapsed_ms, window_ms, in_flight } => {
+                #[cfg(feature = "telemetry")]
+                if let Some(telemetry) = telemetry {
+                    telemetry.in_flight(in_flight);
+                }
                 if let Some(watched) = &mut watched {
                     let taken = watched.progress(elapsed_ms, window_ms);
                     journal.append(entries(taken, watched.began(), &scrub))?;

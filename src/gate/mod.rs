@@ -3,11 +3,14 @@
 mod arm;
 mod clock;
 mod early;
+#[cfg(feature = "telemetry")]
+mod figures;
 mod journal;
 mod look;
 mod pipeline;
 mod progress;
 mod record;
+mod request;
 mod soak;
 mod target;
 mod watch;
@@ -15,8 +18,9 @@ mod watching;
 
 pub use arm::BesideRequest;
 pub use journal::{read_record, write_results};
-pub use pipeline::{GateEvent, GateRequest, GateResult, run_gate};
+pub use pipeline::run_gate;
 pub use progress::{NearLimit, Progress};
 pub use record::{run_id, scenario_records, scenario_records_of};
+pub use request::{GateEvent, GateRequest, GateResult};
 pub use target::{TargetSpec, supervise};
 pub use watch::{Watch, WatchedStep};

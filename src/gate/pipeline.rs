@@ -1,31 +1,30 @@
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::arm::{Arm, BesideRequest};
+use super::arm::Arm;
 use super::clock::compare_clocks;
 use super::early::Early;
+#[cfg(feature = "telemetry")]
+use super::figures::start_telemetry;
 use super::journal::{Entry, assemble, journal_path, write_results};
-use super::progress::Progress;
 use super::record::{environment, scenario_records_of};
+use super::request::{GateEvent, GateRequest, GateResult};
 use super::soak::Soak;
 use super::target::{Target, TargetSpec, wait_ready};
-use super::watch::{Watch, WatchedStep, two_of_three};
+use super::watch::two_of_three;
 use super::watching::probe_plans;
-use crate::engine::{Functional, Interrupt, Slice, run_smoke};
+use crate::engine::{Functional, Interrupt, run_smoke};
 use crate::error::{Error, Result};
-use crate::metrics::{
-    ControlRecord, JudgementPlan, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, ShardRecord,
-    SmokeRecord, SmokeStep,
-};
-use crate::scenario::{Scenario, Watching, Webhook};
-use crate::secrets::{Secrets, without_userinfo};
+use crate::metrics::{ControlRecord, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, SmokeRecord};
+use crate::secrets::without_userinfo;
 use crate::store::Journal;
-use crate::transport::{AnyTransport, Kind, TransportOptions};
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Telemetry;
+use crate::transport::{AnyTransport, Kind};
 use crate::units::format_ms;
-use crate::verdict::{Allow, Judgement, Outcome, Reference, Verdict, decides_after, judge};
+use crate::verdict::{Judgement, Outcome, decides_after, judge};
 
 /// Where two arms are asked and one of them fails.
 const SMOKE_PASSES: u64 = 3;
@@ -33,122 +32,6 @@ const SMOKE_PASSES: u64 = 3;
 const REACHED_WITHIN: Duration = Duration::from_secs(3);
 const CLOCKS_WITHIN: Duration = Duration::from_secs(8);
 const RESTART_READY: Duration = Duration::from_secs(60);
-
-/// One whole run.
-pub struct GateRequest {
-    pub scenarios: Vec<Scenario>,
-    pub secrets: Secrets,
-    pub watching: Watching,
-    pub target: TargetSpec,
-    /// The arm beside which it is judged, if it is.
-    pub beside: Option<BesideRequest>,
-    /// The run's folder; must not hold another run.
-    pub out: PathBuf,
-    pub env: String,
-    /// Of this run; sorts by time.
-    pub id: String,
-    /// What people call it.
-    pub label: Option<String>,
-    /// What is judged, where a project names it.
-    pub service: Option<String>,
-    /// No further look is begun that would end after it.
-    pub budget: Option<Duration>,
-    /// Stands for the target's instance where nothing else tells it.
-    pub invocation: String,
-    pub references: Vec<Reference>,
-    /// Why these may not be the newest.
-    pub stale_baselines: Option<String>,
-    pub plan: JudgementPlan,
-    pub restart_hook: Option<String>,
-    /// Before the first look too.
-    pub restart_first: bool,
-    /// How long the target may take to become ready; not asked where `None`.
-    pub wait: Option<Duration>,
-    pub allow: Allow,
-    /// Functional checks before, or instead of, the load.
-    pub smoke: bool,
-    pub load: bool,
-    /// Smoke passes for a while instead of one.
-    pub watch: Option<Watch>,
-    /// Functional passes of all arms beside the load too, so often: what fails in two of three in a row ends it.
-    pub passes_every: Option<Duration>,
-    pub transport: TransportOptions,
-    /// One transport for everything; else reqwest for smoke and readiness, `wire` for the load.
-    pub kind: Option<Kind>,
-    /// Of the load, if not all of it.
-    pub shard: Option<ShardRecord>,
-    /// When the first load begins, if not at once.
-    pub start_at: Option<Timestamp>,
-}
-
-impl GateRequest {
-    pub fn slice(&self) -> Slice {
-        Slice::of_shard(self.shard)
-    }
-}
-
-/// What a caller may want to show while it runs.
-pub enum GateEvent<'a> {
-    /// For whom, where there are two arms.
-    Waiting {
-        arm: Option<&'static str>,
-    },
-    /// On which arm, where there are two.
-    SmokeStarted {
-        arm: Option<&'static str>,
-    },
-    WatchStarted(Watch),
-    SmokeDone(&'a SmokeRecord),
-    /// Two more passes, since one failed on one of the arms.
-    SmokeAgain {
-        arm: &'static str,
-    },
-    /// In a later pass of a watch a step went otherwise than in the one before.
-    WatchChanged {
-        at: Duration,
-        step: &'a SmokeStep,
-    },
-    /// Beside the load of a soak a step went otherwise than in the pass before.
-    SoakChanged {
-        arm: &'static str,
-        at: Duration,
-        step: &'a SmokeStep,
-    },
-    WatchDone {
-        passes: u64,
-        length: Duration,
-        steps: &'a [WatchedStep],
-    },
-    LookStarted {
-        look: u32,
-        /// Of how many segments, side by side.
-        of: Option<usize>,
-    },
-    Progress(&'a Progress),
-    /// A probe that cannot be read yet.
-    ProbeDoubt(&'a str),
-    /// Everything is ready, and waits for the instant that was given.
-    StartAwaited(Timestamp),
-    /// What is asked of the whole window is asked now.
-    ProbesAwaited,
-    /// One after which nothing is decided.
-    SegmentDone,
-    LookDone {
-        look: u32,
-        verdict: &'a Verdict,
-        again: bool,
-    },
-}
-
-pub struct GateResult {
-    pub record: RunRecord,
-    pub verdict: Verdict,
-    /// What it was compared with.
-    pub references: Vec<Reference>,
-    /// Who is to be told, and what must not be.
-    pub webhooks: Vec<Webhook>,
-    pub secrets: Secrets,
-}
 
 /// Smoke, then looks until the question is settled, then the verdict. Whatever happens, what was measured is written.
 ///
@@ -164,6 +47,8 @@ pub async fn run_gate(
     AnyTransport::new(Kind::Wire, &request.transport)?;
     let mut run = Run::new(request, interrupt)?;
     let went = run.go(observe).await;
+    #[cfg(feature = "telemetry")]
+    run.tell_last_figures(observe);
     let finished = run.finish(went.is_err());
     went.and(finished)
 }
@@ -177,6 +62,8 @@ pub struct Run {
     pub arms: Arc<[Arm]>,
     pub early: Option<Early>,
     pub soak: Option<Soak>,
+    #[cfg(feature = "telemetry")]
+    pub telemetry: Option<Telemetry>,
     /// By how much the first load missed its beginning.
     pub late: Option<Duration>,
 }
@@ -234,7 +121,20 @@ impl Run {
             merged: None,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        Ok(Self { request, interrupt, journal, id, arms, early: None, soak: None, late: None })
+        #[cfg(feature = "telemetry")]
+        let telemetry = start_telemetry(&request, &arms)?;
+        Ok(Self {
+            request,
+            interrupt,
+            journal,
+            id,
+            arms,
+            early: None,
+            soak: None,
+            #[cfg(feature = "telemetry")]
+            telemetry,
+            late: None,
+        })
     }
 
     async fn go(&mut self, observe: &mut dyn FnMut(GateEvent<'_>)) -> Result<()> {

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use super::pipeline::{GateEvent, Run};
+use super::pipeline::Run;
+use super::request::GateEvent;
 use super::target::Target;
 use crate::engine::{Functional, run_smoke};
 use crate::error::Result;

@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use super::arm::Arm;
 use super::journal::Entry;
-use super::pipeline::{GateEvent, Run};
+use super::pipeline::Run;
+use super::request::GateEvent;
 use super::target::Target;
 use crate::engine::Interrupt;
 use crate::error::Result;

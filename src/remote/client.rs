@@ -76,7 +76,7 @@ impl Remote {
         headers: &[(HeaderName, String)],
         timeout: Duration,
     ) -> std::result::Result<Answer, Unanswered> {
-        self.send(Method::GET, url, headers, None, timeout).await
+        self.send(Method::GET, url, headers, Vec::new(), None, timeout).await
     }
 
     /// # Errors
@@ -88,7 +88,19 @@ impl Remote {
         body: String,
         timeout: Duration,
     ) -> std::result::Result<Answer, Unanswered> {
-        self.send(Method::POST, url, headers, Some(body), timeout).await
+        self.send(Method::POST, url, headers, body.into_bytes(), Some("application/json"), timeout).await
+    }
+
+    /// # Errors
+    /// As [`Remote::get`].
+    pub async fn post_protobuf(
+        &self,
+        url: &str,
+        headers: &[(HeaderName, String)],
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> std::result::Result<Answer, Unanswered> {
+        self.send(Method::POST, url, headers, body, Some("application/x-protobuf"), timeout).await
     }
 
     async fn send(
@@ -96,15 +108,16 @@ impl Remote {
         method: Method,
         url: &str,
         headers: &[(HeaderName, String)],
-        body: Option<String>,
+        body: Vec<u8>,
+        media_type: Option<&'static str>,
         timeout: Duration,
     ) -> std::result::Result<Answer, Unanswered> {
         if !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
             return Err(never("its address does not begin with http:// or https://".to_owned()));
         }
         let mut all = HeaderMap::new();
-        if body.is_some() {
-            all.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(media_type) = media_type {
+            all.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
         for (name, value) in headers {
             let mut value = HeaderValue::from_str(value)
@@ -113,7 +126,7 @@ impl Remote {
             all.insert(name.clone(), value);
         }
         let mut request = self.client.request(method, url).headers(all).timeout(timeout);
-        if let Some(body) = body {
+        if media_type.is_some() {
             request = request.body(body);
         }
         let mut response = request.send().await.map_err(|e| passing(&e))?;

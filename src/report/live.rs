@@ -132,6 +132,7 @@ impl Live {
             GateEvent::Progress(progress) => self.progress(progress),
             GateEvent::ProbeDoubt(text) => self.line(&format!("probe {}", line(text))),
             GateEvent::StartAwaited(at) => self.line(&format!("ready; the load begins at {at}")),
+            GateEvent::TelemetryDoubt(text) => self.line(&format!("telemetry: {}", line(text))),
             GateEvent::ProbesAwaited => self.line("reading what probes tell of the measured window"),
             GateEvent::SegmentDone => self.line(&format!("{} done: no look here", self.look)),
             GateEvent::LookDone { verdict, again, .. } => {

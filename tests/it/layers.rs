@@ -7,7 +7,7 @@ const LAYERS: [&[&str]; 13] = [
     &["metrics", "transport", "checks", "demo"],
     &["scenario", "store", "remote"],
     &["engine", "verdict", "probes"],
-    &["baseline", "notify", "import"],
+    &["baseline", "notify", "import", "telemetry"],
     &["gate"],
     &["rollout"],
     &["project"],

@@ -12,6 +12,7 @@
 //! - `soaks`        the same with measured soaks and loads: near-misses, two of three, slow from half of the traffic on
 //! - `features`     scenarios written from scratch against small real services: login, upload, search
 //! - `steps`        all else that a step can say: who asks, redirects, what stands around, bodies, samples
+//! - `telemetry`    figures while a load runs: Prometheus scrapes and is written to, OTLP
 //! - `streams`      server-sent events and `WebSocket`s, TLS and client certificates included
 //! - `hostile`      bad bytes from the target: one clear error class each, memory bounded
 //! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
@@ -72,4 +73,6 @@ mod soaks;
 mod steps;
 mod streams;
 mod support;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 mod verdicts;
