@@ -89,6 +89,7 @@ impl Flags {
             transport: transport_options(self.transport)?,
             shard: None,
             start_at: None,
+            traced: false,
             #[cfg(feature = "telemetry")]
             telemetry: crate::telemetry::TelemetryOptions::default(),
             rate: total_rate.as_deref().map(rate).transpose()?.or(settings.rate),

@@ -33,6 +33,9 @@ pub struct TelemetryArgs {
     /// How long the page to scrape stays when all is measured
     #[arg(long, value_name = "DURATION", default_value = "0s", env = "LOADGATE_METRICS_LINGER")]
     pub metrics_linger: String,
+    /// Send a `traceparent` with each request of the load, so that slow ones can be found in the target's traces
+    #[arg(long, env = "LOADGATE_TRACEPARENT")]
+    pub traceparent: bool,
 }
 
 /// Sets what flags and the usual variables say.
@@ -41,6 +44,8 @@ pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()
     use super::resolve::{base_url, duration};
     use crate::telemetry::{Collector, TelemetryOptions};
     use http::HeaderName;
+
+    session.traced = args.traceparent;
 
     let collector = |url: &String, path: &str| -> Result<Collector> {
         base_url(url)?;
@@ -87,7 +92,8 @@ pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()
 }
 
 #[cfg(not(feature = "telemetry"))]
-pub fn telling_figures(args: &TelemetryArgs, _session: &mut Session) -> Result<()> {
+pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()> {
+    session.traced = args.traceparent;
     let asked = [
         ("--otlp", &args.otlp),
         ("--remote-write", &args.remote_write),

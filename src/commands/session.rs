@@ -74,6 +74,8 @@ pub struct Session {
     pub kind: Option<Kind>,
     pub transport: TransportOptions,
     pub shard: Option<ShardRecord>,
+    /// Whether each request of the load carries a `traceparent`.
+    pub traced: bool,
     /// When the first load begins, if not at once.
     pub start_at: Option<Timestamp>,
     #[cfg(feature = "telemetry")]
@@ -209,6 +211,7 @@ impl Session {
             kind: self.kind,
             shard: self.shard,
             start_at: self.start_at,
+            traced: self.traced,
             #[cfg(feature = "telemetry")]
             telemetry: self.telemetry.clone(),
         })

@@ -187,6 +187,7 @@ impl<'a, T: Transport> Pass<'a, T> {
             session: &self.session,
             tokens,
             sampler: None,
+            traced: false,
             trace: Some(trace),
         };
         let prepared = Prepared::once(self.scenario, step);

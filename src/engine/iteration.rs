@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::build::{Making, build};
 use super::examine::{Failed, examine, judge};
@@ -75,6 +75,8 @@ pub struct Way<'a, T> {
     pub tokens: &'a Tokens,
     /// `None`: every check on every response.
     pub sampler: Option<&'a Sampler>,
+    /// Whether each request carries a `traceparent` of its own.
+    pub traced: bool,
     /// Where a single pass leaves what was sent last.
     pub trace: Option<&'a RefCell<Option<Sent>>>,
 }
@@ -112,6 +114,8 @@ pub struct StepResult {
     pub attempts: Vec<Attempt>,
     /// Whether the body was taken apart, if a check asks for that.
     pub examined: Option<bool>,
+    /// By which it can be found in the target's traces.
+    pub trace_id: Option<u128>,
 }
 
 impl StepResult {
@@ -131,6 +135,7 @@ impl StepResult {
             phases: Phases::default(),
             attempts: Vec::new(),
             examined: None,
+            trace_id: None,
         }
     }
 }
@@ -150,6 +155,7 @@ pub struct Ask<'a, T> {
     pub prepared: &'a Prepared,
     pub values: &'a Values<'a>,
     pub token: Option<HeaderValue>,
+    pub trace_id: Option<u128>,
 }
 
 /// Sends one step and checks what comes back; captures are kept in `values`. `step` is the `number`-th of the scenario.
@@ -162,14 +168,15 @@ pub async fn perform<T: Transport>(
 ) -> StepResult {
     let sent = Instant::now();
     let mut attempts = Vec::new();
-    let ask = Ask { way, step, prepared, values, token };
+    let trace_id = way.traced.then(rand::random::<u128>);
+    let ask = Ask { way, step, prepared, values, token, trace_id };
     let asked = match &step.action {
         Action::Request(_) => ask.attempt().await.map(|exchange| (exchange, None)),
         // Boxed: few steps poll or stream, and all iterations would hold their state.
         Action::Poll { .. } => Box::pin(ask.poll(&mut attempts)).await,
         Action::Events { .. } | Action::Socket { .. } => Box::pin(ask.stream()).await,
     };
-    let mut result = StepResult { attempts, ..StepResult::begun(sent) };
+    let mut result = StepResult { attempts, trace_id, ..StepResult::begun(sent) };
     let (exchange, failed) = match asked {
         Ok(asked) => asked,
         Err(error) => {
@@ -201,7 +208,7 @@ impl<T: Transport> Ask<'_, T> {
     async fn attempt(&self) -> Result<Exchange, ExchangeError> {
         let Self { way, step, prepared, .. } = self;
         let own;
-        let request = match prepared.fixed.as_ref().filter(|_| !way.session.has_cookies()) {
+        let request = match prepared.fixed.as_ref().filter(|_| !(way.session.has_cookies() || way.traced)) {
             Some(request) => request,
             None => {
                 own = self.request()?;
@@ -284,8 +291,16 @@ impl<T> Ask<'_, T> {
             session: Some(self.way.session),
             token: self.token.clone(),
         };
-        build(self.step.action.request(), making)
-            .map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))
+        let mut request = build(self.step.action.request(), making)
+            .map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))?;
+        if let Some(trace_id) = self.trace_id {
+            // W3C Trace Context; the flag asks for it to be kept.
+            let parent = format!("00-{trace_id:032x}-{:016x}-01", rand::random::<u64>().max(1));
+            if let Ok(value) = HeaderValue::try_from(parent) {
+                request.headers.insert(HeaderName::from_static("traceparent"), value);
+            }
+        }
+        Ok(request)
     }
 
     /// What was sent, made again from the same values: only values that are generated anew differ.

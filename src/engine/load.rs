@@ -19,6 +19,7 @@ use super::worker::{Message, Report, Shared, UNDECIDED, work};
 use crate::error::{Error, Result};
 use crate::metrics::{
     AbortRecord, AnsweredBy, EndpointOwn, ErrorExample, GeneratorRecord, Histogram, Pairing, PhaseHistograms,
+    SlowRequest,
 };
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
@@ -48,6 +49,8 @@ pub struct LoadRequest {
     pub sharded: bool,
     /// When to begin, if not at once.
     pub begin: Option<Instant>,
+    /// Whether each request carries a `traceparent` of its own.
+    pub traced: bool,
     pub workers: usize,
     /// Requests in flight at once, all workers together.
     pub in_flight_cap: usize,
@@ -92,6 +95,7 @@ pub struct EndpointOutcome {
     /// Of an endpoint that starts an iteration.
     pub lag_p99_us: Option<f64>,
     pub phases: PhaseHistograms,
+    pub slowest: Vec<SlowRequest>,
     /// How many bodies were taken apart by checks, of how many that ask for it.
     pub examined: (u64, u64),
 }
@@ -124,6 +128,7 @@ pub async fn run_load(
         window_ns: AtomicU64::new(window.fixed_ns().unwrap_or(UNDECIDED)),
         length_ns: window.length_ns,
         slice: request.slice,
+        traced: request.traced,
         in_flight: (0..request.workers).map(|_| AtomicUsize::new(0)).collect(),
         in_flight_cap: request.in_flight_cap.div_ceil(request.workers),
         drain: request.drain + Duration::from_nanos(longest_think_ns),
@@ -195,6 +200,19 @@ pub async fn run_load(
         thread.join().map_err(|_| Error::harness("a load worker panicked"))?;
     }
     Ok(summarise(reports, &shared, window, guard.aborts))
+}
+
+/// Of all workers.
+fn slowest(all: Vec<(u64, u64, u128, bool)>) -> Vec<SlowRequest> {
+    let told = |(took_ns, at_ns, trace, failed)| SlowRequest {
+        trace_id: format!("{trace:032x}"),
+        response_ms: took_ns as f64 / 1e6,
+        at_ms: at_ns / 1_000_000,
+        failed,
+    };
+    let mut all: Vec<SlowRequest> = all.into_iter().map(told).collect();
+    SlowRequest::keep(&mut all);
+    all
 }
 
 fn spawn(
@@ -288,6 +306,7 @@ fn summarise(
         for (all, part) in own.iter_mut().zip(&report.own) {
             all.lag.merge(&part.lag);
             all.phases.merge(&part.phases);
+            all.slowest.extend(part.slowest.iter().copied());
         }
         outcome.generator.dropped_arrivals += report.dropped;
         outcome.generator.unsent_arrivals += report.unsent;
@@ -318,6 +337,7 @@ fn summarise(
         .map(|(endpoint, examined)| EndpointOutcome {
             lag_p99_us: health::p99_us(&endpoint.lag),
             phases: endpoint.phases,
+            slowest: slowest(endpoint.slowest),
             examined,
         })
         .collect();

@@ -245,6 +245,7 @@ impl<T: Transport> Local<T> {
             tokens: &arm.tokens,
             // Both arms are looked at alike.
             sampler: Some(&self.samplers[scenario % self.samplers.len()]),
+            traced: shared.traced,
             trace: None,
         };
         let mut refused = None;
@@ -312,6 +313,9 @@ impl<T: Transport> Local<T> {
                 result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
             let sample = Sample { endpoint, planned_ns, sent_ns, done_ns, outcome, warmup };
             self.recorder.borrow_mut().finished(&sample, &result.phases, window_ns);
+            if let Some(trace_id) = result.trace_id {
+                self.recorder.borrow_mut().traced(&sample, trace_id, window_ns);
+            }
             if first && !warmup {
                 self.recorder.borrow_mut().lag(endpoint, sent_ns.saturating_sub(planned_ns));
             }
@@ -321,7 +325,8 @@ impl<T: Transport> Local<T> {
             self.note(scenario, endpoint, warmup, &result);
             if result.failure.is_some() {
                 let prepared = &self.prepared[scenario][step];
-                let ask = Ask { way: &way, step: spec, prepared, values: &values, token: None };
+                let trace_id = result.trace_id;
+                let ask = Ask { way: &way, step: spec, prepared, values: &values, token: None, trace_id };
                 self.keep_example(&ask, scenario, endpoint, &result);
             }
             if let Some(attempts) = shared.layout.attempts(scenario, stage, step) {

@@ -53,6 +53,7 @@ pub struct Shared {
     pub length_ns: u64,
     /// What of the load this process sends.
     pub slice: Slice,
+    pub traced: bool,
     /// Requests in flight at each worker.
     pub in_flight: Vec<AtomicUsize>,
     /// For each worker.

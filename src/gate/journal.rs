@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::metrics::{
     Block, ClockRecord, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT,
-    Reading, RunRecord, SmokeRecord, interval_log,
+    Reading, RunRecord, SlowRequest, SmokeRecord, interval_log,
 };
 use crate::store::{read_journal, write_atomic};
 use crate::verdict::Verdict;
@@ -44,6 +44,8 @@ pub enum Entry {
 pub struct EndpointEnd {
     pub lag_p99_us: Option<f64>,
     pub phases: PhaseHistograms,
+    #[serde(default)]
+    pub slowest: Vec<SlowRequest>,
 }
 
 /// Builds the record from the journal. One that breaks off gives a record that says so.
@@ -109,6 +111,7 @@ impl Assembly {
                 let ended = record.runs.last_mut()?;
                 for (endpoint, end) in ended.endpoints.iter_mut().zip(endpoints) {
                     (endpoint.lag_p99_us, endpoint.phases) = (end.lag_p99_us, end.phases);
+                    endpoint.slowest = end.slowest;
                 }
                 record.error_examples.extend(examples);
             }

@@ -150,6 +150,7 @@ impl Run {
             slice: self.request.slice(),
             sharded: self.request.shard.is_some(),
             begin,
+            traced: self.request.traced,
             workers: crate::machine::cores(),
             in_flight_cap: in_flight_cap(),
             drain: DRAIN,
@@ -265,7 +266,11 @@ impl Run {
             let endpoints = ends
                 .by_ref()
                 .take(an_arm)
-                .map(|end| EndpointEnd { lag_p99_us: end.lag_p99_us, phases: end.phases })
+                .map(|end| EndpointEnd {
+                    lag_p99_us: end.lag_p99_us,
+                    phases: end.phases,
+                    slowest: end.slowest,
+                })
                 .collect();
             let (look, examples) = (Box::new(record), own.examples);
             ended.push(arms[number].entry(Entry::LookEnded { look, endpoints, examples }));

@@ -59,6 +59,8 @@ pub struct GateRequest {
     pub kind: Option<Kind>,
     /// Of the load, if not all of it.
     pub shard: Option<ShardRecord>,
+    /// Whether each request of the load carries a `traceparent` of its own.
+    pub traced: bool,
     /// When the first load begins, if not at once.
     pub start_at: Option<Timestamp>,
     /// Who is told figures while it runs.

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::look_builder::achieved;
 use super::run_record::{
-    EndpointPlan, EndpointRecord, ErrorExample, GeneratorRecord, LookRecord, RunRecord, SmokeRecord,
-    SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    EndpointPlan, EndpointRecord, ErrorExample, GeneratorRecord, LookRecord, RunRecord, SlowRequest,
+    SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 use super::shards::{MergedRecord, ShardLook, ShardRecord};
 use super::side_by_side::AnsweredBy;
@@ -219,6 +219,8 @@ fn add_look(own: &mut LookRecord, other: LookRecord) {
         endpoint.service.merge(&others.service);
         endpoint.error.merge(&others.error);
         endpoint.phases.merge(&others.phases);
+        endpoint.slowest.extend(others.slowest);
+        SlowRequest::keep(&mut endpoint.slowest);
     }
     let mut blocks: BTreeMap<(usize, u64), TimelineBlock> =
         std::mem::take(&mut own.blocks).into_iter().map(|b| ((b.endpoint, b.start_ms), b)).collect();

@@ -27,7 +27,7 @@ pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
     AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,
     GeneratorRecord, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt, RunRecord,
-    ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    ScenarioRecord, SlowRequest, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};
 pub use shards::{ClockRecord, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan};

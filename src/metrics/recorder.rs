@@ -3,7 +3,8 @@ use std::collections::VecDeque;
 use super::block::{Block, BlockGrid};
 use super::histogram::Histogram;
 use super::phase::PhaseHistograms;
-use super::sample::Sample;
+use super::run_record::SlowRequest;
+use super::sample::{Outcome, Sample};
 use crate::phases::Phases;
 
 const WARMUP_GRID_NS: u64 = 250_000_000;
@@ -22,6 +23,8 @@ pub struct EndpointOwn {
     /// sent − planned of each arrival's first request in the measured window.
     pub lag: Histogram,
     pub phases: PhaseHistograms,
+    /// The slowest, where they carry a trace: response time, planned since the window, trace, failed.
+    pub slowest: Vec<(u64, u64, u128, bool)>,
 }
 
 /// Neighbouring blocks by their index, the oldest first.
@@ -58,6 +61,20 @@ impl Recorder {
         if !sample.warmup {
             self.own[sample.endpoint].phases.add(phases);
         }
+    }
+
+    /// Keeps a request with a trace if it is among the slowest of its endpoint.
+    pub fn traced(&mut self, sample: &Sample, trace: u128, window_ns: u64) {
+        let slowest = &mut self.own[sample.endpoint].slowest;
+        let took = sample.response_ns();
+        let full = slowest.len() >= SlowRequest::MOST;
+        if sample.warmup || (full && slowest.last().is_some_and(|last| last.0 >= took)) {
+            return;
+        }
+        let at = slowest.partition_point(|known| known.0 >= took);
+        let since = sample.planned_ns.saturating_sub(window_ns);
+        slowest.insert(at, (took, since, trace, sample.outcome != Outcome::Ok));
+        slowest.truncate(SlowRequest::MOST);
     }
 
     /// A step that was not tried, at the instant where its iteration ended.

@@ -9,6 +9,10 @@ use crate::metrics::{EndpointRecord, Evidence, SmokeStatus};
 use crate::units::{Metric, change_of, counted, format_ms, format_share, level_of, with_interval};
 use crate::verdict::{Acceptance, Action, Finding, Impact, RuleStatus, Severity, Standing};
 
+/// Of one endpoint, and of all together.
+const MOST_SLOW: usize = 3;
+const MOST_SLOW_IN_ALL: usize = 15;
+
 #[must_use]
 pub fn tone_of_action(action: Action) -> Tone {
     match action {
@@ -211,6 +215,30 @@ pub fn smoke(model: &ReportModel) -> Table {
         ]
     });
     Table { header: vec!["step", "time", "status", "what happened"], rows: rows.collect(), numbers: 1..2 }
+}
+
+/// The slowest requests that carried a trace, by endpoint; `None`: none did.
+#[must_use]
+pub fn slowest(model: &ReportModel) -> Option<Table> {
+    let looks = model.record.runs.iter();
+    let all = looks.flat_map(|look| look.endpoints.iter().map(move |own| (look, own)));
+    let mut rows: Vec<(f64, Vec<Cell>)> = Vec::new();
+    for (look, own) in all {
+        for slow in own.slowest.iter().take(MOST_SLOW) {
+            let failed = if slow.failed { " (failed)" } else { "" };
+            let at = format!("{} of look {}", format_ms(slow.at_ms as f64), look.look);
+            let cells =
+                [own.endpoint.clone(), at, format!("{}{failed}", slow.trace_id), format_ms(slow.response_ms)];
+            rows.push((slow.response_ms, cells.into_iter().map(Cell::from).collect()));
+        }
+    }
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let rows: Vec<Vec<Cell>> = rows.into_iter().take(MOST_SLOW_IN_ALL).map(|(_, cells)| cells).collect();
+    (!rows.is_empty()).then(|| Table {
+        header: vec!["endpoint", "sent after", "trace", "response time"],
+        rows,
+        numbers: 3..4,
+    })
 }
 
 /// What happened in the timeline and was over again, or was not: so many at most.

@@ -72,6 +72,9 @@ pub fn render_markdown(model: &ReportModel) -> String {
         inner.extend(model.power().map(Block::Text));
         blocks.push(fold("Before against after".into(), inner));
     }
+    if let Some(slowest) = content::slowest(model) {
+        blocks.push(fold("The slowest requests, by their traces".into(), vec![Block::Table(slowest)]));
+    }
     if !model.smoke_steps().is_empty() {
         blocks.push(fold(passed_of(model.smoke_steps()), vec![Block::Table(content::smoke(model))]));
     }

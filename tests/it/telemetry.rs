@@ -204,3 +204,92 @@ fn a_collector_is_told_the_same() {
     assert_eq!(attributes["server.address"], "127.0.0.1");
     assert_eq!(measured("loadgate.requests")["value"], own["requests"]);
 }
+
+/// What each request carried as its parent, and whether it was answered late.
+type Kept = std::sync::Arc<std::sync::Mutex<Vec<(String, bool)>>>;
+
+/// A target that keeps what it was asked with, and answers one of twenty late.
+fn keeping() -> (String, Kept) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let all = kept.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let all = all.clone();
+            std::thread::spawn(move || {
+                use std::io::Write as _;
+                let mut lines = BufReader::new(stream.try_clone().unwrap());
+                let mut stream = stream;
+                loop {
+                    let mut parent = String::new();
+                    loop {
+                        let mut line = String::new();
+                        if lines.read_line(&mut line).unwrap_or(0) == 0 {
+                            return;
+                        }
+                        if let Some(value) = line.to_ascii_lowercase().strip_prefix("traceparent: ") {
+                            value.trim().clone_into(&mut parent);
+                        }
+                        if line == "\r\n" {
+                            break;
+                        }
+                    }
+                    let slow = {
+                        let mut all = all.lock().unwrap();
+                        let slow = all.len() % 20 == 19;
+                        all.push((parent, slow));
+                        slow
+                    };
+                    if slow {
+                        std::thread::sleep(Duration::from_millis(80));
+                    }
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+                }
+            });
+        }
+    });
+    (format!("http://{address}"), kept)
+}
+
+/// Each request of the load has a trace of its own, and the slowest are listed with theirs.
+#[test]
+fn a_slow_request_can_be_found_by_its_trace() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    std::fs::write(folder.join("told.yaml"), SCENARIO.replace("for: 8s", "for: 6s")).unwrap();
+    let (url, kept) = keeping();
+    let args = ["run", "told.yaml", "--target", &url, "--quiet", "--out"];
+    run(loadgate(folder).args(args).args(["out", "--traceparent"])).expect(0);
+    let all = kept.lock().unwrap().clone();
+    let traced: Vec<&(String, bool)> = all.iter().filter(|(parent, _)| !parent.is_empty()).collect();
+    assert!(traced.len() >= 700 && all.len() - traced.len() <= 2, "the functional pass alone has none");
+    let ids: std::collections::BTreeSet<&str> = traced.iter().map(|(parent, _)| &parent[3..35]).collect();
+    assert_eq!(ids.len(), traced.len(), "each has one of its own");
+    let form = |parent: &str| {
+        let parts: Vec<&str> = parent.split('-').collect();
+        let hex = |part: &str, len: usize| part.len() == len && part.chars().all(|c| c.is_ascii_hexdigit());
+        parts.len() == 4 && parts[0] == "00" && hex(parts[1], 32) && hex(parts[2], 16) && parts[3] == "01"
+    };
+    assert!(traced.iter().all(|(parent, _)| form(parent)), "{:?}", traced[0]);
+    let record = json(&folder.join("out/run.json"));
+    let slowest = record["runs"][0]["endpoints"][0]["slowest"].as_array().unwrap();
+    assert_eq!(slowest.len(), 10);
+    for one in slowest {
+        let id = one["trace_id"].as_str().unwrap();
+        let (_, slow) = traced.iter().find(|(parent, _)| &parent[3..35] == id).expect("it was sent");
+        assert!(*slow && one["response_ms"].as_f64().unwrap() >= 80.0, "{one}");
+    }
+    for file in ["report.md", "report.html"] {
+        let text = std::fs::read_to_string(folder.join("out").join(file)).unwrap().replace("<wbr>", "");
+        assert!(
+            text.contains("The slowest requests") && text.contains(slowest[0]["trace_id"].as_str().unwrap()),
+            "{file}"
+        );
+    }
+    run(loadgate(folder).args(args).arg("plain")).expect(0);
+    assert!(
+        kept.lock().unwrap()[all.len()..].iter().all(|(parent, _)| parent.is_empty()),
+        "only where it is asked for"
+    );
+}

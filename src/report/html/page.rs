@@ -235,6 +235,9 @@ fn rest(model: &ReportModel) -> Markup {
         @if !rules.rows.is_empty() {
             details { summary { "All rules (" (rules.rows.len()) ")" } (table(&rules, "")) }
         }
+        @if let Some(slowest) = content::slowest(model) {
+            details { summary { "The slowest requests, by their traces" } (table(&slowest, "")) }
+        }
         @if !model.smoke_steps().is_empty() {
             details { summary { (passed_of(model.smoke_steps())) } (table(&content::smoke(model), "")) }
         }
