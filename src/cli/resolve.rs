@@ -162,7 +162,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Merge(args) => commands::merge(&MergeRequest {
-            runs: fetched(args.runs)?,
+            wait: args.wait.map(|text| duration("--wait", &text)).transpose()?.unwrap_or_default(),
+            runs: args.runs,
             out: args.out,
             baselines: Shelf::at(&args.baselines)?,
             gate: args.gate.map(gate),

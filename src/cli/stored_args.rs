@@ -92,6 +92,9 @@ pub struct MergeArgs {
     /// What to call the run in its reports
     #[arg(long, value_name = "TEXT", env = "LOADGATE_LABEL")]
     pub label: Option<String>,
+    /// Wait so long for shards that are not there yet, in a folder or in object storage [default: not at all]
+    #[arg(long, value_name = "DURATION", env = "LOADGATE_MERGE_WAIT")]
+    pub wait: Option<String>,
     /// No colours
     #[arg(long)]
     pub no_color: bool,

@@ -1,16 +1,19 @@
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::compare::{read_records, stored_references};
-use super::publish::Outlet;
+use super::publish::{Outlet, fetched};
 use super::report::write_reports;
 use super::run::{append_job_summary, close};
 use super::session::{Gate, Stdout, print};
 use crate::error::{Error, Result};
 use crate::gate::write_results;
-use crate::metrics::merge_shards;
+use crate::metrics::{MergedRecord, RunRecord, ShardPart, merge_shards};
 use crate::report::{Detail, ReportModel, render_terminal};
 use crate::store::Shelf;
 use crate::verdict::{Allow, DEFAULT_IMPACT, judge};
+
+const LOOKS_EVERY: Duration = Duration::from_secs(2);
 
 pub struct MergeRequest {
     /// Shards' folders or records, or folders of those.
@@ -20,6 +23,8 @@ pub struct MergeRequest {
     pub gate: Option<Gate>,
     pub allow: Allow,
     pub label: Option<String>,
+    /// How long to wait for shards that are not there yet.
+    pub wait: Duration,
     pub stdout: Stdout,
 }
 
@@ -28,12 +33,7 @@ pub struct MergeRequest {
 /// # Errors
 /// If a record cannot be read, or they are not the shards of one load.
 pub fn merge(request: &MergeRequest) -> Result<u8> {
-    let paths = runs_below(&request.runs)?;
-    let records = read_records(&paths)?;
-    let (paths, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
-    let mut record = merge_shards(records).map_err(|mismatch| {
-        Error::input(&paths[mismatch.record], "merge", mismatch.reason).with_hint(mismatch.hint)
-    })?;
+    let mut record = gathered(request)?;
     if let Some(gate) = request.gate {
         record.plan.gate = gate.name().into();
     }
@@ -60,6 +60,44 @@ pub fn merge(request: &MergeRequest) -> Result<u8> {
     close(&model, out, screen)?;
     outlet.publish()?;
     Ok(verdict.exit_code)
+}
+
+/// All shards, or those that there are when the time is over.
+fn gathered(request: &MergeRequest) -> Result<RunRecord> {
+    let begun = Instant::now();
+    loop {
+        let waits = begun.elapsed() < request.wait;
+        match attempt(&request.runs) {
+            Ok(record) if waits && record.merged.as_ref().is_some_and(is_open) => {}
+            // Nothing is there yet, or only a part of something.
+            Err(Refused::Unread(_)) if waits => {}
+            Ok(record) => return Ok(record),
+            Err(Refused::Unread(error) | Refused::Mismatch(error)) => return Err(error),
+        }
+        std::thread::sleep(LOOKS_EVERY.min(request.wait));
+    }
+}
+
+/// Whether shards are still missing, or at work.
+fn is_open(merged: &MergedRecord) -> bool {
+    let at_work = |part: &ShardPart| part.interrupted.as_deref() == Some("crash");
+    !merged.missing().is_empty() || merged.shards.iter().any(at_work)
+}
+
+enum Refused {
+    Unread(Error),
+    /// To wait would not help.
+    Mismatch(Error),
+}
+
+fn attempt(runs: &[PathBuf]) -> std::result::Result<RunRecord, Refused> {
+    let paths = fetched(runs.to_vec()).and_then(|paths| runs_below(&paths)).map_err(Refused::Unread)?;
+    let records = read_records(&paths).map_err(Refused::Unread)?;
+    let (paths, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+    merge_shards(records).map_err(|mismatch| {
+        let path = &paths[mismatch.record];
+        Refused::Mismatch(Error::input(path, "merge", mismatch.reason).with_hint(mismatch.hint))
+    })
 }
 
 /// Folders that hold no run stand for the runs in them, in the order of their names.

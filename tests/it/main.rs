@@ -32,6 +32,7 @@
 //! - `reports`      every format of the same stored runs, read by those who will: schema, parser; what a run tells
 //! - `deployments`  the document that people sign: nothing is called well that was not shown
 //! - `pages`        pages in a browser, comments by GitHub's reader; hostile text; runs that are large
+//! - `kits`         what CI systems and clusters are given: manifests that they know, arguments that the binary knows
 //! - `layers`       the import direction of the source
 
 #[path = "../simulator/mod.rs"]
@@ -53,6 +54,7 @@ mod features;
 mod hostile;
 mod imports;
 mod judging;
+mod kits;
 mod layers;
 mod load;
 mod nginx;

@@ -339,6 +339,19 @@ fn shards_of_a_load_are_merged_and_judged_as_one() {
     merge(folder, &["."], &["--out", "x"]).expect(2).says("is named twice");
     merge(folder, &["shared.yaml"], &["--out", "y"]).expect(2).says("cannot read record shared.yaml");
 
+    let mut shards: Vec<_> = (0..4).map(|index| start(index, "awaited")).collect();
+    let awaited = loadgate(folder)
+        .args(["merge", "awaited", "--wait", "60s", "--out", "w"])
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    for shard in &mut shards {
+        shard.wait().unwrap();
+    }
+    assert_eq!(awaited.unwrap().wait().unwrap().code(), Some(0), "it waits for all of them");
+    merge(folder, &["absent"], &["--wait", "10ms"]).expect(2).says("absent");
+    merge(folder, &["all/0"], &["--wait", "10ms", "--out", "v"])
+        .expect(3)
+        .says("Shards 1/4, 2/4 and 3/4 are missing");
     let mut shards: Vec<_> = (0..4).map(|index| start(index, "killed")).collect();
     std::thread::sleep(std::time::Duration::from_secs(10));
     shards[2].kill().unwrap();

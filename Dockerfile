@@ -1,0 +1,17 @@
+# syntax=docker/dockerfile:1
+# The release binary with all its parts, on an image without a shell, as nobody.
+FROM rust:1-slim-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock rust-toolchain* ./
+COPY src src
+COPY schema schema
+COPY benches benches
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/* \
+ && cargo build --release --locked --features full --bin loadgate \
+ && strip target/release/loadgate
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /src/target/release/loadgate /usr/local/bin/loadgate
+USER 65532:65532
+WORKDIR /work
+ENTRYPOINT ["/usr/local/bin/loadgate"]
