@@ -10,6 +10,12 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev &
  && cargo build --release --locked --features full --bin loadgate \
  && strip target/release/loadgate
 
+# For CI systems whose jobs are lines of shell: `docker build --target ci`.
+FROM debian:bookworm-slim AS ci
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
+COPY --from=build /src/target/release/loadgate /usr/local/bin/loadgate
+USER 65532:65532
+
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/loadgate /usr/local/bin/loadgate
 USER 65532:65532

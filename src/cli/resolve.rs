@@ -193,6 +193,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
                     probes: probes.clone().or(own.settings.probes),
                     shard,
                     rate: rate.or(own.settings.rate),
+                    budget: own.settings.budget,
                     baselines: Shelf::at(&baselines.unwrap_or_else(|| PathBuf::from("baselines")))?,
                     env: args
                         .baselines

@@ -9,7 +9,7 @@ use crate::report::{
     CombinedRow, ReportModel, Screen, render_combined, render_combined_json, render_combined_markdown,
     render_junit,
 };
-use crate::verdict::{Combined, One, combine as combine_verdicts};
+use crate::verdict::{Combined, One, Outcome, combine as combine_verdicts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CombinedFormat {
@@ -65,6 +65,15 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
             return Err(Error::input(path, "combine", reason).with_hint(hint));
         }
         let model = model_of(path, &record, &[], &stored_request())?;
+        if model.raw.verdict.outcome == Outcome::Partial {
+            let hint = "`loadgate merge` puts the shards of a load together, and judges them";
+            return Err(Error::input(
+                path,
+                "combine",
+                "it is one shard of a load, which nobody judges by itself",
+            )
+            .with_hint(hint));
+        }
         let folder = folder_of(path).display().to_string();
         rows.push(CombinedRow { name, folder, verdict: Ok(model.raw.verdict.clone()) });
         models.push(model);

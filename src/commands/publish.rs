@@ -115,7 +115,7 @@ pub fn fetched(runs: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
             entries.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with('.'))
         });
         if empty {
-            return Err(Error::input(&path, "read record", "there is nothing"));
+            return Err(Error::input(&path, "read record", "there is nothing at this address"));
         }
         Ok(here)
     };

@@ -8,11 +8,12 @@ use crate::gate::read_record;
 use crate::metrics::RunRecord;
 use crate::report::{
     Detail, ReportModel, RolloutView, Screen, render_deployment_html, render_deployment_markdown,
-    render_html, render_html_beside, render_json, render_junit, render_markdown, render_markdown_beside,
-    render_rollout_html, render_rollout_markdown, render_side_by_side, render_terminal,
+    render_html, render_html_beside, render_json, render_junit, render_load_performance, render_markdown,
+    render_markdown_beside, render_rollout_html, render_rollout_markdown, render_side_by_side,
+    render_terminal,
 };
 use crate::rollout::{Event, Place};
-use crate::store::{Shelf, write_atomic};
+use crate::store::{Shelf, is_remote, write_atomic};
 use crate::verdict::{
     Action, Allow, DEFAULT_IMPACT, Finding, FindingKind, Severity, Verdict, judge, probe_means, sort_findings,
 };
@@ -92,6 +93,10 @@ pub fn report(request: &ReportRequest) -> Result<u8> {
 /// output.
 pub fn deliver(text: &str, output: Option<&Path>) -> Result<()> {
     let Some(path) = output else { return print(text) };
+    if is_remote(path) {
+        let hint = "write a file, and copy it; `--out` of a run takes a URL";
+        return Err(Error::usage_hint(format!("--output {} is no file", path.display()), hint));
+    }
     let fail = |e| Error::output(path, "write", e);
     match std::fs::metadata(path) {
         Ok(there) if there.is_file() => write_atomic(&path.canonicalize().map_err(fail)?, text.as_bytes()),
@@ -208,8 +213,16 @@ pub fn rendered(models: &[ReportModel], format: ReportFormat, screen: Screen) ->
 /// `report.html`, `report.md` and `junit.xml` beside the record, each whole or not at all.
 pub fn write_reports(folder: &Path, model: &ReportModel) -> Result<()> {
     let junit = render_junit(std::slice::from_ref(model)).map_err(|e| Error::harness(e.to_string()))?;
-    let texts =
-        [("report.html", render_html(model)), ("report.md", render_markdown(model)), ("junit.xml", junit)];
+    let mut texts = vec![
+        ("report.html", render_html(model)),
+        ("report.md", render_markdown(model)),
+        ("junit.xml", junit),
+    ];
+    // Its merge-request widget has a form of its own.
+    if std::env::var("GITLAB_CI").is_ok_and(|value| value == "true") {
+        let text = render_load_performance(model).map_err(|e| Error::harness(e.to_string()))?;
+        texts.push(("load-performance.json", text));
+    }
     write_files(folder, &texts)
 }
 

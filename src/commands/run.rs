@@ -41,7 +41,8 @@ pub fn run(session: &Session, kind: RunKind) -> Result<u8> {
         within_budget(scenarios, session.budget, 1)?;
     }
     let references = session.references(scenarios)?;
-    if kind == RunKind::SmokeAndLoad && !session.quiet {
+    // A shard judges nothing by itself.
+    if kind == RunKind::SmokeAndLoad && !session.quiet && session.shard.is_none() {
         let plans: Vec<_> =
             scenario_records(scenarios, session.slice()).into_iter().flat_map(|s| s.endpoints).collect();
         for rule in never_judged(&plans) {

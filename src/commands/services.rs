@@ -1,7 +1,7 @@
 use super::canary::{CanaryRequest, canary};
 use super::combine::{CombinedFormat, rendered, rows, write_combined};
 use super::publish::Outlet;
-use super::run::{RunKind, append_to_job_summary, run};
+use super::run::{RunKind, append_to_job_summary, run, within_budget};
 use super::session::{Session, complain, print};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
@@ -15,7 +15,15 @@ use crate::report::{CombinedRow, render_combined};
 pub fn run_services(sessions: Vec<Session>, kind: RunKind) -> Result<u8> {
     match <[Session; 1]>::try_from(sessions) {
         Ok([one]) => run(&one, kind),
-        Err(many) => one_by_one(&many, |session| session, |session| run(session, kind)),
+        Err(many) => {
+            if kind == RunKind::SmokeAndLoad {
+                for session in &many {
+                    let quiet = Session { quiet: true, ..session.clone() };
+                    within_budget(&quiet.loaded()?.scenarios, session.budget, 1)?;
+                }
+            }
+            one_by_one(&many, |session| session, |session| run(session, kind))
+        }
     }
 }
 
@@ -67,6 +75,14 @@ fn prepared(many: &[&Session]) -> Result<(Outlet, Vec<Session>)> {
     if folder.join("combined.json").exists() || folder.join("run.json").exists() {
         let message = format!("{} already holds a run", folder.display());
         return Err(Error::usage_hint(message, "choose another --out"));
+    }
+    for session in many {
+        let own = folder.join(session.service.clone().unwrap_or_default());
+        // What an earlier invocation left there must not be taken for what this one measured.
+        if own.join("run.json").exists() || own.join("journal").exists() {
+            let message = format!("{} already holds a run", own.display());
+            return Err(Error::usage_hint(message, "choose another --out"));
+        }
     }
     let own = |session: &&Session| {
         let name = session.service.clone().unwrap_or_default();

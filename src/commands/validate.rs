@@ -1,8 +1,10 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::report::ReportFormat;
+use super::run::within_budget;
 use super::session::{complain, print, tell, warn_of_the_unseen};
 use crate::baseline::Library;
 use crate::engine::Slice;
@@ -28,6 +30,8 @@ pub struct ValidateRequest {
     pub probes: Option<PathBuf>,
     pub shard: Option<ShardRecord>,
     pub rate: Option<Rate>,
+    /// What a run may take.
+    pub budget: Option<Duration>,
     /// Where the noise of earlier runs is known from, which says what a look can tell.
     pub baselines: Shelf,
     pub env: String,
@@ -88,6 +92,7 @@ fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
         watching: request.probes.clone(),
     };
     let Loaded { scenarios, warnings, watching, .. } = load(&request.paths, &options)?;
+    within_budget(&scenarios, request.budget, 1)?;
     let records = scenario_records(&scenarios, Slice::of_shard(request.shard));
     let library = Library::new(&request.baselines, &request.env);
     let references = library.references_of(&records, DEFAULT_INSTANCES)?;
@@ -102,7 +107,9 @@ fn planned(request: &ValidateRequest, json: bool) -> Result<u8> {
         })
         .collect();
     let outlooks = if ruled.is_empty() { Vec::new() } else { outlook(&ruled) };
-    let hopeless = never_judged(&plans);
+    // What is judged is what all shards sent together.
+    let whole: Vec<EndpointPlan> = plans.iter().cloned().map(EndpointPlan::of_all_shards).collect();
+    let hopeless = never_judged(&whole);
     if json {
         print_json(&json!({
             "format": 1,

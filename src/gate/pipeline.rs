@@ -76,6 +76,13 @@ impl Run {
                 "choose another --out",
             ));
         }
+        if journal_path(&request.out).exists() {
+            let message = format!("{} already holds a run that was cut off", request.out.display());
+            return Err(Error::usage_hint(
+                message,
+                "choose another --out; `loadgate report` shows what it has",
+            ));
+        }
         let id = request.id.clone();
         let told = |target: &TargetSpec| without_userinfo(&request.secrets.scrub(&target.told()));
         let control = request.beside.iter().map(|beside| {

@@ -129,6 +129,13 @@ pub fn import_curl(text: &str, feature: Option<&str>) -> Result<Imported, String
         }
         for command in words[1..].split(|word| word == "--next" || word == "-:") {
             let request = read(command)?;
+            for option in &request.ignored {
+                let line =
+                    format!("curl's {option}: what a scenario does not say; flags of `smoke` and `run` may");
+                if !imported.left_out.contains(&line) {
+                    imported.left_out.push(line);
+                }
+            }
             if request.urls.is_empty() {
                 return Err("a curl command without a URL".into());
             }
@@ -195,6 +202,8 @@ struct Request {
     follows: bool,
     timeout: Option<String>,
     upload: Option<String>,
+    /// Options that say something of the connection, which a scenario's flags would say.
+    ignored: Vec<String>,
 }
 
 enum Data {
@@ -275,7 +284,11 @@ fn read(words: &[String]) -> Result<Request, String> {
                 request.headers.push(("Authorization".into(), format!("Bearer {token}")));
             }
             "--url" => request.urls.push(value()?),
-            own if WITH_VALUE.contains(&own) => drop(value()?),
+            own if WITH_VALUE.contains(&own) => {
+                let _ = value()?;
+                request.ignored.push(own.to_owned());
+            }
+            own @ ("-k" | "--insecure") => request.ignored.push(own.to_owned()),
             own if flag || WITHOUT.contains(&own) => {}
             "--digest" | "--ntlm" | "--negotiate" | "--anyauth" => {}
             other => return Err(format!("curl's option `{other}` is not understood")),

@@ -21,7 +21,7 @@ pub fn import_har(text: &str, feature: Option<&str>) -> Result<Imported, String>
     let (mut imported, mut safe) = (Imported::default(), Safe::default());
     let mut dropped: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut carried: BTreeMap<String, Carried> = BTreeMap::new();
-    for entry in &har.log.entries {
+    for (number, entry) in (1..).zip(&har.log.entries) {
         if let Some(why) = unwanted(entry) {
             *dropped.entry(why).or_default() += 1;
             continue;
@@ -40,13 +40,15 @@ pub fn import_har(text: &str, feature: Option<&str>) -> Result<Imported, String>
         let target = located(&url, &mut step, &mut safe)?;
         known.use_in(&url, entry, &mut step);
         headers(entry, &mut step, known, &mut safe);
-        let missing = body(entry, &mut step, &mut safe);
+        let mut files = Vec::new();
+        let missing = body(entry, &mut step, &mut safe, (number, &mut files));
         known.use_in_body(&mut step.body);
         step.note = missing;
         step.name = step_name(&step.method, &step.path);
         checks(entry, &mut step);
         let name = slug(target.split_once("://").map_or(target.as_str(), |(_, host)| host));
         let draft = draft_of(&mut imported.drafts, &target, &name);
+        draft.files.append(&mut files);
         for file in step.body.files() {
             if !draft.files.iter().any(|(own, _)| *own == file) {
                 imported.left_out.push(format!("{file}: its content was not recorded; put it beside the scenario, where an empty one stands"));
@@ -167,8 +169,20 @@ fn is_of_body(kind: &str) -> bool {
     kind.starts_with("application/json") || kind.starts_with("application/x-www-form-urlencoded")
 }
 
+/// Types whose text is no text.
+fn is_binary(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let textual = ["json", "xml", "urlencoded", "javascript", "graphql", "yaml", "csv"];
+    !kind.is_empty() && !kind.starts_with("text/") && !textual.iter().any(|own| kind.contains(own))
+}
+
 /// Sets the body; says what of it was not recorded.
-fn body(entry: &Entry, step: &mut DraftStep, safe: &mut Safe) -> Option<String> {
+fn body(
+    entry: &Entry,
+    step: &mut DraftStep,
+    safe: &mut Safe,
+    (number, files): (usize, &mut Vec<(String, Vec<u8>)>),
+) -> Option<String> {
     let kind = |pair: &&Pair| pair.name.eq_ignore_ascii_case("content-type");
     let sent = entry.request.headers.iter().find(kind).map(|pair| text_of(&pair.value)).unwrap_or_default();
     let lost = "its body was not recorded: write it here";
@@ -209,6 +223,21 @@ fn body(entry: &Entry, step: &mut DraftStep, safe: &mut Safe) -> Option<String> 
     }
     if text.is_empty() && matches!(step.method.as_str(), "POST" | "PUT" | "PATCH") && kind.contains("json") {
         return Some(lost.to_owned());
+    }
+    if is_binary(&kind) {
+        let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        let name = format!("body-{number}.bin");
+        step.headers.retain(|(name, _)| name != "content-type");
+        step.headers.push(("content-type".into(), plain(&kind)));
+        step.body = DraftBody::File(name.clone());
+        return match bytes {
+            // Recorders write one character a byte.
+            Some(bytes) => {
+                files.push((name, bytes));
+                None
+            }
+            None => Some(lost.to_owned()),
+        };
     }
     step.body = body_of(&text, kind.contains("json"), kind.contains("urlencoded"), safe);
     let bare = matches!(step.body, DraftBody::Text(_))

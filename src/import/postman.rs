@@ -25,6 +25,8 @@ struct Collection {
     safe: Safe,
     imported: Imported,
     feature: String,
+    /// Requests with scripts.
+    scripts: usize,
 }
 
 /// A collection of format 2.0 or 2.1, with the values of an environment if there is one.
@@ -52,9 +54,16 @@ pub fn import_postman(
         safe: Safe::default(),
         imported: Imported::default(),
         feature: slug(feature.unwrap_or(name)),
+        scripts: 0,
     };
     collection.items(items, &[], root.get("auth"));
-    let Collection { used, safe, mut imported, .. } = collection;
+    let Collection { used, safe, mut imported, scripts, .. } = collection;
+    if scripts > 0 {
+        imported.left_out.push(format!(
+            "the scripts of {}: of these only status codes were read; what they set is not set",
+            crate::units::counted(scripts, "request")
+        ));
+    }
     if imported.drafts.is_empty() {
         return Err("there is no request in it".into());
     }
@@ -133,6 +142,7 @@ impl Collection {
         }
         step.name = step.name.chars().take(80).collect();
         step.checks.extend(statuses(item).map(DraftCheck::Status));
+        self.scripts += usize::from(item["event"].as_array().is_some_and(|all| !all.is_empty()));
         let feature = self.feature.clone();
         let others = self.imported.drafts.iter().filter(|draft| draft.target != target).count();
         let known =
@@ -333,6 +343,10 @@ impl Collection {
         let rows = |list: &Value| -> Vec<Value> {
             list.as_array().into_iter().flatten().filter(|own| own["disabled"] != true).cloned().collect()
         };
+        let empty = |key: &str| body["mode"] == key && rows(&body[key]).is_empty();
+        if empty("urlencoded") || empty("formdata") {
+            return DraftBody::None;
+        }
         match body["mode"].as_str().filter(|_| body["disabled"] != true) {
             Some("raw") => {
                 let text = scalar(&body["raw"]);

@@ -38,6 +38,13 @@ const HARMLESS: [&str; 16] = [
 /// Shorter values are searched for nowhere else: they would be found in every word.
 const LEAST_SEARCHED: usize = 8;
 
+/// Placeholders and the like: `<string>`, `xxx`, `{{token}}`.
+fn is_weak(value: &str) -> bool {
+    let placeholder =
+        value.starts_with(['<', '{', '[', '$']) || value.chars().all(|c| c == 'x' || c == 'X' || c == '*');
+    value.len() < 6 || placeholder
+}
+
 /// Takes secrets out of what is written, each under a name of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Safe {
@@ -91,11 +98,13 @@ impl Safe {
         } else {
             format!("SECRET_{wanted}")
         };
-        if let Some(known) = self.known.get(value) {
+        // What any field may hold tells no two apart, and is looked for nowhere else.
+        let value = if is_weak(value) { format!("\0{name}\0{value}") } else { value.to_owned() };
+        if let Some(known) = self.known.get(&value) {
             return format!("${{secret.{known}}}");
         }
         let own = unique(&wanted, "_", |name| self.known.values().any(|own| own == name));
-        self.known.insert(value.to_owned(), own.clone());
+        self.known.insert(value, own.clone());
         format!("${{secret.{own}}}")
     }
 
@@ -118,6 +127,9 @@ impl Safe {
             .contains(&name.as_str())
         {
             return "${uuid}".to_owned();
+        }
+        if name.ends_with("-key") && !value.is_empty() {
+            return self.secret(&name, value);
         }
         if name == "authorization" || name == "proxy-authorization" {
             return match value.split_once(' ') {
@@ -172,8 +184,20 @@ impl Safe {
 /// A JSON Web Token, or what looks like the keys of well-known services.
 pub fn looks_like_a_token(value: &str) -> bool {
     let jwt = value.starts_with("eyJ") && value.matches('.').count() == 2 && value.len() > 40;
-    let prefixes =
-        ["sk_live_", "sk_test_", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "AIza"];
+    let prefixes = [
+        "pk_live_",
+        "pk_test_",
+        "sk_live_",
+        "sk_test_",
+        "ghp_",
+        "gho_",
+        "github_pat_",
+        "glpat-",
+        "xoxb-",
+        "xoxp-",
+        "AKIA",
+        "AIza",
+    ];
     let known = prefixes.iter().any(|prefix| value.starts_with(prefix)) && value.len() >= 16;
     (jwt || known) && !value.contains(char::is_whitespace)
 }

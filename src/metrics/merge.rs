@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use super::look_builder::achieved;
 use super::run_record::{
-    EndpointPlan, EndpointRecord, ErrorExample, GeneratorRecord, LookRecord, RunRecord, SlowRequest,
-    SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    EndpointPlan, EndpointRecord, ErrorExample, GeneratorRecord, LookRecord, RunRecord, SmokeRecord,
+    SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 use super::shards::{MergedRecord, ShardLook, ShardRecord};
 use super::side_by_side::AnsweredBy;
+use super::slow_request::SlowRequest;
 use crate::digest::sha256_hex;
 use crate::error_class::ErrorClass;
 

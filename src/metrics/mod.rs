@@ -14,6 +14,7 @@ mod run_record;
 mod sample;
 mod shards;
 mod side_by_side;
+mod slow_request;
 
 pub use alert_record::{AlertCondition, AlertRule, AlertSeverity, AlertVerdict};
 pub use block::{Block, BlockGrid};
@@ -27,8 +28,9 @@ pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
     AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,
     GeneratorRecord, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt, RunRecord,
-    ScenarioRecord, SlowRequest, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};
 pub use shards::{ClockRecord, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan};
 pub use side_by_side::{AnsweredBy, ControlRecord, EarlyStop, Pairing, SEGMENTS, SideBySide};
+pub use slow_request::SlowRequest;

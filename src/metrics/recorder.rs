@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use super::block::{Block, BlockGrid};
 use super::histogram::Histogram;
 use super::phase::PhaseHistograms;
-use super::run_record::SlowRequest;
 use super::sample::{Outcome, Sample};
+use super::slow_request::SlowRequest;
 use crate::phases::Phases;
 
 const WARMUP_GRID_NS: u64 = 250_000_000;

@@ -8,6 +8,7 @@ use super::phase::PhaseHistograms;
 use super::probe_record::{ProbePlan, Reading};
 use super::shards::{ClockRecord, MergedRecord, ShardRecord, WholePlan};
 use super::side_by_side::{AnsweredBy, ControlRecord, EarlyStop, SideBySide};
+use super::slow_request::SlowRequest;
 use crate::error_class::ErrorClass;
 use crate::units::{Metric, Rules};
 
@@ -167,6 +168,17 @@ pub struct EndpointPlan {
     /// Sent only where its `when` holds, or what it needs was captured: that may be never.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub conditional: bool,
+}
+
+impl EndpointPlan {
+    /// Of a shard: as if it were all of them.
+    #[must_use]
+    pub fn of_all_shards(mut self) -> Self {
+        if let Some(whole) = self.whole.take() {
+            (self.rate_per_s, self.planned) = (whole.rate_per_s, whole.planned);
+        }
+        self
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -349,30 +361,6 @@ pub struct EndpointRecord {
     /// The slowest requests, where they carried a trace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slowest: Vec<SlowRequest>,
-}
-
-/// One request that took long, to be found in the target's traces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SlowRequest {
-    /// 32 hexadecimal digits, as in `traceparent`.
-    pub trace_id: String,
-    /// From the planned instant.
-    pub response_ms: f64,
-    /// When it was planned, since the measured window began.
-    pub at_ms: u64,
-    /// Whether it failed too.
-    pub failed: bool,
-}
-
-impl SlowRequest {
-    /// So many are kept of an endpoint.
-    pub const MOST: usize = 10;
-
-    /// Keeps the slowest, in their order, the same ones whatever the order in which they come.
-    pub fn keep(all: &mut Vec<Self>) {
-        all.sort_by(|a, b| b.response_ms.total_cmp(&a.response_ms).then_with(|| a.trace_id.cmp(&b.trace_id)));
-        all.truncate(Self::MOST);
-    }
 }
 
 impl EndpointRecord {

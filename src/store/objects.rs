@@ -360,6 +360,12 @@ impl Objects {
         if has(&["NoSuchBucket", "bucket does not exist", "ContainerNotFound", "ContainerBeingDeleted"]) {
             return lasting("there is no such bucket".into(), "is its name right? loadgate creates none");
         }
+        if has(&["URL scheme is not allowed"]) {
+            return lasting(
+                "its endpoint has no TLS, which is not allowed".into(),
+                "AWS_ALLOW_HTTP=true allows it (AZURE_ALLOW_HTTP, GOOGLE_ALLOW_HTTP)",
+            );
+        }
         match fault {
             Fault::Unauthenticated { .. } => lasting(
                 format!("the credentials are not accepted: {text}"),

@@ -27,6 +27,14 @@ impl Shelf {
     /// # Errors
     /// If the URL makes no sense, or this build has no object storage.
     pub fn at(location: &Path) -> Result<Self> {
+        let schemes = ["s3:/", "gs:/", "az:/", "abfs:/", "abfss:/", "azure:/"];
+        let given = location.to_str().unwrap_or_default();
+        if let Some(scheme) =
+            schemes.iter().find(|scheme| given.starts_with(**scheme) && !is_remote(location))
+        {
+            let hint = format!("did you mean {scheme}/{}?", given.trim_start_matches(scheme));
+            return Err(Error::usage_hint(format!("{given} is neither a folder nor a URL"), hint));
+        }
         let Some(text) = location.to_str().filter(|_| is_remote(location)) else {
             return Ok(Self::local(location));
         };

@@ -200,3 +200,36 @@ fn canaries_of_a_project_take_its_arms() {
     assert_eq!((&record["service"], &record["env"]), (&"churn".into(), &"ci".into()));
     ran(temp.path(), &["run", "--service", "churn"]).expect(2).says("there is no target");
 }
+
+/// What an earlier invocation left must not be taken for what this one measured.
+#[test]
+fn results_of_before_are_no_verdict_of_now() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, demo) = (temp.path(), Demo::start(&[]));
+    project(folder, &format!("environments: {{ one: {{ target: {} }} }}\n", demo.url));
+    let smoke = ["smoke", "--quiet", "--out", "out"];
+    ran(folder, &smoke).expect(0);
+    std::fs::remove_file(folder.join("out/combined.json")).unwrap();
+    ran(folder, &smoke).expect(2).says("out/churn already holds a run");
+    std::fs::remove_file(folder.join("out/churn/run.json")).unwrap();
+    std::fs::write(folder.join("out/churn/journal"), "").unwrap();
+    ran(folder, &smoke).expect(2).says("out/churn already holds a run");
+    ran(folder, &["smoke", "--quiet", "--service", "churn", "--out", "out/churn"])
+        .expect(2)
+        .says("a run that was cut off");
+    // The budget of all of them is known before anything is sent, and `validate` knows it too.
+    project(
+        folder,
+        &format!(
+            "environments: {{ one: {{ target: {} }} }}\nprofiles: {{ pr: {{ budget: 5s }} }}\n",
+            demo.url
+        ),
+    );
+    for command in [
+        &["run", "--profile", "pr", "--out", "late"][..],
+        &["validate", "--profile", "pr", "--service", "risk"],
+    ] {
+        ran(folder, command).expect(2).says("the budget is 5.00 s");
+    }
+    assert!(!folder.join("late").exists());
+}

@@ -379,6 +379,7 @@ fn shards_are_asked_for_in_ways_that_make_sense() {
     refused(&["--shard", "auto"]).says("finds no scheduler");
     refused(&["--shard", "0/2", "--repeat", "3"]).says("a shard takes one look");
     refused(&["--shard", "0/2", "--restart-hook", "true"]).says("a shard takes one look");
+    run(loadgate(temp.path()).args(["validate", &load, "--shard", "1/8"])).expect(0);
     refused(&["--start-at", "2020-01-01T00:00:00Z"]).says("s ago");
     assert!(std::fs::read_dir(temp.path()).unwrap().next().is_none(), "nothing was sent or written");
 }
