@@ -2,6 +2,8 @@
 //! locks that do not survive who holds them, and shelves that several machines share.
 
 mod atomic;
+#[cfg(feature = "object-store")]
+mod faults;
 mod journal;
 mod ledger;
 mod lock;

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use super::atomic::write_atomic;
+use super::faults::{Problem, one_line, problem};
 use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::transport::choose_provider;
@@ -182,7 +183,7 @@ impl Objects {
         let prefix = self.path(part);
         let state = self.lock();
         let listed = state.runtime.block_on(self.store.list(Some(&prefix)).try_collect::<Vec<_>>());
-        let listed = listed.map_err(|e| Error::from(self.problem("list", &e)))?;
+        let listed = listed.map_err(|e| Error::from(problem(&self.url, "list", &e)))?;
         let name = |location: &ObjectPath| -> Option<String> {
             let parts: Vec<_> = location.prefix_match(&prefix)?.map(|p| p.as_ref().to_owned()).collect();
             Some(parts.join("/"))
@@ -195,7 +196,7 @@ impl Objects {
         let prefix = self.path(part);
         let mut state = self.lock();
         let listed = state.runtime.block_on(self.store.list(Some(&prefix)).try_collect::<Vec<_>>());
-        let listed = listed.map_err(|e| self.problem("read", &e))?;
+        let listed = listed.map_err(|e| problem(&self.url, "read", &e))?;
         let below = |location: &ObjectPath| -> Option<String> {
             let parts: Vec<_> = location.prefix_match(&self.prefix)?.map(|p| p.as_ref().to_owned()).collect();
             // A name from elsewhere must not lead out of the mirror.
@@ -230,7 +231,7 @@ impl Objects {
                     .buffer_unordered(AT_ONCE)
                     .try_collect(),
             )
-            .map_err(|e| self.problem("read", &e))?;
+            .map_err(|e| problem(&self.url, "read", &e))?;
         for (name, tag, bytes) in got {
             write_atomic(&self.mirror.join(&name), &bytes).map_err(Problem::Lasting)?;
             tags.files.insert(name, tag);
@@ -292,10 +293,10 @@ impl Objects {
                 let state = self.lock();
                 let there = state.runtime.block_on(async { self.store.get(&path).await?.bytes().await });
                 drop(state);
-                let there = there.map_err(|e| Error::from(self.problem("read", &e)))?;
+                let there = there.map_err(|e| Error::from(problem(&self.url, "read", &e)))?;
                 Ok((there == bytes).then(|| self.mirror.join(name)))
             }
-            Err(e) => Err(self.problem("write", &e).into()),
+            Err(e) => Err(problem(&self.url, "write", &e).into()),
         }
     }
 
@@ -315,7 +316,7 @@ impl Objects {
                     let spread = u64::from(std::process::id()) * u64::from(attempt + 1) % 97;
                     std::thread::sleep(Duration::from_millis(20 + spread));
                 }
-                Err(e) => return Err(self.problem("write", &e).into()),
+                Err(e) => return Err(problem(&self.url, "write", &e).into()),
             }
         }
         let reason = "others change it all the time";
@@ -330,121 +331,13 @@ impl Objects {
         drop(state);
         match removed {
             Ok(()) | Err(Fault::NotFound { .. }) => {}
-            Err(e) => return Err(self.problem("remove", &e).into()),
+            Err(e) => return Err(problem(&self.url, "remove", &e).into()),
         }
         let _ = std::fs::remove_file(self.mirror.join(name));
         let mut tags = self.tags()?;
         tags.files.remove(name);
         self.keep(&tags)
     }
-
-    /// What a fault means to whoever has to mend it.
-    fn problem(&self, operation: &'static str, fault: &Fault) -> Problem {
-        let (whole, text) = (in_full(fault), one_line(fault));
-        let has = |words: &[&str]| words.iter().any(|word| whole.contains(word));
-        let url = Path::new(&self.url);
-        let lasting = |reason: String, hint: &str| {
-            Problem::Lasting(Error::input(url, operation, reason).with_hint(hint))
-        };
-        if has(&[
-            "PermanentRedirect",
-            "AuthorizationHeaderMalformed",
-            "IllegalLocationConstraint",
-            "301 Moved",
-        ]) {
-            return lasting(
-                format!("the bucket is in another region: {text}"),
-                "set AWS_REGION to the bucket's",
-            );
-        }
-        if has(&["NoSuchBucket", "bucket does not exist", "ContainerNotFound", "ContainerBeingDeleted"]) {
-            return lasting("there is no such bucket".into(), "is its name right? loadgate creates none");
-        }
-        if has(&["URL scheme is not allowed"]) {
-            return lasting(
-                "its endpoint has no TLS, which is not allowed".into(),
-                "AWS_ALLOW_HTTP=true allows it (AZURE_ALLOW_HTTP, GOOGLE_ALLOW_HTTP)",
-            );
-        }
-        match fault {
-            Fault::Unauthenticated { .. } => lasting(
-                format!("the credentials are not accepted: {text}"),
-                "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what stands for them elsewhere, and at this machine's clock",
-            ),
-            Fault::PermissionDenied { .. } => lasting(
-                format!("the credentials may not do that: {text}"),
-                "to read takes list and get (s3:ListBucket, s3:GetObject), to store put (s3:PutObject), to prune delete",
-            ),
-            Fault::NotFound { .. } => lasting(format!("it is not there: {text}"), "is the address right?"),
-            Fault::NotImplemented { .. } | Fault::NotSupported { .. } => lasting(
-                format!(
-                    "this store cannot write under a condition, without which two at once may lose one: {text}"
-                ),
-                "use a store that knows If-Match and If-None-Match",
-            ),
-            _ if has(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"]) => {
-                lasting(
-                    format!("the credentials are not accepted: {text}"),
-                    "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and at this machine's clock",
-                )
-            }
-            _ if has(&["credential", "169.254.", "metadata", "IMDS"]) => lasting(
-                format!("there are no credentials: {text}"),
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY), or run \
-                 where a role gives them",
-            ),
-            _ => Problem::Away(
-                Error::output(url, operation, text)
-                    .with_hint("is the store up, and can this machine reach it?"),
-            ),
-        }
-    }
-}
-
-/// Whether it helps to wait.
-enum Problem {
-    Lasting(Error),
-    /// It cannot be reached now.
-    Away(Error),
-}
-
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        match problem {
-            Problem::Lasting(error) | Problem::Away(error) => error,
-        }
-    }
-}
-
-/// With all causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(own) = cause {
-        let own_text = own.to_string();
-        if !text.contains(&own_text) {
-            text = format!("{text}: {own_text}");
-        }
-        cause = own.source();
-    }
-    text
-}
-
-/// With all causes, on one line; of an answer only its code and its message.
-fn one_line(error: &dyn std::error::Error) -> String {
-    let text = in_full(error);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    // What comes before says how often it was tried, and where, which whoever reads it knows.
-    let line = line.rsplit_once(" - ").map_or(line.as_str(), |(_, last)| last);
-    let within = |tag: &str| -> Option<&str> {
-        line.split_once(&format!("<{tag}>"))?.1.split_once(&format!("</{tag}>")).map(|(own, _)| own)
-    };
-    let told = match (within("Code"), within("Message")) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => line.replace("HTTP error: error sending request: ", ""),
-    };
-    told.trim_end_matches('.').chars().take(300).collect()
 }
 
 /// Where a store on loopback or in a cluster has no TLS, its operator says so.
