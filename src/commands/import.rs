@@ -90,7 +90,7 @@ fn write<'a>(imported: &'a Imported, dir: &Path) -> Result<Vec<(PathBuf, &'a Dra
         planned.push((path, draft));
     }
     let texts = imported.scenarios();
-    for ((path, draft), (_, text)) in planned.iter().zip(&texts) {
+    for ((path, draft), text) in planned.iter().zip(&texts) {
         for (name, bytes) in &draft.files {
             let file = dir.join(name);
             if !file.exists() {

@@ -22,7 +22,8 @@ pub fn run_services(sessions: Vec<Session>, kind: RunKind) -> Result<u8> {
                     within_budget(&quiet.loaded()?.scenarios, session.budget, 1)?;
                 }
             }
-            one_by_one(&many, |session| session, |session| run(session, kind))
+            let (outlet, sessions) = prepared(&many.iter().collect::<Vec<_>>())?;
+            all_of(&outlet, &sessions, |session| session, |session| run(session, kind))
         }
     }
 }
@@ -42,15 +43,6 @@ pub fn canary_services(requests: Vec<CanaryRequest>) -> Result<u8> {
             all_of(&root, &many, |request| &request.session, canary)
         }
     }
-}
-
-fn one_by_one(
-    many: &[Session],
-    session: impl Fn(&Session) -> &Session,
-    measure: impl Fn(&Session) -> Result<u8>,
-) -> Result<u8> {
-    let (root, sessions) = prepared(&many.iter().collect::<Vec<_>>())?;
-    all_of(&root, &sessions, session, measure)
 }
 
 /// Each with a folder of its own below a common one; all files are read before anything is sent.

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::metrics::{ErrorExample, Histogram};
 
-const EXAMPLES_A_CLASS: usize = 20;
-
 pub fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.max(b)),
@@ -28,7 +26,7 @@ pub fn limited(examples: Vec<ErrorExample>) -> Vec<ErrorExample> {
         .filter(|example| {
             let count = kept.entry(example.class).or_default();
             *count += 1;
-            *count <= EXAMPLES_A_CLASS
+            *count <= ErrorExample::A_CLASS
         })
         .collect()
 }

@@ -131,8 +131,7 @@ impl Carried {
         self.variable(value)
     }
 
-    pub fn use_in(&self, url: &Url, entry: &Entry, step: &mut DraftStep) {
-        let _ = entry;
+    pub fn use_in(&self, url: &Url, step: &mut DraftStep) {
         let parts: Vec<String> =
             step.path.split('/').map(|part| self.variable(part).unwrap_or_else(|| part.to_owned())).collect();
         step.path = parts.join("/");

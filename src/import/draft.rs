@@ -81,14 +81,14 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// Each scenario by its file's name, its text without secrets.
+    /// Each scenario's file, without secrets.
     #[must_use]
-    pub fn scenarios(&self) -> Vec<(String, String)> {
+    pub fn scenarios(&self) -> Vec<String> {
         let text = |draft: &Draft| match &self.safe {
             Some(safe) => safe.sweep(&draft.yaml()),
             None => draft.yaml(),
         };
-        self.drafts.iter().map(|draft| (format!("{}.yaml", draft.feature), text(draft))).collect()
+        self.drafts.iter().map(text).collect()
     }
 
     /// Gives each scenario a name of its own, whatever its host has in common with another's.

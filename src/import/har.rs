@@ -38,7 +38,7 @@ pub fn import_har(text: &str, feature: Option<&str>) -> Result<Imported, String>
         let known = carried.entry(origin.clone()).or_default();
         safe.carried = known.values.keys().cloned().collect();
         let target = located(&url, &mut step, &mut safe)?;
-        known.use_in(&url, entry, &mut step);
+        known.use_in(&url, &mut step);
         headers(entry, &mut step, known, &mut safe);
         let mut files = Vec::new();
         let missing = body(entry, &mut step, &mut safe, (number, &mut files));

@@ -7,16 +7,14 @@ use jiff::Timestamp;
 
 use super::look_builder::achieved;
 use super::run_record::{
-    EndpointPlan, EndpointRecord, ErrorExample, GeneratorRecord, LookRecord, RunRecord, SmokeRecord,
-    SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    EndpointPlan, ErrorExample, GeneratorRecord, LookRecord, RunRecord, SmokeRecord, SmokeStatus, SmokeStep,
+    TimelineBlock, WarmupRecord,
 };
 use super::shards::{MergedRecord, ShardLook, ShardRecord};
 use super::side_by_side::AnsweredBy;
 use super::slow_request::SlowRequest;
 use crate::digest::sha256_hex;
 use crate::error_class::ErrorClass;
-
-const EXAMPLES_A_CLASS: usize = 20;
 
 /// Why a record cannot be put together with those before it.
 #[derive(Debug, PartialEq, Eq)]
@@ -202,7 +200,7 @@ fn kept(mut examples: Vec<ErrorExample>) -> Vec<ErrorExample> {
     examples.retain(|example| {
         let count = counts.entry(example.class).or_default();
         *count += 1;
-        *count <= EXAMPLES_A_CLASS
+        *count <= ErrorExample::A_CLASS
     });
     examples
 }
@@ -313,13 +311,9 @@ fn derive(record: &mut RunRecord) {
             // No shard's is exceeded by that of all.
             endpoint.lag_p99_us = lags.reduce(f64::max);
             endpoint.rate_offered = plan.rate_per_s;
-            rate(endpoint, plan, look.window_ms);
+            endpoint.rate_achieved = achieved(plan, endpoint.requests, look.window_ms);
         }
     }
-}
-
-fn rate(endpoint: &mut EndpointRecord, plan: &EndpointPlan, window_ms: u64) {
-    endpoint.rate_achieved = achieved(plan, endpoint.requests, window_ms);
 }
 
 fn sorted(texts: Vec<String>) -> Vec<String> {

@@ -436,3 +436,8 @@ pub struct ErrorExample {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
 }
+
+impl ErrorExample {
+    /// So many of a class are kept.
+    pub const A_CLASS: usize = 20;
+}

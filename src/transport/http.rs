@@ -21,7 +21,6 @@ impl HttpTransport {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new(options: &TransportOptions) -> Result<Self> {
-        // A second call finds it installed, which is as good.
         super::tls::choose_provider();
         let mut builder = reqwest::Client::builder()
             .user_agent(options.user_agent.clone())
