@@ -7,7 +7,7 @@
 //! cli        flags become requests
 //! commands   one file a use case; the only place that prints
 //! report     pure rendering of what was decided
-//! project    services, environments, profiles
+//! project    services, environments, profiles    serve   gates that are asked for over HTTP
 //! rollout    phase by phase: shift, soak, load, decision
 //! gate       smoke, looks, judgement
 //! baseline   accepted runs as references    notify    who is told what a run came to    import   what others recorded    telemetry   figures while it runs
@@ -42,6 +42,7 @@ pub mod report;
 pub mod rollout;
 pub mod scenario;
 pub mod secrets;
+pub mod serve;
 pub mod store;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;

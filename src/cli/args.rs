@@ -5,6 +5,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use super::baseline_args::BaselineCommand;
 use super::canary_args::CanaryArgs;
 use super::rollout_args::RolloutCommand;
+use super::serve::ServeArgs;
 use super::stored_args::{CombineArgs, CompareArgs, MergeArgs, ReportArgs};
 use super::telemetry::TelemetryArgs;
 
@@ -36,6 +37,8 @@ pub enum Command {
         #[command(subcommand)]
         command: RolloutCommand,
     },
+    /// Begin gates for whoever asks over HTTP, and answer: for Argo Rollouts, Flagger and other controllers
+    Serve(ServeArgs),
     /// Judge stored runs again, against baselines or other runs
     Compare(CompareArgs),
     /// Check scenario files and print what a run would send and could judge; sends nothing

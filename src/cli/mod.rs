@@ -8,6 +8,7 @@ mod project;
 mod resolve;
 mod rollout;
 mod rollout_args;
+mod serve;
 mod session;
 mod shard;
 mod stored_args;

@@ -2,13 +2,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, ImportArg, NotifyArg, QuickArgs, ScenarioArgs,
-    SchemaArg, TargetArgs, TellingArgs, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, ImportArg, NotifyArg, QuickArgs, RunArgs,
+    ScenarioArgs, SchemaArg, SmokeArgs, TargetArgs, TellingArgs, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canaries;
 use super::project::{expected, only_one, services};
 use super::rollout::rollout;
+use super::serve::serving;
 use super::session::{Flags, bare};
 use super::shard::{shard, start_at};
 use super::stored_args::{CombinedFormatArg, ReportFormatArg};
@@ -32,54 +33,14 @@ use crate::verdict::Allow;
 
 pub fn dispatch(args: Args) -> Result<u8> {
     match args.command {
-        Command::Run(args) => {
-            let args = *args;
-            let flags = Flags {
-                scenarios: args.scenarios,
-                target: args.target,
-                gating: Some(args.gate),
-                baselines: Some(args.baselines),
-                transport: args.transport,
-                output: args.output,
-            };
-            let shard = args.shard.as_deref().map(shard).transpose()?;
-            let at =
-                args.start_at.as_deref().map(|text| start_at(text, jiff::Timestamp::now())).transpose()?;
-            let mut sessions = flags.sessions()?;
-            for session in &mut sessions {
-                (session.shard, session.start_at) = (shard, at);
-                session.notify = notify(args.telling);
-                telling_figures(&args.telemetry, session)?;
-                let again = session.restart_hook.is_some() || matches!(session.repeat, Repeat::Times(2..));
-                if shard.is_some() && again {
-                    let hint = "leave --repeat and --restart-hook out: all shards together are one look";
-                    return Err(Error::usage_hint("a shard takes one look", hint));
-                }
-            }
-            if (shard.is_some() || at.is_some()) && sessions.len() > 1 {
-                return Err(Error::usage_hint("a shard is of one service's load", "name it with --service"));
-            }
-            commands::run_services(sessions, RunKind::SmokeAndLoad)
-        }
+        Command::Run(args) => commands::run_services(run_sessions(*args)?, RunKind::SmokeAndLoad),
+        Command::Serve(args) => commands::serve(serving(args)?),
         Command::Canary(args) => commands::canary_services(canaries(&args)?),
         Command::Rollout { command } => rollout(command),
         Command::Supervise { command } => commands::supervise(&command),
         Command::Act { folder, name } => commands::act(&folder, &name),
         Command::Smoke(args) => {
-            let flags = Flags {
-                scenarios: args.scenarios,
-                target: args.target,
-                gating: None,
-                baselines: None,
-                transport: args.transport,
-                output: args.output,
-            };
-            let env = args.env;
-            let flags = Flags { baselines: Some(BaselineArgs { baselines: None, env }), ..flags };
-            let mut sessions = flags.sessions()?;
-            for session in &mut sessions {
-                session.notify = notify(args.telling);
-            }
+            let sessions = smoke_sessions(&args)?;
             match &args.watch {
                 None => commands::run_services(sessions, RunKind::SmokeOnly),
                 Some(length) => commands::watch(&WatchRequest {
@@ -245,6 +206,52 @@ pub fn dispatch(args: Args) -> Result<u8> {
     }
 }
 
+/// What `run` measures, one session for each service that is meant.
+pub fn run_sessions(args: RunArgs) -> Result<Vec<Session>> {
+    let flags = Flags {
+        scenarios: args.scenarios,
+        target: args.target,
+        gating: Some(args.gate),
+        baselines: Some(args.baselines),
+        transport: args.transport,
+        output: args.output,
+    };
+    let shard = args.shard.as_deref().map(shard).transpose()?;
+    let at = args.start_at.as_deref().map(|text| start_at(text, jiff::Timestamp::now())).transpose()?;
+    let mut sessions = flags.sessions()?;
+    for session in &mut sessions {
+        (session.shard, session.start_at) = (shard, at);
+        session.notify = notify(args.telling);
+        telling_figures(&args.telemetry, session)?;
+        let again = session.restart_hook.is_some() || matches!(session.repeat, Repeat::Times(2..));
+        if shard.is_some() && again {
+            let hint = "leave --repeat and --restart-hook out: all shards together are one look";
+            return Err(Error::usage_hint("a shard takes one look", hint));
+        }
+    }
+    if (shard.is_some() || at.is_some()) && sessions.len() > 1 {
+        return Err(Error::usage_hint("a shard is of one service's load", "name it with --service"));
+    }
+    Ok(sessions)
+}
+
+/// What `smoke` checks, likewise.
+pub fn smoke_sessions(args: &SmokeArgs) -> Result<Vec<Session>> {
+    let flags = Flags {
+        scenarios: args.scenarios.clone(),
+        target: args.target.clone(),
+        gating: None,
+        baselines: Some(BaselineArgs { baselines: None, env: args.env.clone() }),
+        transport: args.transport.clone(),
+        output: args.output.clone(),
+    };
+    let mut sessions = flags.sessions()?;
+    for session in &mut sessions {
+        session.notify = notify(args.telling);
+    }
+    Ok(sessions)
+}
+
 pub fn notify(args: TellingArgs) -> Notify {
     match args.notify {
         NotifyArg::Send => Notify::Send,
@@ -364,7 +371,14 @@ pub fn base_url(text: &str) -> Result<()> {
         Error::usage_hint(format!("`{text}` is not a URL: {e}"), hint)
     })?;
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() {
-        return Ok(());
+        // The other reader leaves ports alone, and a mistake there would look like a target that is down.
+        return match url::Url::parse(text) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::usage_hint(
+                format!("`{text}` is not a URL: {e}"),
+                "expected http://host:port/path",
+            )),
+        };
     }
     let hint = match text.split_once("://") {
         Some(_) => "it starts with http:// or https://".to_owned(),

@@ -30,6 +30,14 @@ pub struct Act {
     name: String,
 }
 
+/// Where a command stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActStanding {
+    Fresh,
+    Running,
+    Ended(ActEnd),
+}
+
 /// What is run, as the file `NAME.json` has it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Spec {
@@ -85,6 +93,21 @@ impl Act {
         }
     }
 
+    /// # Errors
+    /// If its files cannot be read.
+    pub fn standing(&self) -> Result<ActStanding> {
+        let started = self.file("started");
+        // In this order: whoever runs it creates the first held, and leaves the last before letting go.
+        let there = started.exists();
+        let held = there && Lock::is_held(&started)?;
+        Ok(match self.ended()? {
+            Some(end) => ActStanding::Ended(end),
+            None if held => ActStanding::Running,
+            None if there => ActStanding::Ended(unknown()),
+            None => ActStanding::Fresh,
+        })
+    }
+
     /// Runs it, unless somebody has already, and waits for its end; `turn` is called meanwhile.
     ///
     /// # Errors
@@ -94,17 +117,12 @@ impl Act {
         let mut runner: Option<tokio::process::Child> = None;
         let mut starts = 0;
         loop {
-            // In this order: whoever runs it creates the first held, and leaves the last before letting go.
-            let there = started.exists();
-            let held = there && Lock::is_held(&started)?;
-            if let Some(end) = self.ended()? {
+            let standing = self.standing()?;
+            if let ActStanding::Ended(end) = standing {
                 return Ok(end);
             }
-            if there && !held {
-                return Ok(unknown());
-            }
             match &mut runner {
-                None if !there => {
+                None if standing == ActStanding::Fresh => {
                     starts += 1;
                     runner = Some(self.start()?);
                 }
@@ -167,13 +185,12 @@ impl Act {
         write_atomic(&self.file("ended"), &bytes)
     }
 
-    /// Asks whoever runs it to end the command.
+    /// Asks whoever runs it to end the command, and says why.
     ///
     /// # Errors
     /// With the path.
-    pub fn stop(&self) -> Result<()> {
-        let path = self.file("stop");
-        std::fs::write(&path, "").map_err(|e| Error::output(&path, "write", e))
+    pub fn stop(&self, why: &str) -> Result<()> {
+        write_atomic(&self.file("stop"), why.as_bytes())
     }
 
     /// What the command said last.
@@ -192,14 +209,20 @@ fn unknown() -> ActEnd {
 }
 
 /// The program that this is, also where its file was replaced meanwhile.
-fn own_program() -> std::io::Result<PathBuf> {
+///
+/// # Errors
+/// If the system does not say.
+pub fn own_program() -> std::io::Result<PathBuf> {
     let link = Path::new("/proc/self/exe");
     if link.exists() { Ok(link.to_owned()) } else { std::env::current_exe() }
 }
 
 /// Until somebody asks for its end.
-async fn asked_to_stop(stop: &Path) {
-    while !stop.exists() {
+async fn asked_to_stop(stop: &Path) -> String {
+    loop {
+        if let Ok(why) = std::fs::read_to_string(stop) {
+            return why;
+        }
         tokio::time::sleep(TURN).await;
     }
 }
@@ -241,7 +264,7 @@ async fn run_command(spec: &Spec, log: &std::fs::File, stop: &Path) -> ActEnd {
         () = tokio::time::sleep(Duration::from_millis(spec.timeout_ms)) => {
             format!("it was ended after its timeout of {}", crate::units::format_ms(spec.timeout_ms as f64))
         }
-        () = asked_to_stop(stop) => "it was ended, since a rollback was asked for".to_owned(),
+        why = asked_to_stop(stop) => format!("it was ended, since {why}"),
     };
     let signal = |signal| group.is_some_and(|group| kill_process_group(group, signal).is_ok());
     signal(Signal::TERM);

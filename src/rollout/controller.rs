@@ -241,7 +241,7 @@ impl<H: Hands> Controller<'_, H> {
                 if rollout.state.rollback.is_some() && !stopped {
                     stopped = true;
                     hands.note("ending the command, which shifts traffic: the way back follows");
-                    if let Err(e) = act.stop() {
+                    if let Err(e) = act.stop("a rollback was asked for") {
                         hands.note(&format!("{e}; waiting for its own end"));
                     }
                 }

@@ -14,7 +14,7 @@ mod plan;
 mod read;
 mod state;
 
-pub use act::Act;
+pub use act::{Act, ActStanding, own_program};
 pub use arm::read_arm;
 pub use controller::{Ask, Controller, Hands, Left, ROLLBACK_AVAILABLE, between, request, since};
 pub use event::{ActEnd, ActKind, Begun, Entry, Event, Judged, Part, Request, RequestKind, Shape};

@@ -87,6 +87,7 @@ fn flags_that_make_no_sense_are_explained() {
         (vec!["run", &short, "--target", "http://127.0.0.1:1", "--demo"], "not both"),
         (vec!["run", &short], "give --target URL, or --demo"),
         (vec!["run", &short, "--target", "localhost:80"], "did you mean http://localhost:80?"),
+        (vec!["run", &short, "--target", "http://localhost:80a"], "invalid port number"),
         (vec!["run", &short, "--demo", "--fault", "slwo:x"], "did you mean `slow`?"),
         (vec!["run", &short, "--demo", "--fault", "stale:churn"], "unknown feature `churn`"),
         (vec!["run", &short, "--demo", "--var", "apy=1"], "no scenario has such a variable"),

@@ -33,6 +33,7 @@
 //! - `deployments`  the document that people sign: nothing is called well that was not shown
 //! - `pages`        pages in a browser, comments by GitHub's reader; hostile text; runs that are large
 //! - `kits`         what CI systems and clusters are given: manifests that they know, arguments that the binary knows
+//! - `gates`        gates that controllers ask for over HTTP: Argo Rollouts' web metric, Flagger's webhooks
 //! - `layers`       the import direction of the source
 
 #[path = "../simulator/mod.rs"]
@@ -51,6 +52,7 @@ mod demo;
 mod deployments;
 mod endings;
 mod features;
+mod gates;
 mod hostile;
 mod imports;
 mod judging;

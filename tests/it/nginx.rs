@@ -35,7 +35,7 @@ impl Nginx {
         let (log, at) = (folder.join("access.log"), folder.display());
         let conf = format!(
             "daemon off; master_process off; pid {at}/pid; error_log stderr;\n\
-             events {{}}\n\
+             events {{ worker_connections 16384; }}\n\
              http {{ types {{ application/json json; }} log_format protocol '$server_protocol'; access_log {} protocol;\n\
              client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
              keepalive_requests 1000000;\n\
