@@ -7,10 +7,11 @@ use clap::{Args as ClapArgs, Parser as _};
 
 use super::args::{Args, Command};
 use super::canary::canaries;
-use super::resolve::{run_sessions, smoke_sessions};
+use super::resolve::{duration, run_sessions, smoke_sessions};
 use crate::commands::{ServeRequest, Session};
 use crate::error::{Error, Result};
 use crate::serve::Template;
+use crate::store::is_remote;
 
 const TOKEN: &str = "LOADGATE_SERVE_TOKEN";
 /// In place of what is not known before a question comes; a number passes where numbers are expected.
@@ -31,8 +32,11 @@ pub struct ServeArgs {
     /// Folder that keeps gates and their results, across restarts
     #[arg(long, value_name = "DIR", default_value = "gates", env = "LOADGATE_GATES")]
     pub out: PathBuf,
+    /// How long a verdict is an answer; the next question after it measures anew
+    #[arg(long, value_name = "DURATION", default_value = "24h", env = "LOADGATE_FRESH_FOR")]
+    pub fresh_for: String,
     /// run, smoke or canary with its flags but for --out; {ask.key} and {ask.NAME} become what a question says
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 
@@ -43,10 +47,18 @@ pub fn serving(args: ServeArgs) -> Result<ServeRequest> {
             "such as 127.0.0.1:8474, or 0.0.0.0:8474 for all addresses of this machine",
         )
     })?;
+    if is_remote(&args.out) {
+        let hint = "keep them on a volume; the command itself may have --baselines there";
+        return Err(Error::usage_hint("gates are kept in a folder, not in object storage", hint));
+    }
+    if args.out.is_file() {
+        return Err(Error::usage(format!("--out {} is a file, not a folder", args.out.display())));
+    }
+    let fresh_for = duration("--fresh-for", &args.fresh_for)?;
     let template = Template::new(args.command).map_err(Error::usage)?;
     check(&template)?;
     let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
-    Ok(ServeRequest { listen, folder: args.out, template, token })
+    Ok(ServeRequest { listen, folder: args.out, template, fresh_for, token })
 }
 
 /// Finds mistakes before anybody asks: in the flags, and, where nothing of the command is open, in the files as well.
@@ -59,13 +71,17 @@ fn check(template: &Template) -> Result<()> {
     let all = std::iter::once("loadgate".to_owned()).chain(words);
     let parsed = Args::try_parse_from(all).map_err(|e| {
         let text = e.render().to_string();
-        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let told = text.lines().take_while(|line| !line.starts_with("Usage:"));
+        let told: Vec<&str> = told.map(str::trim).filter(|line| !line.is_empty()).collect();
+        let told = told.join("; ");
+        let told = told.trim_start_matches("error: ");
         Error::usage_hint(
-            format!("the command behind `--`: {first}"),
+            format!("the command of the gates: {told}"),
             "expected run, smoke or canary with its flags",
         )
     })?;
     let open = !template.names().is_empty();
+    let needs_target = !matches!(parsed.command, Command::Canary(_));
     let sessions: Vec<Session> = match parsed.command {
         Command::Run(_) | Command::Canary(_) | Command::Smoke(_) if open => return Ok(()),
         Command::Run(args) => run_sessions(*args)?,
@@ -73,8 +89,13 @@ fn check(template: &Template) -> Result<()> {
         Command::Smoke(args) if args.watch.is_none() => smoke_sessions(&args)?,
         _ => {
             let hint = "expected run, smoke or canary";
-            return Err(Error::usage_hint("the command behind `--` is none that comes to a verdict", hint));
+            return Err(Error::usage_hint("the command of the gates is none that comes to a verdict", hint));
         }
     };
-    sessions.iter().try_for_each(|session| session.loaded().map(drop))
+    sessions.iter().try_for_each(|session| {
+        if needs_target {
+            session.target()?;
+        }
+        session.loaded().map(drop)
+    })
 }

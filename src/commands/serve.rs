@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::session::{complain, tell};
 use super::signals::{block_on, listen};
@@ -8,11 +9,15 @@ use crate::error::{Error, Result};
 use crate::serve::{Gates, News, Serving, State, Template, bind, serve as answer};
 use crate::store::Lock;
 
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 pub struct ServeRequest {
     pub listen: SocketAddr,
     /// Of all gates, for this process alone.
     pub folder: PathBuf,
     pub template: Template,
+    /// Verdicts that are older are no answer.
+    pub fresh_for: Duration,
     pub token: Option<String>,
 }
 
@@ -25,7 +30,7 @@ pub fn serve(request: ServeRequest) -> Result<u8> {
         let mut interrupt = listen()?;
         let listener = bind(request.listen).await?;
         let address = listener.local_addr().map_err(|e| Error::harness(format!("no address: {e}")))?;
-        let gates = Arc::new(Gates::open(&request.folder, request.template)?);
+        let gates = Arc::new(Gates::open(&request.folder, request.template, request.fresh_for)?);
         let Some(_held) = Lock::take(&request.folder.join(".lock"))? else {
             let hint = "give this one a folder of its own with --out";
             return Err(Error::usage_hint(
@@ -42,14 +47,21 @@ pub fn serve(request: ServeRequest) -> Result<u8> {
         let serving = Arc::new(Serving { gates: gates.clone(), token: request.token });
         let running = gates.run(&news);
         tokio::pin!(running);
+        let answering = answer(listener, serving);
+        tokio::pin!(answering);
         tokio::select! {
-            served = answer(listener, serving) => served?,
+            served = &mut answering => served?,
             () = &mut running => {}
             () = interrupt.wait() => {
                 // What runs is ended in order, and begun again by the next question that comes to a next process.
                 complain(&format!("{}: what runs is ended", interrupt.signal().unwrap_or_default()));
                 gates.stop();
-                running.await;
+                tokio::select! {
+                    served = &mut answering => served?,
+                    () = &mut running => {}
+                }
+                // Whoever waits for an answer has it.
+                let _ = tokio::time::timeout(LAST_ANSWERS, &mut answering).await;
             }
         }
         Ok(0)
@@ -57,14 +69,17 @@ pub fn serve(request: ServeRequest) -> Result<u8> {
 }
 
 fn news(news: &News<'_>) {
-    complain(&match news {
+    let now = jiff::Timestamp::now().strftime("%FT%TZ");
+    let text = match news {
         News::Begins { key, attempt: 1 } => format!("{key}: begins"),
         News::Begins { key, attempt } => format!("{key}: begins, attempt {attempt}"),
+        News::GoesOn { key } => format!("{key}: goes on"),
         News::Ended(standing) if standing.state == State::Done => {
             let code = standing.exit_code.map_or(String::new(), |code| format!(" (exit code {code})"));
             format!("{}: {}{code}\n", standing.key, standing.summary)
         }
         News::Ended(standing) => format!("{}: {}\n", standing.key, standing.summary),
         News::Failed { key, error } => format!("{key}: {error}"),
-    });
+    };
+    complain(&format!("{now} {text}"));
 }

@@ -176,9 +176,8 @@ impl Act {
     pub async fn run(&self) -> Result<()> {
         // What ends a terminal must not end this.
         let _ = setsid();
+        let spec = self.spec()?;
         let path = self.file("json");
-        let bytes = std::fs::read(&path).map_err(|e| Error::input(&path, "read", e))?;
-        let spec: Spec = serde_json::from_slice(&bytes).map_err(|e| Error::input(&path, "read", e))?;
         let Some(_held) = Lock::create(&self.file("started"))? else { return Ok(()) };
         let end = run_command(&spec, &self.open_log()?, &self.file("stop")).await;
         let bytes = serde_json::to_vec(&end).map_err(|e| Error::output(&path, "write", e))?;
@@ -191,6 +190,26 @@ impl Act {
     /// With the path.
     pub fn stop(&self, why: &str) -> Result<()> {
         write_atomic(&self.file("stop"), why.as_bytes())
+    }
+
+    /// The words that are run, once it is prepared.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn words(&self) -> Result<Vec<String>> {
+        self.spec().map(|spec| spec.words)
+    }
+
+    fn spec(&self) -> Result<Spec> {
+        let path = self.file("json");
+        let bytes = std::fs::read(&path).map_err(|e| Error::input(&path, "read", e))?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::input(&path, "read", e))
+    }
+
+    /// For how long it has ended; `None`: it has not, or the clock was set back.
+    #[must_use]
+    pub fn ended_for(&self) -> Option<Duration> {
+        std::fs::metadata(self.file("ended")).and_then(|about| about.modified()).ok()?.elapsed().ok()
     }
 
     /// What the command said last.

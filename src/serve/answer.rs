@@ -11,6 +11,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use super::ask::{FlaggerPayload, checked_key};
@@ -123,21 +125,23 @@ fn router(serving: Arc<Serving>) -> Router {
         .with_state(serving)
 }
 
-/// Flagger's webhooks have no headers of their own: their token is among the metadata.
+/// Flagger's webhooks have no headers of their own: their token is among the metadata. A browser brings it as a password.
 async fn guard(own: Own, headers: HeaderMap, request: Request, next: Next) -> Response {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|text| text.strip_prefix("Bearer "));
-    if request.uri().path().starts_with("/flagger/") || is_allowed(&own, given) {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(token);
+    if request.uri().path().starts_with("/flagger/") || is_allowed(&own, given.as_deref()) {
         return next.run(request).await;
     }
-    no_token().into_response()
+    let why = "expected the token of LOADGATE_SERVE_TOKEN as `Authorization: Bearer …`, or as a password";
+    let how = [(header::WWW_AUTHENTICATE, "Basic realm=\"loadgate\"")];
+    (how, Refused(StatusCode::UNAUTHORIZED, why.into())).into_response()
 }
 
-fn no_token() -> Refused {
-    Refused(
-        StatusCode::UNAUTHORIZED,
-        "expected the token of LOADGATE_SERVE_TOKEN as `Authorization: Bearer …`".into(),
-    )
+fn token(header: &str) -> Option<String> {
+    if let Some(token) = header.strip_prefix("Bearer ") {
+        return Some(token.to_owned());
+    }
+    let pair = BASE64_STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+    String::from_utf8(pair).ok()?.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 /// Compared by digests, which tell nothing by how long they take.
@@ -151,7 +155,11 @@ fn is_allowed(own: &Serving, given: Option<&str>) -> bool {
 fn wait(values: &mut BTreeMap<String, String>) -> std::result::Result<Duration, Refused> {
     let Some(text) = values.remove("wait") else { return Ok(Duration::ZERO) };
     let wait = parse_duration_ns(&text).map_err(|why| bad(format!("wait: {why}")))?;
-    Ok(Duration::from_nanos(wait).min(LONGEST_WAIT))
+    let wait = Duration::from_nanos(wait);
+    if wait > LONGEST_WAIT {
+        return Err(bad("wait: at most 1h".into()));
+    }
+    Ok(wait)
 }
 
 async fn begin(
@@ -161,7 +169,13 @@ async fn begin(
     told: Told,
 ) -> std::result::Result<Response, Refused> {
     let wait = wait(&mut values)?;
-    let ask = own.gates.template().ask(&key, values).map_err(bad)?;
+    checked_key(&key).map_err(bad)?;
+    let known = if values.is_empty() { own.gates.asked(&key)? } else { None };
+    let ask = match known {
+        // What was said once need not be said again.
+        Some(ask) => ask,
+        None => own.gates.template().ask(&key, values).map_err(bad)?,
+    };
     own.gates.ask(&ask)?;
     Ok(answer(&settled(&own.gates, &key, wait).await?, told))
 }
@@ -187,9 +201,15 @@ async fn look(
     Ok(answer(&standing, told))
 }
 
-async fn again(Shared(own): Own, Path(key): Path<String>) -> std::result::Result<Response, Refused> {
+async fn again(
+    Shared(own): Own,
+    Path(key): Path<String>,
+    Query(mut values): Values,
+) -> std::result::Result<Response, Refused> {
+    let wait = wait(&mut values)?;
     checked_key(&key).map_err(bad)?;
-    Ok(answer(&own.gates.again(&key)?, Told::Standing))
+    own.gates.again(&key)?;
+    Ok(answer(&settled(&own.gates, &key, wait).await?, Told::Standing))
 }
 
 async fn all(Shared(own): Own) -> std::result::Result<Response, Refused> {
@@ -246,7 +266,7 @@ fn line(standing: &Standing, told: Told) -> Response {
 fn payload(own: &Serving, body: &Bytes) -> std::result::Result<FlaggerPayload, Refused> {
     let payload: FlaggerPayload = serde_json::from_slice(body)
         .map_err(|e| bad(format!("expected what Flagger sends, with name, namespace and checksum: {e}")))?;
-    if !is_allowed(own, payload.metadata.get("token").map(String::as_str)) {
+    if !is_allowed(own, payload.metadata().get("token").map(String::as_str)) {
         return Err(Refused(
             StatusCode::UNAUTHORIZED,
             "expected the token of LOADGATE_SERVE_TOKEN as `token` in the webhook's metadata".into(),
@@ -255,10 +275,17 @@ fn payload(own: &Serving, body: &Bytes) -> std::result::Result<FlaggerPayload, R
     Ok(payload)
 }
 
-async fn flagger_go(Shared(own): Own, body: Bytes) -> std::result::Result<Response, Refused> {
+async fn flagger_go(
+    Shared(own): Own,
+    Query(mut values): Values,
+    body: Bytes,
+) -> std::result::Result<Response, Refused> {
+    let wait = wait(&mut values)?;
     let payload = payload(&own, &body)?;
-    let ask = own.gates.template().fitting(&payload.key(), payload.values()).map_err(bad)?;
-    Ok(line(&own.gates.ask(&ask)?, Told::If(Action::Go)))
+    let template = own.gates.template();
+    let ask = template.ask(&payload.key(), payload.values(template)).map_err(bad)?;
+    own.gates.ask(&ask)?;
+    Ok(line(&settled(&own.gates, &ask.key, wait).await?, Told::If(Action::Go)))
 }
 
 /// Never begins a gate: Flagger asks this also before there is a candidate.
@@ -271,8 +298,9 @@ async fn flagger_roll_back(Shared(own): Own, body: Bytes) -> std::result::Result
 async fn report(Shared(own): Own, Path(key): Path<String>) -> std::result::Result<Response, Refused> {
     checked_key(&key).map_err(bad)?;
     let standing = own.gates.look(&key)?;
-    let found = standing.results.as_deref().and_then(written);
-    let Some(path) = found else {
+    // Where there is none, what was said instead tells why.
+    let log = Some(own.gates.log(&standing)).filter(|_| standing.attempt > 0).filter(|path| path.exists());
+    let Some(path) = standing.results.as_deref().and_then(written).or(log) else {
         return Err(Refused(StatusCode::NOT_FOUND, format!("{key} has no report: {}", standing.summary)));
     };
     let text = std::fs::read_to_string(&path).map_err(|e| Error::input(&path, "read", e))?;

@@ -24,7 +24,7 @@ pub struct FlaggerPayload {
     /// Of the canary's configuration: another release has another.
     pub checksum: String,
     #[serde(default)]
-    pub metadata: BTreeMap<String, String>,
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 /// The command of a gate, as one was given to `serve`, with `{ask.NAME}` where a question has a say.
@@ -81,16 +81,6 @@ impl Template {
                 nearest.unwrap_or_default()
             ));
         }
-        self.fitting(key, values)
-    }
-
-    /// As [`Self::ask`]; values that the command has no place for are left out.
-    ///
-    /// # Errors
-    /// In words.
-    pub fn fitting(&self, key: &str, mut values: BTreeMap<String, String>) -> Result<Ask, String> {
-        checked_key(key)?;
-        values.retain(|name, _| self.names.contains(name));
         if let Some(name) = self.names.iter().find(|name| !values.contains_key(*name)) {
             return Err(format!("the command needs `{name}`"));
         }
@@ -135,7 +125,7 @@ pub fn checked_key(key: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "a key is up to {LONGEST_KEY} letters, digits, `.`, `_` and `-`, and begins with none of the last three"
+        "`{key}` is no key: a key is up to {LONGEST_KEY} letters, digits, `.`, `_` and `-`, and begins with none of the last three"
     ))
 }
 
@@ -160,17 +150,26 @@ impl FlaggerPayload {
     #[must_use]
     pub fn key(&self) -> String {
         let release = format!("{}.{}.{}", self.namespace, self.name, self.checksum);
-        self.metadata.get("gate").map_or(release.clone(), |gate| format!("{release}.{gate}"))
+        self.metadata().get("gate").map_or(release.clone(), |gate| format!("{release}.{gate}"))
     }
 
-    /// The metadata, and whose release it is.
     #[must_use]
-    pub fn values(&self) -> BTreeMap<String, String> {
-        let mut values = self.metadata.clone();
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.metadata.as_ref().unwrap_or(&NONE)
+    }
+
+    /// The metadata but for what is not the command's, and whose release it is, as far as the command asks.
+    #[must_use]
+    pub fn values(&self, template: &Template) -> BTreeMap<String, String> {
+        let mut values = self.metadata().clone();
+        values.retain(|name, _| !["gate", "token"].contains(&name.as_str()));
         for (name, value) in
             [("name", &self.name), ("namespace", &self.namespace), ("checksum", &self.checksum)]
         {
-            values.insert(name.to_owned(), value.clone());
+            if template.names().iter().any(|own| own == name) {
+                values.insert(name.to_owned(), value.clone());
+            }
         }
         values
     }

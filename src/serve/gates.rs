@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::rollout::{Act, ActEnd, ActStanding, CommandLine, own_program};
 use crate::store::write_atomic;
+use crate::units::format_ns;
 use crate::verdict::Action;
 
 /// A gate whose process was ended is begun again, as often as this in all.
@@ -29,6 +30,8 @@ pub enum State {
     Running,
     /// Its process was ended before it had a verdict: the next question begins it again.
     Interrupted,
+    /// What it came to is too old, or was found by another command: likewise.
+    Expired,
     Done,
 }
 
@@ -53,6 +56,10 @@ pub enum News<'a> {
         key: &'a str,
         attempt: u32,
     },
+    /// An earlier process of the server had begun it.
+    GoesOn {
+        key: &'a str,
+    },
     Ended(&'a Standing),
     /// It could not even be begun.
     Failed {
@@ -65,6 +72,7 @@ pub enum News<'a> {
 pub struct Gates {
     folder: PathBuf,
     template: Template,
+    fresh_for: Duration,
     queue: Mutex<VecDeque<(String, u32)>>,
     more: Notify,
     stopping: AtomicBool,
@@ -85,11 +93,12 @@ impl Gates {
     ///
     /// # Errors
     /// If the folder cannot be read or created.
-    pub fn open(folder: &Path, template: Template) -> Result<Self> {
+    pub fn open(folder: &Path, template: Template, fresh_for: Duration) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|e| Error::output(folder, "create folder", e))?;
         let own = Self {
             folder: folder.to_owned(),
             template,
+            fresh_for,
             queue: Mutex::default(),
             more: Notify::new(),
             stopping: AtomicBool::new(false),
@@ -102,7 +111,7 @@ impl Gates {
             match standing.state {
                 State::Running => left.push((false, since, key, standing.attempt)),
                 State::Queued => left.push((true, since, key, standing.attempt)),
-                State::Unknown | State::Interrupted | State::Done => {}
+                State::Unknown | State::Interrupted | State::Expired | State::Done => {}
             }
         }
         left.sort();
@@ -166,14 +175,65 @@ impl Gates {
         }
         let act = self.act(key, attempt);
         (standing.state, standing.summary) = match act.standing()? {
-            ActStanding::Fresh => (State::Queued, "waits for the gates before it".to_owned()),
+            ActStanding::Fresh => (State::Queued, "waits for its turn".to_owned()),
             ActStanding::Running => (State::Running, "is being measured".to_owned()),
-            ActStanding::Ended(end) if interrupted(&end) && attempt < MOST_BEGINNINGS => {
-                (State::Interrupted, "was ended before it had a verdict".to_owned())
+            ActStanding::Ended(end) if interrupted(&end) && self.may_begin_again(key, attempt)? => (
+                State::Interrupted,
+                "was ended before it had a verdict: the next POST begins it again".to_owned(),
+            ),
+            ActStanding::Ended(end) => {
+                standing = decided(standing, &end, &act);
+                if let Some(why) = self.expired(key, &act)? {
+                    let before = format!("{why}, the next POST measures anew; it was: {}", standing.summary);
+                    standing = Standing {
+                        state: State::Expired,
+                        action: None,
+                        exit_code: None,
+                        summary: before,
+                        ..standing
+                    };
+                }
+                return Ok(standing);
             }
-            ActStanding::Ended(end) => return Ok(decided(standing, &end, &act)),
         };
         Ok(standing)
+    }
+
+    /// Whether fewer attempts in a row than are allowed were interrupted, this one included.
+    fn may_begin_again(&self, key: &str, attempt: u32) -> Result<bool> {
+        for before in 1..MOST_BEGINNINGS.min(attempt) {
+            match self.act(key, attempt - before).standing()? {
+                ActStanding::Ended(end) if interrupted(&end) => {}
+                _ => return Ok(true),
+            }
+        }
+        Ok(attempt < MOST_BEGINNINGS)
+    }
+
+    /// Why what it came to is no answer any more.
+    fn expired(&self, key: &str, act: &Act) -> Result<Option<String>> {
+        let Some(ask) = self.asked(key)? else { return Ok(None) };
+        let words = act.words()?;
+        let own = words.get(1..words.len().saturating_sub(2)).unwrap_or_default();
+        if own != self.template.filled(&ask) {
+            return Ok(Some("It was measured by another command".to_owned()));
+        }
+        let old = act.ended_for().filter(|age| *age > self.fresh_for);
+        Ok(old.map(|_| format!("It is older than {}", format_ns(self.fresh_for.as_nanos() as f64))))
+    }
+
+    /// What was asked for under a key.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn asked(&self, key: &str) -> Result<Option<Ask>> {
+        read_ask(&self.folder.join(key).join("ask.json"))
+    }
+
+    /// What an attempt said, for people.
+    #[must_use]
+    pub fn log(&self, standing: &Standing) -> PathBuf {
+        self.act(&standing.key, standing.attempt).log()
     }
 
     /// Where the gate stands that is asked for; where it was not begun, or was interrupted, it is from now on.
@@ -182,8 +242,7 @@ impl Gates {
     /// `Usage`, where the same key was asked for with other values, or too many wait; else if files cannot be read or written.
     pub fn ask(&self, ask: &Ask) -> Result<Standing> {
         let mut queue = self.waiting();
-        let path = self.folder.join(&ask.key).join("ask.json");
-        if let Some(known) = read_ask(&path)?
+        if let Some(known) = self.asked(&ask.key)?
             && known.values != ask.values
         {
             let hint = "another question has another key";
@@ -193,7 +252,7 @@ impl Gates {
             ));
         }
         let standing = self.look(&ask.key)?;
-        if !matches!(standing.state, State::Unknown | State::Interrupted) {
+        if !matches!(standing.state, State::Unknown | State::Interrupted | State::Expired) {
             return Ok(standing);
         }
         self.begin(&mut queue, ask, standing.attempt + 1)
@@ -206,12 +265,15 @@ impl Gates {
     pub fn again(&self, key: &str) -> Result<Standing> {
         let mut queue = self.waiting();
         let standing = self.look(key)?;
-        let Some(ask) = read_ask(&self.folder.join(key).join("ask.json"))? else {
+        let Some(ask) = self.asked(key)? else {
             return Err(Error::usage(format!("nobody has asked for {key}")));
         };
-        if standing.state != State::Done || standing.action != Some(Action::Hold) {
+        if standing.state != State::Done {
+            return Err(Error::usage(format!("{key} is not done: {}", standing.summary)));
+        }
+        if standing.action != Some(Action::Hold) {
             let hint = "a new release has a new key";
-            return Err(Error::usage_hint(format!("{key} is not held: {}", standing.summary), hint));
+            return Err(Error::usage_hint(format!("{key} is decided, not held: {}", standing.summary), hint));
         }
         self.begin(&mut queue, &ask, standing.attempt + 1)
     }
@@ -244,8 +306,11 @@ impl Gates {
                 self.more.notified().await;
                 continue;
             };
-            tell(&News::Begins { key: &key, attempt });
             let act = self.act(&key, attempt);
+            tell(&match act.standing() {
+                Ok(ActStanding::Running) => News::GoesOn { key: &key },
+                _ => News::Begins { key: &key, attempt },
+            });
             let mut stopped = false;
             let mut turn = || {
                 if !stopped && self.stopping.load(Ordering::Relaxed) {
@@ -290,11 +355,19 @@ fn decided(mut standing: Standing, end: &ActEnd, act: &Act) -> Standing {
                 (Some(code), None) => format!("it ended with exit code {code}"),
                 (None, None) => "it was ended by a signal".to_owned(),
             };
-            let said = act.tail().join(" ");
-            standing.summary = format!("HOLD. There is no verdict: {how}. {said}");
+            standing.summary = format!("HOLD. There is no verdict: {how}. {}", complaint(&act.tail()));
         }
     }
     standing
+}
+
+/// The lines that say what is wrong and where, of those that it said last.
+fn complaint(tail: &[String]) -> String {
+    let lines = || tail.iter().map(|line| line.trim());
+    let told: Vec<&str> =
+        lines().filter(|line| line.starts_with("error") || line.starts_with("-->")).collect();
+    let told = if told.is_empty() { lines().collect() } else { told };
+    told.join(" ")
 }
 
 const STOPPED: &str = "the server that asked for it ended";

@@ -137,13 +137,25 @@ fn a_gate_is_begun_by_its_first_question_and_answered_by_its_verdict() {
     );
     assert!(answer["summary"].as_str().unwrap().contains("http://127.0.0.1:x"), "{answer}");
     assert_eq!((gates.ask("GET", "/gate/r3/go").0, gates.ask("GET", "/gate/r3/roll-back").0), (403, 403));
-    let (status, answer) = gates.ask("POST", "/gate/r3/again");
-    assert_eq!((status, &answer["attempt"]), (503, &2.into()), "a hold may be measured again: {answer}");
+    let (status, log) = gates.send("GET", "/gate/r3/report", "", "");
+    assert!(
+        status == 200 && log.contains("invalid port number"),
+        "where there is no report, what was said: {log}"
+    );
+    let (status, answer) = gates.ask("POST", "/gate/r3/again?wait=30s");
+    assert_eq!((status, &answer["attempt"]), (200, &2.into()), "a hold may be measured again: {answer}");
+    let (status, answer) = gates.ask("POST", "/gate/r1-25");
+    assert_eq!(
+        (status, &answer["action"]),
+        (200, &"go".into()),
+        "what was said need not be said again: {answer}"
+    );
 
     for (method, path, status, why) in [
         ("POST", "/gate/r4".to_owned(), 400, "the command needs `port`"),
         ("POST", "/gate/r4?prot=1".to_owned(), 400, "did you mean `port`?"),
         ("POST", "/gate/r4?port=1&wait=soon".to_owned(), 400, "wait: "),
+        ("POST", "/gate/r4?port=1&wait=2h".to_owned(), 400, "wait: at most 1h"),
         ("POST", "/gate/r4?port=1%20--insecure".to_owned(), 400, "but no ` `"),
         ("POST", "/gate/..?port=1".to_owned(), 400, "a key is"),
         ("POST", "/gate/a%2Fb?port=1".to_owned(), 400, "a key is"),
@@ -156,6 +168,21 @@ fn a_gate_is_begun_by_its_first_question_and_answered_by_its_verdict() {
         assert_eq!(got, status, "{path}: {answer}");
         assert!(answer["error"].as_str().unwrap().contains(why), "{path}: {answer}");
     }
+    // Another command is another question, whatever the key; and so is a verdict of long ago.
+    assert_eq!(gates.end("-INT"), 0);
+    let other = [&SMOKE[..], &["--label", "other"]].concat();
+    let gates = Gates::start(temp.path(), None, &other);
+    let (status, answer) = gates.ask("GET", "/gate/r1-25/go");
+    assert_eq!(
+        (status, &answer["state"], &answer["action"]),
+        (503, &"expired".into(), &Value::Null),
+        "{answer}"
+    );
+    let (status, answer) = gates.ask("POST", "/gate/r1-25?wait=30s");
+    assert_eq!((status, &answer["attempt"], well.count("GET /")), (200, &2.into(), 2), "{answer}");
+    let ended = temp.path().join("gates/r1-25/2.ended");
+    assert!(Command::new("touch").args(["-d", "25 hours ago"]).arg(ended).status().unwrap().success());
+    assert_eq!(gates.ask("GET", "/gate/r1-25").1["state"], "expired");
     let (_, all) = gates.ask("GET", "/gates");
     let keys: Vec<&str> =
         all["gates"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
@@ -210,8 +237,11 @@ fn answers_outlive_the_server_and_an_interrupted_gate_is_begun_again() {
     let lost = temp.path().join("gates/r3");
     std::fs::create_dir(&lost).unwrap();
     std::fs::write(lost.join("ask.json"), "{\"key\":\"r3\",\"values\":{}}").unwrap();
+    let spec =
+        std::fs::read_to_string(temp.path().join("gates/r2/1.json")).unwrap().replace("page=r2", "page=r3");
+    let spec = spec.replace("\"r2\"", "\"r3\"");
     for attempt in 1..=3 {
-        std::fs::write(lost.join(format!("{attempt}.json")), "{}").unwrap();
+        std::fs::write(lost.join(format!("{attempt}.json")), &spec).unwrap();
         std::fs::write(lost.join(format!("{attempt}.started")), "").unwrap();
     }
     let (status, answer) = third.ask("POST", "/gate/r3");
@@ -257,6 +287,8 @@ fn flaggers_webhooks_advance_on_go_alone_and_roll_back_on_roll_back_alone() {
         assert_eq!(call(more, Some("another")).0, 401);
         assert_eq!(gates.send("GET", "/gates", "", "").0, 401);
         assert_eq!(gates.send("GET", "/gates", "authorization: Bearer replace-me\r\n", "").0, 200);
+        // As a browser brings it, for the report: `x:replace-me`.
+        assert_eq!(gates.send("GET", "/gates", "authorization: Basic eDpyZXBsYWNlLW1l\r\n", "").0, 200);
         let limit = Instant::now() + Duration::from_secs(30);
         let (status, text) = loop {
             let (status, text) = call(more, Some("replace-me"));
@@ -273,6 +305,13 @@ fn flaggers_webhooks_advance_on_go_alone_and_roll_back_on_roll_back_alone() {
         let keys = ["shop.search.85d557f47b", "shop.search.85d557f47b.promotion"];
         assert!(keys.iter().all(|key| temp.path().join("gates").join(key).exists()));
         assert_eq!(gates.send("POST", "/flagger/go", "", "{\"name\": \"search\"}").0, 400);
+        let mut wrong = promotion.clone();
+        wrong["metadata"]["gates"] = "promotion".into();
+        assert_eq!(
+            call(&wrong, Some("replace-me")).0,
+            400,
+            "or the first gate's answer would stand for the second's"
+        );
     }
     assert_eq!(expected[..2], [("well", 200, 403), ("ill", 403, 200)]);
     assert_eq!(expected[2].1, 403, "a target that nobody reaches is no go");
@@ -319,7 +358,8 @@ fn argos_web_metric_takes_the_action_for_its_result() {
     let gates =
         Gates::start(temp.path(), Some("secret-token"), &["smoke", "page.yaml", "--target", &well.url]);
     let fill = |text: &Value| {
-        let values = [("release", "6c9d8f7b5"), ("step", "25"), ("token", "secret-token")];
+        let values =
+            [("service", "search"), ("release", "6c9d8f7b5"), ("step", "25"), ("token", "secret-token")];
         values.iter().fold(text.as_str().unwrap().to_owned(), |text, (name, value)| {
             text.replace(&format!("{{{{args.{name}}}}}"), value)
         })
@@ -340,7 +380,7 @@ fn argos_web_metric_takes_the_action_for_its_result() {
         assert_eq!(analysis["templates"][0]["templateName"], template["metadata"]["name"]);
         let names: Vec<&Value> =
             analysis["args"].as_array().unwrap().iter().map(|arg| &arg["name"]).collect();
-        assert_eq!(names, ["release", "step"]);
+        assert_eq!(names, ["service", "release", "step"]);
     }
 }
 
@@ -385,6 +425,8 @@ fn the_servers_manifests_and_mistakes_in_its_command() {
         (&["run", "page.yaml", "--traget", "http://x"][..], "unexpected argument '--traget'"),
         (&["run", "page.yaml", "--target", "http://x", "--out", "x"], "leave --out out"),
         (&["demo"], "none that comes to a verdict"),
+        (&["smoke", "page.yaml"], "there is no target"),
+        (&["run", "page.yaml", "--gate", "safty"], "possible values: regression, safety"),
         (&["smoke", "page.yaml", "--watch", "1m"], "none that comes to a verdict"),
         (&["smoke", "nothing.yaml", "--target", "http://x"], "nothing.yaml"),
         (&["smoke", "page.yaml", "--label", "{ask.}"], "expected a placeholder"),
@@ -394,6 +436,9 @@ fn the_servers_manifests_and_mistakes_in_its_command() {
         serve.args(["serve", "--listen", "127.0.0.1:0", "--"]).args(command);
         run(&mut serve).expect(2).says(why);
     }
+    let mut serve = loadgate(temp.path());
+    serve.args(["serve", "--out", "s3://perf/gates", "smoke", "page.yaml", "--target", "http://x"]);
+    run(&mut serve).expect(2).says("not in object storage");
     std::fs::write(temp.path().join("broken.yaml"), "feature: page\nstep: []\n").unwrap();
     let mut serve = loadgate(temp.path());
     serve.args(["serve", "--listen", "127.0.0.1:0", "--", "smoke", "broken.yaml", "--target", "http://x"]);
