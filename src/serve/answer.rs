@@ -171,6 +171,7 @@ async fn begin(
     let wait = wait(&mut values)?;
     checked_key(&key).map_err(bad)?;
     let known = if values.is_empty() { own.gates.asked(&key)? } else { None };
+    let known = known.filter(|ask| own.gates.template().fits(ask));
     let ask = match known {
         // What was said once need not be said again.
         Some(ask) => ask,

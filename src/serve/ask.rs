@@ -90,6 +90,12 @@ impl Template {
         Ok(Ask { key: key.to_owned(), values })
     }
 
+    /// Whether a question of before says all that this command needs, and no more.
+    #[must_use]
+    pub fn fits(&self, ask: &Ask) -> bool {
+        ask.values.len() == self.names.len() && self.names.iter().all(|name| ask.values.contains_key(name))
+    }
+
     /// The words with `sample` for all that is asked.
     #[must_use]
     pub fn sample(&self, sample: &str) -> Vec<String> {

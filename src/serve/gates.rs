@@ -243,6 +243,7 @@ impl Gates {
     pub fn ask(&self, ask: &Ask) -> Result<Standing> {
         let mut queue = self.waiting();
         if let Some(known) = self.asked(&ask.key)?
+            && self.template.fits(&known)
             && known.values != ask.values
         {
             let hint = "another question has another key";

@@ -170,8 +170,8 @@ fn a_gate_is_begun_by_its_first_question_and_answered_by_its_verdict() {
     }
     // Another command is another question, whatever the key; and so is a verdict of long ago.
     assert_eq!(gates.end("-INT"), 0);
-    let other = [&SMOKE[..], &["--label", "other"]].concat();
-    let gates = Gates::start(temp.path(), None, &other);
+    let fixed = ["smoke", "page.yaml", "--target", &well.url];
+    let gates = Gates::start(temp.path(), None, &fixed);
     let (status, answer) = gates.ask("GET", "/gate/r1-25/go");
     assert_eq!(
         (status, &answer["state"], &answer["action"]),
