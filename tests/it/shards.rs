@@ -295,18 +295,31 @@ fn shards_of_a_load_are_merged_and_judged_as_one() {
     let scenario = "feature: shared\nsteps: [ { name: page, get: /dashboard } ]\nload: { warmup: 1s, stages: [ { rate: 160/s, \
                     for: 8s } ] }\nlimits: { p95: < 2s }\n";
     std::fs::write(folder.join("shared.yaml"), scenario).unwrap();
-    let start = |index: u64, name: &str| {
+    let start = |file: &str, index: u64, name: &str| {
         let at = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4)).as_second();
         let mut command = loadgate(folder);
-        command.args(["run", "shared.yaml", "--target", &demo.url, "--quiet", "--start-at", &at.to_string()]);
+        command.args([
+            "run",
+            &format!("{file}.yaml"),
+            "--target",
+            &demo.url,
+            "--quiet",
+            "--start-at",
+            &at.to_string(),
+        ]);
         command.args(["--out", &format!("{name}/{index}"), "--shard", "auto/4"]);
         command.env("JOB_COMPLETION_INDEX", index.to_string()).stdout(std::process::Stdio::null());
         command.spawn().unwrap()
     };
-    let mut shards: Vec<_> = (0..4).map(|index| start(index, "all")).collect();
+    let mut shards: Vec<_> = (0..4).map(|index| start("shared", index, "all")).collect();
+    let awaited = loadgate(folder)
+        .args(["merge", "all", "--wait", "60s", "--out", "w"])
+        .stdout(std::process::Stdio::null())
+        .spawn();
     for shard in &mut shards {
         assert_eq!(shard.wait().unwrap().code(), Some(0));
     }
+    assert_eq!(awaited.unwrap().wait().unwrap().code(), Some(0), "it waits for all of them");
     merge(folder, &["all"], &["--out", "one"])
         .expect(0)
         .says("GO. PASS: 1 endpoint within limits.")
@@ -339,29 +352,19 @@ fn shards_of_a_load_are_merged_and_judged_as_one() {
     merge(folder, &["."], &["--out", "x"]).expect(2).says("is named twice");
     merge(folder, &["shared.yaml"], &["--out", "y"]).expect(2).says("cannot read record shared.yaml");
 
-    let mut shards: Vec<_> = (0..4).map(|index| start(index, "awaited")).collect();
-    let awaited = loadgate(folder)
-        .args(["merge", "awaited", "--wait", "60s", "--out", "w"])
-        .stdout(std::process::Stdio::null())
-        .spawn();
-    for shard in &mut shards {
-        shard.wait().unwrap();
-    }
-    assert_eq!(awaited.unwrap().wait().unwrap().code(), Some(0), "it waits for all of them");
     merge(folder, &["absent"], &["--wait", "10ms"]).expect(2).says("absent");
     merge(folder, &["all/0"], &["--wait", "10ms", "--out", "v"])
         .expect(3)
         .says("Shards 1/4, 2/4 and 3/4 are missing");
-    let mut shards: Vec<_> = (0..4).map(|index| start(index, "killed")).collect();
+    std::fs::write(folder.join("other.yaml"), scenario.replace("/dashboard", "/dashboard?x")).unwrap();
+    let mut shards: Vec<_> = (0..4).map(|index| start("shared", index, "killed")).collect();
+    let mut other = start("other", 3, "other");
     std::thread::sleep(std::time::Duration::from_secs(10));
     shards[2].kill().unwrap();
     let ends: Vec<_> = shards.iter_mut().map(|shard| shard.wait().unwrap().code()).collect();
     assert_eq!(ends, [Some(0), Some(0), None, Some(0)]);
     let ran = merge(folder, &["killed"], &["--out", "lacking"]).expect(3);
     ran.says("HOLD. The measurement cannot be trusted. Shard 2/4 was killed, or fell over: what it wrote until then is counted.");
-    let other = scenario.replace("/dashboard", "/dashboard?x");
-    std::fs::write(folder.join("shared.yaml"), other).unwrap();
-    let mut other = start(3, "other");
     other.wait().unwrap();
     merge(folder, &["all/0", "all/1", "all/2", "other/3"], &["--out", "z"])
         .expect(2)
