@@ -76,9 +76,9 @@ fn news(news: &News<'_>) {
         News::GoesOn { key } => format!("{key}: goes on"),
         News::Ended(standing) if standing.state == State::Done => {
             let code = standing.exit_code.map_or(String::new(), |code| format!(" (exit code {code})"));
-            format!("{}: {}{code}\n", standing.key, standing.summary)
+            format!("{}: {}{code}", standing.key, standing.summary)
         }
-        News::Ended(standing) => format!("{}: {}\n", standing.key, standing.summary),
+        News::Ended(standing) => format!("{}: {}", standing.key, standing.summary),
         News::Failed { key, error } => format!("{key}: {error}"),
     };
     complain(&format!("{now} {text}"));

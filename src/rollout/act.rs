@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::event::ActEnd;
 use super::plan::CommandLine;
 use crate::error::{Error, Result};
-use crate::store::{Lock, write_atomic};
+use crate::store::{Lock, read_json, write_atomic};
 
 /// What a command may take to end once it is asked to, before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -85,12 +85,7 @@ impl Act {
     }
 
     fn ended(&self) -> Result<Option<ActEnd>> {
-        let path = self.file("ended");
-        match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(&path, "read", e)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::input(&path, "read", e)),
-        }
+        read_json(&self.file("ended"))
     }
 
     /// # Errors
@@ -202,8 +197,7 @@ impl Act {
 
     fn spec(&self) -> Result<Spec> {
         let path = self.file("json");
-        let bytes = std::fs::read(&path).map_err(|e| Error::input(&path, "read", e))?;
-        serde_json::from_slice(&bytes).map_err(|e| Error::input(&path, "read", e))
+        read_json(&path)?.ok_or_else(|| Error::input(&path, "read", "there is no such file"))
     }
 
     /// For how long it has ended; `None`: it has not, or the clock was set back.

@@ -162,6 +162,15 @@ fn wait(values: &mut BTreeMap<String, String>) -> std::result::Result<Duration, 
     Ok(wait)
 }
 
+/// Where there is no command to have values: a mistyped name must not be passed over.
+fn nothing_else(values: &BTreeMap<String, String>) -> std::result::Result<(), Refused> {
+    values.keys().next().map_or(Ok(()), |name| {
+        Err(bad(format!(
+            "`{name}`: only POST /gate/KEY and /gate/KEY/go, which begin a gate, have values for its command"
+        )))
+    })
+}
+
 async fn begin(
     Shared(own): Own,
     Path(key): Path<String>,
@@ -188,9 +197,7 @@ async fn look(
     told: Told,
 ) -> std::result::Result<Response, Refused> {
     let wait = wait(&mut values)?;
-    if let Some(name) = values.keys().next() {
-        return Err(bad(format!("`{name}`: only POST, which begins a gate, has values for its command")));
-    }
+    nothing_else(&values)?;
     checked_key(&key).map_err(bad)?;
     let standing = settled(&own.gates, &key, wait).await?;
     if standing.state == State::Unknown {
@@ -208,6 +215,7 @@ async fn again(
     Query(mut values): Values,
 ) -> std::result::Result<Response, Refused> {
     let wait = wait(&mut values)?;
+    nothing_else(&values)?;
     checked_key(&key).map_err(bad)?;
     own.gates.again(&key)?;
     Ok(answer(&settled(&own.gates, &key, wait).await?, Told::Standing))
@@ -282,6 +290,7 @@ async fn flagger_go(
     body: Bytes,
 ) -> std::result::Result<Response, Refused> {
     let wait = wait(&mut values)?;
+    nothing_else(&values)?;
     let payload = payload(&own, &body)?;
     let template = own.gates.template();
     let ask = template.ask(&payload.key(), payload.values(template)).map_err(bad)?;
@@ -290,7 +299,12 @@ async fn flagger_go(
 }
 
 /// Never begins a gate: Flagger asks this also before there is a candidate.
-async fn flagger_roll_back(Shared(own): Own, body: Bytes) -> std::result::Result<Response, Refused> {
+async fn flagger_roll_back(
+    Shared(own): Own,
+    Query(values): Values,
+    body: Bytes,
+) -> std::result::Result<Response, Refused> {
+    nothing_else(&values)?;
     let key = payload(&own, &body)?.key();
     checked_key(&key).map_err(bad)?;
     Ok(line(&own.gates.look(&key)?, Told::If(Action::RollBack)))

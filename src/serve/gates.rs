@@ -11,7 +11,7 @@ use super::ask::{Ask, Template};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::rollout::{Act, ActEnd, ActStanding, CommandLine, own_program};
-use crate::store::write_atomic;
+use crate::store::{read_json, write_atomic};
 use crate::units::format_ns;
 use crate::verdict::Action;
 
@@ -73,6 +73,7 @@ pub struct Gates {
     folder: PathBuf,
     template: Template,
     fresh_for: Duration,
+    /// The first of them is the one that runs.
     queue: Mutex<VecDeque<(String, u32)>>,
     more: Notify,
     stopping: AtomicBool,
@@ -227,7 +228,7 @@ impl Gates {
     /// # Errors
     /// If its file cannot be read.
     pub fn asked(&self, key: &str) -> Result<Option<Ask>> {
-        read_ask(&self.folder.join(key).join("ask.json"))
+        read_json(&self.folder.join(key).join("ask.json"))
     }
 
     /// What an attempt said, for people.
@@ -253,6 +254,11 @@ impl Gates {
             ));
         }
         let standing = self.look(&ask.key)?;
+        // One that could not be begun before, such as for a full disk.
+        if standing.state == State::Queued && !queue.iter().any(|(key, _)| *key == ask.key) {
+            queue.push_back((ask.key.clone(), standing.attempt));
+            self.more.notify_one();
+        }
         if !matches!(standing.state, State::Unknown | State::Interrupted | State::Expired) {
             return Ok(standing);
         }
@@ -303,7 +309,8 @@ impl Gates {
     /// Runs those that wait, one after the other, until [`Self::stop`]: two loads from one machine would disturb each other.
     pub async fn run(&self, tell: &dyn Fn(&News<'_>)) {
         while !self.stopping.load(Ordering::Relaxed) {
-            let Some((key, attempt)) = self.waiting().pop_front() else {
+            let next = self.waiting().front().cloned();
+            let Some((key, attempt)) = next else {
                 self.more.notified().await;
                 continue;
             };
@@ -319,6 +326,7 @@ impl Gates {
                 }
             };
             let ended = act.perform(&mut turn).await.and_then(|_| self.look(&key));
+            self.waiting().pop_front();
             match &ended {
                 Ok(standing) => tell(&News::Ended(standing)),
                 Err(error) => tell(&News::Failed { key: &key, error }),
@@ -378,12 +386,4 @@ fn interrupted(end: &ActEnd) -> bool {
     let codes = [ExitCode::Interrupted, ExitCode::Terminated].map(|code| i32::from(code.code()));
     let stopped = end.problem.as_deref().is_some_and(|problem| problem.contains(STOPPED));
     end.unknown || stopped || end.code.is_some_and(|code| codes.contains(&code))
-}
-
-fn read_ask(path: &Path) -> Result<Option<Ask>> {
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(path, "read", e)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::input(path, "read", e)),
-    }
 }

@@ -28,6 +28,18 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
+/// What a file of JSON holds; `None`: there is no such file.
+///
+/// # Errors
+/// With the path, if it cannot be read or understood.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::input(path, "read", e)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::input(path, "read", e)),
+    }
+}
+
 /// Writes `bytes` so that `path` holds either its old content or the new, never a part.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ mod lock;
 mod objects;
 mod shelf;
 
-pub use atomic::write_atomic;
+pub use atomic::{read_json, write_atomic};
 pub use journal::{Journal, read_journal};
 pub use ledger::Ledger;
 pub use lock::Lock;

@@ -160,6 +160,8 @@ fn a_gate_is_begun_by_its_first_question_and_answered_by_its_verdict() {
         ("POST", "/gate/..?port=1".to_owned(), 400, "a key is"),
         ("POST", "/gate/a%2Fb?port=1".to_owned(), 400, "a key is"),
         ("GET", "/gate/r1-25?port=1".to_owned(), 400, "only POST"),
+        ("POST", "/gate/r3/again?port=1".to_owned(), 400, "only POST"),
+        ("POST", "/flagger/go?gate=promotion".to_owned(), 400, "`gate`: only POST"),
         ("POST", "/gate/r1-25?port=1".to_owned(), 409, "was asked for with other values"),
         ("GET", "/gate".to_owned(), 404, "expected /gate/KEY"),
         ("GET", "/gate/r4/report".to_owned(), 404, "nobody has asked"),
@@ -233,6 +235,13 @@ fn answers_outlive_the_server_and_an_interrupted_gate_is_begun_again() {
     assert_eq!((status, &answer["state"]), (503, &"interrupted".into()), "{answer}");
     let (status, answer) = third.ask("POST", "/gate/r2?wait=30s");
     assert_eq!((status, &answer["state"], &answer["attempt"]), (200, &"done".into(), &2.into()), "{answer}");
+    // What could not even be begun, here since its log cannot be written, is tried again by the next question.
+    let log = temp.path().join("gates/r4/1.log");
+    std::fs::create_dir_all(&log).unwrap();
+    assert_eq!(third.ask("POST", "/gate/r4?wait=1s").1["state"], "queued");
+    std::fs::remove_dir(&log).unwrap();
+    let (status, answer) = third.ask("POST", "/gate/r4?wait=30s");
+    assert_eq!((status, &answer["state"], &answer["attempt"]), (200, &"done".into(), &1.into()), "{answer}");
     // Whoever ran it was killed, again and again: that is no verdict, and not tried for ever.
     let lost = temp.path().join("gates/r3");
     std::fs::create_dir(&lost).unwrap();
@@ -263,7 +272,7 @@ fn flaggers_webhooks_advance_on_go_alone_and_roll_back_on_roll_back_alone() {
     let canary = yaml(&root().join("ci/controllers/flagger/canary.yaml"));
     let hooks = canary["spec"]["analysis"]["webhooks"].as_array().unwrap();
     let (well, ill) = targets();
-    let mut expected: Vec<(&str, u16, u16)> = Vec::new();
+    let mut answers: Vec<(&str, u16, u16)> = Vec::new();
     for (name, target) in [("well", well.url.as_str()), ("ill", &ill.url), ("away", "http://127.0.0.1:9")] {
         let temp = folder(CHECKED);
         let gates =
@@ -282,7 +291,6 @@ fn flaggers_webhooks_advance_on_go_alone_and_roll_back_on_roll_back_alone() {
         let (more, promotion) = (of("confirm-traffic-increase").next(), of("confirm-promotion").next());
         let (more, promotion) = (more.unwrap(), promotion.unwrap());
         let back: Vec<&Value> = of("rollback").collect();
-        // Flagger takes 404 as it takes 403: no.
         assert_eq!(call(back[0], Some("replace-me")).0, 503, "asked before anything was begun");
         assert_eq!(call(more, Some("another")).0, 401);
         assert_eq!(gates.send("GET", "/gates", "", "").0, 401);
@@ -300,7 +308,7 @@ fn flaggers_webhooks_advance_on_go_alone_and_roll_back_on_roll_back_alone() {
             std::thread::sleep(Duration::from_millis(100));
         };
         assert_eq!(text.lines().count(), 1, "it becomes an event: {text}");
-        expected.push((name, status, call(back[0], Some("replace-me")).0));
+        answers.push((name, status, call(back[0], Some("replace-me")).0));
         assert_eq!(call(promotion, Some("replace-me")).0, 503, "a gate of its own");
         let keys = ["shop.search.85d557f47b", "shop.search.85d557f47b.promotion"];
         assert!(keys.iter().all(|key| temp.path().join("gates").join(key).exists()));
@@ -313,8 +321,8 @@ fn flaggers_webhooks_advance_on_go_alone_and_roll_back_on_roll_back_alone() {
             "or the first gate's answer would stand for the second's"
         );
     }
-    assert_eq!(expected[..2], [("well", 200, 403), ("ill", 403, 200)]);
-    assert_eq!(expected[2].1, 403, "a target that nobody reaches is no go");
+    assert_eq!(answers[..2], [("well", 200, 403), ("ill", 403, 200)]);
+    assert_eq!(answers[2].1, 403, "a target that nobody reaches is no go");
 }
 
 /// By Argo Rollouts' own types, in which nothing unknown may stand; and the template's question, asked as it asks.
