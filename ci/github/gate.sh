@@ -20,12 +20,13 @@ eval "set -- $command"
 code=$?
 
 report=
-for name in summary.md report.md; do
+# With 2 nothing was begun: what is in the folder is of before.
+[ "$code" = 2 ] || for name in summary.md report.md; do
   [ -z "$report" ] && [ -f "$LG_OUT/$name" ] && report=$LG_OUT/$name
 done
-summary=$(python3 - "$LG_OUT" <<'PYTHON'
+summary=$(python3 - "$LG_OUT" "$code" <<'PYTHON'
 import json, pathlib, sys
-for name in ("combined.json", "verdict.json"):
+for name in () if sys.argv[2] == "2" else ("combined.json", "verdict.json"):
     path = pathlib.Path(sys.argv[1], name)
     if path.exists():
         print(" ".join(json.loads(path.read_text())["summary"].split()))

@@ -86,8 +86,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }),
         Command::Quick(args) => commands::quick(&quick(args)?),
         Command::Compare(args) => commands::compare(&CompareRequest {
-            runs: fetched(args.runs)?,
-            against: fetched(args.against)?,
+            runs: fetched(&args.runs)?,
+            against: fetched(&args.against)?,
             baselines: Shelf::at(&args.baselines)?,
             gate: args.gate.map(gate),
             instances: args.instances.map(usize::from),
@@ -99,12 +99,12 @@ pub fn dispatch(args: Args) -> Result<u8> {
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Report(args) => commands::report(&ReportRequest {
-            runs: fetched(args.runs)?,
+            runs: fetched(&args.runs)?,
             labels: args.labels,
             baselines: Shelf::at(&args.baselines)?,
             format: report_format(args.format),
             deployment: args.deployment,
-            before: fetched(args.before)?,
+            before: fetched(&args.before)?,
             impact: parse_share(&args.impact)
                 .map_err(|reason| Error::usage(format!("--impact: {reason}")))?,
             output: args.output.filter(|path| path.as_os_str() != "-"),
@@ -112,7 +112,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }),
         Command::Combine(args) => commands::combine(&CombineRequest {
             expect: expected(&args.expect, args.project.as_deref())?,
-            runs: fetched(args.runs)?,
+            runs: fetched(&args.runs)?,
             format: match args.format {
                 CombinedFormatArg::Table => CombinedFormat::Table,
                 CombinedFormatArg::Json => CombinedFormat::Json,
@@ -180,7 +180,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
                 accept: args.accept,
                 yes: args.yes,
                 new: args.new,
-                from: fetched(args.from)?,
+                from: fetched(&args.from)?,
             })
         }
         Command::Baseline { command: BaselineCommand::Show(args) } => {

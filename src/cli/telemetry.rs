@@ -43,18 +43,24 @@ pub struct TelemetryArgs {
 pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()> {
     use super::resolve::{base_url, duration};
     use crate::telemetry::{Collector, TelemetryOptions};
+    use crate::units::percent_decoded;
     use http::HeaderName;
 
     session.traced = args.traceparent;
 
-    let collector = |url: &String, path: &str| -> Result<Collector> {
+    let collector = |url: &String, path: &dyn Fn(&str) -> Option<String>| -> Result<Collector> {
         base_url(url)?;
-        let bare = url.trim_end_matches('/');
-        let whole = url::Url::parse(url).is_ok_and(|url| url.path().len() > 1);
-        let url = if whole { bare.to_owned() } else { format!("{bare}{path}") };
-        Ok(Collector { url, headers: Vec::new() })
+        let mut whole =
+            url::Url::parse(url).map_err(|e| Error::usage(format!("`{url}` is not a URL: {e}")))?;
+        if let Some(path) = path(whole.path().trim_end_matches('/')) {
+            whole.set_path(&path);
+        }
+        Ok(Collector { url: whole.into(), headers: Vec::new() })
     };
-    let mut otlp = args.otlp.as_ref().map(|url| collector(url, "/v1/metrics")).transpose()?;
+    // The address of a collector is a base, by OpenTelemetry's rules; where the whole is given, it is taken.
+    let metrics = |base: &str| (!base.ends_with("/v1/metrics")).then(|| format!("{base}/v1/metrics"));
+    let write = |path: &str| path.is_empty().then(|| "/api/v1/write".to_owned());
+    let mut otlp = args.otlp.as_ref().map(|url| collector(url, &metrics)).transpose()?;
     if let Some(otlp) = &mut otlp
         && let Ok(text) = std::env::var("OTEL_EXPORTER_OTLP_HEADERS")
     {
@@ -67,11 +73,10 @@ pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()
             };
             let (name, value) = pair.split_once('=').ok_or_else(fail)?;
             let name = HeaderName::try_from(name.trim()).map_err(|_| fail())?;
-            otlp.headers.push((name, value.trim().to_owned()));
+            otlp.headers.push((name, percent_decoded(value.trim())));
         }
     }
-    let mut remote_write =
-        args.remote_write.as_ref().map(|url| collector(url, "/api/v1/write")).transpose()?;
+    let mut remote_write = args.remote_write.as_ref().map(|url| collector(url, &write)).transpose()?;
     if let Some(own) = &mut remote_write
         && let Ok(token) = std::env::var("LOADGATE_REMOTE_WRITE_TOKEN")
     {

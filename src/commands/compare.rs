@@ -44,8 +44,12 @@ pub fn compare(request: &CompareRequest) -> Result<u8> {
         let hint = "leave --against and --repeat out";
         return Err(Error::usage_hint("a canary is judged beside its own control", hint));
     }
+    // What was known of the baselines then says nothing of those of now.
+    record.stale_baselines = None;
     let references = if request.against.is_empty() {
-        stored_references(&record, &request.baselines)?
+        let references = stored_references(&record, &request.baselines)?;
+        record.stale_baselines = request.baselines.stale();
+        references
     } else {
         with_default_rules(&mut record);
         references_of_runs(&record, &other_side(&record, &request.against)?)

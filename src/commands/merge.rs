@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::compare::{read_records, stored_references};
-use super::publish::{Outlet, fetched};
+use super::publish::{Outlet, fetched_if_any, nothing_at};
 use super::report::write_reports;
 use super::run::{append_job_summary, close};
 use super::session::{Gate, Stdout, print};
@@ -33,6 +33,8 @@ pub struct MergeRequest {
 /// # Errors
 /// If a record cannot be read, or they are not the shards of one load.
 pub fn merge(request: &MergeRequest) -> Result<u8> {
+    // Found before one waits for half an hour.
+    request.out.as_deref().map(|out| outlet(Some(out), "merged")).transpose()?;
     let mut record = gathered(request)?;
     if let Some(gate) = request.gate {
         record.plan.gate = gate.name().into();
@@ -41,15 +43,10 @@ pub fn merge(request: &MergeRequest) -> Result<u8> {
         record.label = Some(label.clone());
     }
     let references = stored_references(&record, &request.baselines)?;
+    record.stale_baselines = request.baselines.stale();
     let verdict = judge(&record, &references, request.allow).verdict;
-    let outlet = Outlet::of(request.out.as_deref(), &record.id)?;
+    let outlet = outlet(request.out.as_deref(), &record.id)?;
     let out = outlet.folder.as_path();
-    if out.join("run.json").exists() {
-        return Err(Error::usage_hint(
-            format!("{} already holds a run", out.display()),
-            "choose another --out",
-        ));
-    }
     write_results(out, &record, &verdict)?;
     let model = ReportModel::new(&record, &verdict, &references, DEFAULT_IMPACT);
     let written = write_reports(out, &model);
@@ -60,6 +57,15 @@ pub fn merge(request: &MergeRequest) -> Result<u8> {
     close(&model, out, screen)?;
     outlet.publish()?;
     Ok(verdict.exit_code)
+}
+
+fn outlet(given: Option<&Path>, id: &str) -> Result<Outlet> {
+    let outlet = Outlet::of(given, id)?;
+    if outlet.folder.join("run.json").exists() {
+        let message = format!("{} already holds a run", outlet.folder.display());
+        return Err(Error::usage_hint(message, "choose another --out"));
+    }
+    Ok(outlet)
 }
 
 /// All shards, or those that there are when the time is over.
@@ -91,7 +97,17 @@ enum Refused {
 }
 
 fn attempt(runs: &[PathBuf]) -> std::result::Result<RunRecord, Refused> {
-    let paths = fetched(runs.to_vec()).and_then(|paths| runs_below(&paths)).map_err(Refused::Unread)?;
+    let mut paths = Vec::new();
+    for run in runs {
+        match fetched_if_any(run) {
+            Ok(Some(path)) => paths.push(path),
+            Ok(None) => return Err(Refused::Unread(nothing_at(run))),
+            // A name or a right that is wrong stays so.
+            Err(error) if error.is_input() => return Err(Refused::Mismatch(error)),
+            Err(error) => return Err(Refused::Unread(error)),
+        }
+    }
+    let paths = runs_below(&paths).map_err(Refused::Unread)?;
     let records = read_records(&paths).map_err(Refused::Unread)?;
     let (paths, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
     merge_shards(records).map_err(|mismatch| {

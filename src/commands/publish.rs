@@ -14,8 +14,8 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// `given` may be a URL; then the folder is one among the results here. Nothing is measured for a place that cannot be written
-    /// to, or that holds a run already.
+    /// `given` may be a URL; then the folder is one among the results here. Nothing is measured for a place that cannot be read,
+    /// or that holds a run already.
     ///
     /// # Errors
     /// Why not.
@@ -95,29 +95,35 @@ fn files_below(folder: &Path, below: &Path, names: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
+/// A run in object storage, as a folder or file here; `None`: there is nothing at its address.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn fetched_if_any(path: &Path) -> Result<Option<PathBuf>> {
+    if !is_remote(path) {
+        return Ok(Some(path.to_owned()));
+    }
+    let file = path.file_name().is_some_and(|name| name == "run.json");
+    let folder = if file { path.parent().unwrap_or(path) } else { path };
+    let shelf = Shelf::at(folder)?;
+    let here = shelf.folder("")?;
+    if let Some(stale) = shelf.stale() {
+        complain(&format!("warning: {stale}"));
+    }
+    let empty = std::fs::read_dir(&here).map_or(true, |entries| {
+        entries.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with('.'))
+    });
+    Ok((!empty).then_some(here))
+}
+
+pub fn nothing_at(path: &Path) -> Error {
+    Error::input(path, "read record", "there is nothing at this address")
+}
+
 /// Runs in object storage, as folders or files here.
 ///
 /// # Errors
 /// If they cannot be had.
-pub fn fetched(runs: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
-    let fetch = |path: PathBuf| -> Result<PathBuf> {
-        if !is_remote(&path) {
-            return Ok(path);
-        }
-        let file = path.file_name().is_some_and(|name| name == "run.json");
-        let folder = if file { path.parent().unwrap_or(&path).to_owned() } else { path.clone() };
-        let shelf = Shelf::at(&folder)?;
-        let here = shelf.folder("")?;
-        if let Some(stale) = shelf.stale() {
-            complain(&format!("warning: {stale}"));
-        }
-        let empty = std::fs::read_dir(&here).map_or(true, |entries| {
-            entries.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with('.'))
-        });
-        if empty {
-            return Err(Error::input(&path, "read record", "there is nothing at this address"));
-        }
-        Ok(here)
-    };
-    runs.into_iter().map(fetch).collect()
+pub fn fetched(runs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    runs.iter().map(|run| fetched_if_any(run)?.ok_or_else(|| nothing_at(run))).collect()
 }

@@ -16,13 +16,13 @@ pub fn run_services(sessions: Vec<Session>, kind: RunKind) -> Result<u8> {
     match <[Session; 1]>::try_from(sessions) {
         Ok([one]) => run(&one, kind),
         Err(many) => {
+            let (outlet, sessions) = prepared(&many.iter().collect::<Vec<_>>())?;
             if kind == RunKind::SmokeAndLoad {
-                for session in &many {
+                for session in &sessions {
                     let quiet = Session { quiet: true, ..session.clone() };
                     within_budget(&quiet.loaded()?.scenarios, session.budget, 1)?;
                 }
             }
-            let (outlet, sessions) = prepared(&many.iter().collect::<Vec<_>>())?;
             all_of(&outlet, &sessions, |session| session, |session| run(session, kind))
         }
     }

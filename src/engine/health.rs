@@ -1,8 +1,6 @@
 //! Putting together what the workers say of themselves.
 
-use std::collections::BTreeMap;
-
-use crate::metrics::{ErrorExample, Histogram};
+use crate::metrics::Histogram;
 
 pub fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     match (a, b) {
@@ -16,19 +14,6 @@ pub fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 pub fn p99_us(histogram: &Histogram) -> Option<f64> {
     let q = (1.0 - 10.0 / histogram.count().max(1) as f64).clamp(0.5, 0.99);
     histogram.quantile_ns(q).map(|ns| ns as f64 / 1e3)
-}
-
-/// At most twenty examples of a class.
-pub fn limited(examples: Vec<ErrorExample>) -> Vec<ErrorExample> {
-    let mut kept: BTreeMap<_, usize> = BTreeMap::new();
-    examples
-        .into_iter()
-        .filter(|example| {
-            let count = kept.entry(example.class).or_default();
-            *count += 1;
-            *count <= ErrorExample::A_CLASS
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -323,7 +323,7 @@ fn summarise(
         }
     }
     for arm in &mut arms {
-        arm.examples = health::limited(std::mem::take(&mut arm.examples));
+        arm.examples = ErrorExample::limited(std::mem::take(&mut arm.examples));
     }
     outcome.arms = arms.into_iter().take(shared.arms.len()).collect();
     let mut all = Histogram::default();

@@ -6,7 +6,6 @@ use super::local::Local;
 use crate::metrics::{ErrorExample, Outcome, Sample};
 use crate::transport::{Exchange, Transport};
 
-const EXAMPLES_A_CLASS: usize = 20;
 const EVIDENCE_AN_ENDPOINT: usize = 2;
 const IDENTITIES: usize = 64;
 
@@ -56,7 +55,7 @@ impl<T: Transport> Local<T> {
         let mut report = self.report.borrow_mut();
         let examples = &mut report.arms[self.shared.arm(scenario)].examples;
         let same = || examples.iter().filter(|e| e.class == failure.class);
-        if same().count() >= EXAMPLES_A_CLASS {
+        if same().count() >= ErrorExample::A_CLASS {
             return;
         }
         let secrets = &self.shared.secrets;

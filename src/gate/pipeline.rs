@@ -91,6 +91,9 @@ impl Run {
         let own = (request.scenarios.as_slice(), request.watching.probes.as_slice());
         let candidate = Arm::new(false, &request.target, own, &request.secrets);
         let arms: Arc<[Arm]> = control.chain([candidate]).collect();
+        // Before anything is written: an address that is taken must not leave a run behind that was never begun.
+        #[cfg(feature = "telemetry")]
+        let telemetry = start_telemetry(&request, &arms)?;
         let mut journal = Journal::create(&journal_path(&request.out))?;
         let record = RunRecord {
             format: RECORD_FORMAT,
@@ -128,8 +131,6 @@ impl Run {
             merged: None,
         };
         journal.append(vec![Entry::Started(Box::new(record))])?;
-        #[cfg(feature = "telemetry")]
-        let telemetry = start_telemetry(&request, &arms)?;
         Ok(Self {
             request,
             interrupt,

@@ -1,5 +1,7 @@
 use serde_json::{Map, Value};
 
+use crate::units::percent_decoded;
+
 /// References that lead on to references.
 pub const MOST_HOPS: usize = 32;
 
@@ -49,21 +51,4 @@ impl Document {
         }
         Value::Object(Map::new())
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        let hex = |byte: Option<u8>| byte.and_then(|b| (b as char).to_digit(16));
-        match (byte, hex(ahead.next()), hex(ahead.next())) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = ahead;
-            }
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -14,7 +14,6 @@ use super::shards::{MergedRecord, ShardLook, ShardRecord};
 use super::side_by_side::AnsweredBy;
 use super::slow_request::SlowRequest;
 use crate::digest::sha256_hex;
-use crate::error_class::ErrorClass;
 
 /// Why a record cannot be put together with those before it.
 #[derive(Debug, PartialEq, Eq)]
@@ -196,13 +195,7 @@ fn worse_steps(own: SmokeRecord, others: SmokeRecord) -> SmokeRecord {
 /// At most twenty of a class, the same ones whatever the order.
 fn kept(mut examples: Vec<ErrorExample>) -> Vec<ErrorExample> {
     examples.sort_by_cached_key(|e| (e.class, serde_json::to_string(e).unwrap_or_default()));
-    let mut counts: BTreeMap<ErrorClass, usize> = BTreeMap::new();
-    examples.retain(|example| {
-        let count = counts.entry(example.class).or_default();
-        *count += 1;
-        *count <= ErrorExample::A_CLASS
-    });
-    examples
+    ErrorExample::limited(examples)
 }
 
 fn add_look(own: &mut LookRecord, other: LookRecord) {

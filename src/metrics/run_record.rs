@@ -440,4 +440,16 @@ pub struct ErrorExample {
 impl ErrorExample {
     /// So many of a class are kept.
     pub const A_CLASS: usize = 20;
+
+    /// The first ones of each class.
+    #[must_use]
+    pub fn limited(mut examples: Vec<Self>) -> Vec<Self> {
+        let mut kept = BTreeMap::<_, usize>::new();
+        examples.retain(|example| {
+            let count = kept.entry(example.class).or_default();
+            *count += 1;
+            *count <= Self::A_CLASS
+        });
+        examples
+    }
 }

@@ -52,9 +52,20 @@ pub fn one_line(error: &dyn std::error::Error) -> String {
     told.trim_end_matches('.').chars().take(300).collect()
 }
 
+/// Without the addresses that were asked, whose words are a bucket's or a feature's name; but for those that give credentials.
+fn without_addresses(text: &str) -> String {
+    let known = |word: &&str| {
+        let at = word.find("http://").or_else(|| word.find("https://"));
+        at.is_none_or(|at| {
+            ["169.254.", "metadata.google.internal"].iter().any(|own| word[at..].contains(own))
+        })
+    };
+    text.split_whitespace().filter(known).collect::<Vec<_>>().join(" ")
+}
+
 /// What a fault means to whoever has to mend it.
 pub fn problem(url: &str, operation: &'static str, fault: &Fault) -> Problem {
-    let (whole, text) = (in_full(fault), one_line(fault));
+    let (whole, text) = (without_addresses(&in_full(fault)), one_line(fault));
     let has = |words: &[&str]| words.iter().any(|word| whole.contains(word));
     let url = Path::new(url);
     let lasting =
@@ -101,5 +112,27 @@ pub fn problem(url: &str, operation: &'static str, fault: &Fault) -> Problem {
         _ => Problem::Away(
             Error::output(url, operation, text).with_hint("is the store up, and can this machine reach it?"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away(message: &str) -> bool {
+        let fault = Fault::Generic { store: "S3", source: message.into() };
+        matches!(problem("s3://perf/metadata-service", "read", &fault), Problem::Away(_))
+    }
+
+    #[test]
+    fn a_bucket_named_like_a_source_of_credentials_is_away_when_it_is_away() {
+        let refused = "after 3 retries - HTTP error: error sending request: connection refused";
+        assert!(away(&format!(
+            "Error performing GET http://127.0.0.1:9/perf/metadata-service?list-type=2 in 1s, {refused}"
+        )));
+        assert!(!away(&format!(
+            "Error performing PUT http://169.254.169.254/latest/api/token in 1s, {refused}"
+        )));
+        assert!(!away("the credential provider is not enabled"));
     }
 }

@@ -304,8 +304,10 @@ impl Objects {
         let part = name.rsplit_once('/').map_or("", |(part, _)| part);
         for attempt in 0..MOST_ATTEMPTS {
             self.fresh(part)?;
+            // Before the file is read: whoever writes it here meanwhile makes this tag an old one, which the store refuses.
+            let tags = self.tags()?;
             let bytes = change()?;
-            let mode = match self.tags()?.files.get(name) {
+            let mode = match tags.files.get(name) {
                 Some(tag) => PutMode::Update(tag.into()),
                 None => PutMode::Create,
             };

@@ -125,8 +125,8 @@ impl Shelf {
         Ok(same.then_some(path))
     }
 
-    /// Replaces a file by what `change` makes of what is there. Somebody who changes it meanwhile loses nothing: then it is
-    /// made anew from theirs.
+    /// Replaces a file by what `change` makes of what is there. In a store somebody who changes it meanwhile loses nothing: then
+    /// it is made anew from theirs. A folder is its user's own, and not guarded.
     ///
     /// # Errors
     /// If it cannot be read or written, or others change it all the time.
@@ -151,7 +151,7 @@ impl Shelf {
         std::fs::remove_file(&path).map_err(|e| Error::output(&path, "remove", e))
     }
 
-    /// Makes sure that something can be written below `part`, before anything is done for it.
+    /// Makes sure, as far as it can without writing to a store, that something can be written below `part`, before anything is done for it.
     ///
     /// # Errors
     /// Why not.

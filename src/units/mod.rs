@@ -45,5 +45,24 @@ pub fn percent_encoded(text: &str) -> String {
     })
 }
 
+/// The other way round; what is no such code stays as it is.
+#[must_use]
+pub fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        let hex = |byte: Option<u8>| byte.and_then(|b| (b as char).to_digit(16));
+        match (byte, hex(ahead.next()), hex(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = ahead;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 pub const NS_PER_MS: f64 = 1e6;
 pub const NS_PER_S: u64 = 1_000_000_000;

@@ -202,7 +202,18 @@ fn the_action_comments_once_and_ends_with_the_verdict() {
     let down = "smoke good.yaml --target http://127.0.0.1:9 --quiet --wait 100ms";
     gate(down, "five", &[("LG_TOKEN", "wrong")]).expect(3).says("the comment could not be written");
     gate(down, "six", &[("LG_HOLD_PASSES", "true")]).expect(0).says("::warning title=loadgate::HOLD");
+    let before = comments.kept.lock().unwrap().clone();
     gate("smoke absent.yaml", "seven", &[]).expect(2);
+    // The results of an earlier gate in the same folder are not this one's.
+    gate(&smoke("good.yaml"), "two", &[]).expect(2);
+    assert_eq!(*comments.kept.lock().unwrap(), before);
+    let outputs = std::fs::read_to_string(folder.join("outputs")).unwrap();
+    assert!(outputs.ends_with("exit-code=2\nsummary=loadgate left no verdict\n"), "{outputs}");
+    let action = std::fs::read_to_string(root().join("ci/github/action.yml")).unwrap();
+    assert!(
+        action.contains("head.repo.full_name != github.repository"),
+        "a fork's own pull requests are no forks'"
+    );
 }
 
 /// The template is YAML with what GitLab reads, and its widget's file is there where GitLab runs loadgate.

@@ -62,6 +62,11 @@ fn mistakes_in_a_project_are_shown_at_their_places() {
     ran(elsewhere.path(), &["run", "--profile", "pr"]).expect(2).says("there is no loadgate.yaml here");
     ran(elsewhere.path(), &["run"]).expect(2).says("no scenario is named");
     ran(temp.path(), &["baseline", "record", "--env", "far"]).expect(2).says("for one service at a time");
+    for name in ["churn", "risk"] {
+        let broken = SCENARIO.replace("NAME", name).replace("steps:", "step:");
+        std::fs::write(temp.path().join(format!("scenarios/{name}.yaml")), broken).unwrap();
+    }
+    ran(temp.path(), &["run", "--env", "far"]).expect(2).says("churn.yaml:3:1").says("risk.yaml:3:1");
     assert!(!temp.path().join("results").exists(), "nothing was sent");
 }
 

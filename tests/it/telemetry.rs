@@ -134,7 +134,7 @@ fn what_cannot_be_told_is_said_and_changes_no_verdict() {
     let taken = taken.local_addr().unwrap().to_string();
     let ran = run(loadgate(folder).args(args).args(["--out", "none", "--metrics-listen", &taken])).expect(2);
     ran.says("--metrics-listen").says("Address already in use");
-    assert!(!folder.join("none/run.json").exists());
+    assert!(!folder.join("none").exists(), "and the folder is free for the next try");
     run(loadgate(folder).args(args).args(["--metrics-listen", "9464"]))
         .expect(2)
         .says("such as 127.0.0.1:9464");
@@ -159,7 +159,8 @@ fn a_collector_is_told_the_same() {
     let mut lines = BufReader::new(receiver.stdout.take().unwrap());
     let mut port = String::new();
     lines.read_line(&mut port).unwrap();
-    let url = format!("http://127.0.0.1:{}", port.trim());
+    // An address with a path is a base, too.
+    let url = format!("http://127.0.0.1:{}/otlp", port.trim());
     let args = [
         "run",
         "told.yaml",
@@ -173,7 +174,7 @@ fn a_collector_is_told_the_same() {
         "--otlp",
         &url,
     ];
-    run(loadgate(folder).args(args).env("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=ours")).expect(0);
+    run(loadgate(folder).args(args).env("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=our%20own")).expect(0);
     drop(receiver.stdin.take());
     let mut text = String::new();
     lines.read_to_string(&mut text).unwrap();
@@ -187,7 +188,7 @@ fn a_collector_is_told_the_same() {
     );
     let requests = told["requests"].as_array().unwrap();
     assert!(requests.len() >= 4, "{requests:?}");
-    assert_eq!(requests[0], serde_json::json!(["/v1/metrics", "application/x-protobuf", "ours"]));
+    assert_eq!(requests[0], serde_json::json!(["/otlp/v1/metrics", "application/x-protobuf", "our own"]));
     let measured = |name: &str| {
         let points = told["metrics"][name].as_array().unwrap_or_else(|| panic!("{name}: {told}"));
         points.iter().find(|point| point["attributes"]["loadgate.phase"] == "measured").unwrap().clone()
