@@ -51,17 +51,30 @@ pub fn import(request: &ImportRequest) -> Result<u8> {
         }
     };
     let imported = imported.map_err(fail)?;
-    let written = write(&imported, &request.dir)?;
-    // An importer that writes what is refused is at fault itself.
+    let planned = plan(&imported, &request.dir)?;
+    let mut written = Vec::new();
+    let whole = write(&imported, &planned, &request.dir, &mut written).and_then(|()| valid(&planned));
+    if whole.is_err() {
+        // What nobody can use is in the way of the next try.
+        for path in &written {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    whole?;
+    told(&imported, &planned)
+}
+
+/// An importer that writes what is refused is at fault itself.
+fn valid(planned: &[(PathBuf, &Draft)]) -> Result<()> {
     let options = LoadOptions::default();
-    for (path, _) in &written {
+    for (path, _) in planned {
         load(std::slice::from_ref(path), &options).map_err(|e| {
             Error::harness(format!(
                 "what was written is no valid scenario, which is a mistake of loadgate's:\n{e}"
             ))
         })?;
     }
-    told(&imported, &written)
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -74,7 +87,7 @@ fn read(path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::input(path, "read", "it is no text in UTF-8"))
 }
 
-fn write<'a>(imported: &'a Imported, dir: &Path) -> Result<Vec<(PathBuf, &'a Draft)>> {
+fn plan<'a>(imported: &'a Imported, dir: &Path) -> Result<Vec<(PathBuf, &'a Draft)>> {
     let mut planned: Vec<(PathBuf, &Draft)> = Vec::new();
     for draft in &imported.drafts {
         let path = dir.join(format!("{}.yaml", draft.feature));
@@ -89,17 +102,29 @@ fn write<'a>(imported: &'a Imported, dir: &Path) -> Result<Vec<(PathBuf, &'a Dra
         }
         planned.push((path, draft));
     }
+    Ok(planned)
+}
+
+/// `written` has what was not there before, whether or not all of it could be written.
+fn write(
+    imported: &Imported,
+    planned: &[(PathBuf, &Draft)],
+    dir: &Path,
+    written: &mut Vec<PathBuf>,
+) -> Result<()> {
     let texts = imported.scenarios();
     for ((path, draft), text) in planned.iter().zip(&texts) {
         for (name, bytes) in &draft.files {
             let file = dir.join(name);
             if !file.exists() {
                 write_atomic(&file, bytes)?;
+                written.push(file);
             }
         }
         write_atomic(path, text.as_bytes())?;
+        written.push(path.clone());
     }
-    Ok(planned)
+    Ok(())
 }
 
 fn told(imported: &Imported, written: &[(PathBuf, &Draft)]) -> Result<u8> {

@@ -4,7 +4,7 @@ use regex::Regex;
 use serde_json::Value;
 use url::Url;
 
-use super::draft::{Draft, DraftBody, DraftCapture, DraftPart, DraftStep, unique};
+use super::draft::{Draft, DraftBody, DraftCapture, DraftPart, DraftStep, variable_name};
 use super::har::text_of;
 use super::har_file::{Entry, Pair};
 use super::secrets::plain;
@@ -118,7 +118,7 @@ impl Carried {
             path.rsplit(['.', '[', '\'']).find(|part| part.starts_with(|c: char| c.is_ascii_alphabetic()));
         let wanted: String =
             last.unwrap_or("value").chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        let name = unique(&wanted, "_", |name| used.values().any(|own| own == name));
+        let name = variable_name(&wanted, |name| used.values().any(|own| own == name));
         used.insert(value.to_owned(), name.clone());
         Some(format!("${{{name}}}"))
     }

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::draft::DraftPart;
-
 pub fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| format!("it is no JSON: {e}"))
 }
@@ -27,19 +25,6 @@ pub fn scalar(value: &Value) -> String {
     }
 }
 
-/// Each name once: what is sent last counts, but no text instead of a file.
-pub fn once(parts: Vec<(String, DraftPart)>) -> Vec<(String, DraftPart)> {
-    let mut kept: Vec<(String, DraftPart)> = Vec::new();
-    for (name, part) in parts {
-        match kept.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) if matches!(part, DraftPart::File(..)) => *known = part,
-            Some(_) => {}
-            None => kept.push((name, part)),
-        }
-    }
-    kept
-}
-
 /// An address that is given in pieces.
 pub fn raw_of(url: &Value) -> String {
     let pieces = |own: &Value, between: &str| match own {
@@ -55,10 +40,26 @@ pub fn raw_of(url: &Value) -> String {
     format!("{scheme}{host}{port}/{}", path.trim_start_matches('/'))
 }
 
-pub fn is_made(body: &Value) -> bool {
-    matches!(body["mode"].as_str(), Some("urlencoded" | "formdata" | "graphql"))
-        || (body["mode"] == "raw"
-            && serde_json::from_str::<Value>(body["raw"].as_str().unwrap_or_default()).is_ok())
+/// Variables that a text has, each behind those that its own value is made of.
+pub fn needed(
+    used: &BTreeMap<String, Option<String>>,
+    text: &str,
+    open: &mut Vec<String>,
+    found: &mut Vec<(String, Option<String>)>,
+) {
+    let has = |text: &str, name: &str| text.contains(&format!("${{{name}}}"));
+    for (name, value) in used {
+        let known = open.contains(name) || found.iter().any(|(own, _)| own == name);
+        if known || !has(text, name) {
+            continue;
+        }
+        open.push(name.clone());
+        needed(used, value.as_deref().unwrap_or_default(), open, found);
+        // One that is made of itself has no value.
+        let value = value.clone().filter(|value| !open.iter().any(|own| has(value, own)));
+        open.pop();
+        found.push((name.clone(), value));
+    }
 }
 
 /// Status codes that a test script asks for.

@@ -1,6 +1,7 @@
 use url::Url;
 
-use super::draft::{DraftBody, DraftPart, DraftStep, Imported, draft_of, slug, step_name};
+use super::curl_body::{Data, FormPart, Sent};
+use super::draft::{DraftBody, DraftStep, Imported, draft_of, slug, step_name};
 use super::secrets::{Safe, plain};
 use super::shell::commands;
 
@@ -68,7 +69,7 @@ const WITHOUT: [&str; 26] = [
     "--no-progress-meter",
 ];
 /// What a browser adds, or the transport.
-pub const OWN_HEADERS: [&str; 30] = [
+pub const OWN_HEADERS: [&str; 29] = [
     "host",
     "connection",
     "content-length",
@@ -90,7 +91,6 @@ pub const OWN_HEADERS: [&str; 30] = [
     "proxy-connection",
     "expect",
     "alt-used",
-    "x-requested-with",
     "purpose",
     "x-client-data",
     "save-data",
@@ -169,47 +169,22 @@ pub fn import_curl(text: &str, feature: Option<&str>) -> Result<Imported, String
     Ok(imported)
 }
 
-impl DraftBody {
-    /// Files beside the scenario that it needs.
-    pub fn files(&self) -> Vec<String> {
-        match self {
-            Self::File(name) => vec![name.clone()],
-            Self::Multipart(parts) => parts
-                .iter()
-                .filter_map(|(_, part)| match part {
-                    DraftPart::File(name, _) => Some(name.clone()),
-                    DraftPart::Text(_) => None,
-                })
-                .collect(),
-            _ => Vec::new(),
-        }
-    }
-}
-
 #[derive(Default)]
 struct Request {
     urls: Vec<String>,
     method: Option<String>,
     headers: Vec<(String, String)>,
-    /// Texts of `-d` and its kin, and whether they are JSON.
-    data: Vec<Data>,
-    json: bool,
-    form: Vec<String>,
+    sent: Sent,
     get: bool,
     head: bool,
     user: Option<String>,
+    /// What `user` is for is made from an answer.
+    challenged: bool,
     cookie: Option<String>,
     follows: bool,
     timeout: Option<String>,
-    upload: Option<String>,
     /// Options that say something of the connection, which a scenario's flags would say.
     ignored: Vec<String>,
-}
-
-enum Data {
-    Text(String),
-    Encoded(String, String),
-    File(String),
 }
 
 fn read(words: &[String]) -> Result<Request, String> {
@@ -247,30 +222,16 @@ fn read(words: &[String]) -> Result<Request, String> {
                 }
             }
             "-d" | "--data" | "--data-ascii" | "--data-binary" => {
-                let text = value()?;
-                request.data.push(match text.strip_prefix('@') {
-                    Some(file) => Data::File(file.to_owned()),
-                    None => Data::Text(text),
-                });
+                request.sent.data.push(Data::read(value()?));
             }
-            "--data-raw" => request.data.push(Data::Text(value()?)),
-            "--data-urlencode" => {
-                let text = value()?;
-                request.data.push(match (text.split_once('='), text.split_once('@')) {
-                    (Some((name, own)), _) => Data::Encoded(name.to_owned(), own.to_owned()),
-                    (None, Some((_, file))) => Data::File(file.to_owned()),
-                    (None, None) => Data::Encoded(String::new(), text),
-                });
-            }
+            "--data-raw" => request.sent.data.push(Data::Text(value()?)),
+            "--data-urlencode" => request.sent.data.push(Data::read_encoded(value()?)),
             "--json" => {
-                request.json = true;
-                let text = value()?;
-                request.data.push(match text.strip_prefix('@') {
-                    Some(file) => Data::File(file.to_owned()),
-                    None => Data::Text(text),
-                });
+                request.sent.json = true;
+                request.sent.data.push(Data::read(value()?));
             }
-            "-F" | "--form" | "--form-string" => request.form.push(value()?),
+            "-F" | "--form" => request.sent.form.push(FormPart { text: value()?, literal: false }),
+            "--form-string" => request.sent.form.push(FormPart { text: value()?, literal: true }),
             "-G" | "--get" => request.get = true,
             "-I" | "--head" => request.head = true,
             "-u" | "--user" => request.user = Some(value()?),
@@ -278,7 +239,7 @@ fn read(words: &[String]) -> Result<Request, String> {
             "-A" | "--user-agent" | "-e" | "--referer" => drop(value()?),
             "-L" | "--location" | "--location-trusted" => request.follows = true,
             "-m" | "--max-time" => request.timeout = Some(value()?),
-            "-T" | "--upload-file" => request.upload = Some(value()?),
+            "-T" | "--upload-file" => request.sent.upload = Some(value()?),
             "--oauth2-bearer" => {
                 let token = value()?;
                 request.headers.push(("Authorization".into(), format!("Bearer {token}")));
@@ -290,7 +251,11 @@ fn read(words: &[String]) -> Result<Request, String> {
             }
             own @ ("-k" | "--insecure") => request.ignored.push(own.to_owned()),
             own if flag || WITHOUT.contains(&own) => {}
-            "--digest" | "--ntlm" | "--negotiate" | "--anyauth" => {}
+            own @ ("--digest" | "--ntlm" | "--negotiate") => {
+                request.challenged = true;
+                request.ignored.push(own.to_owned());
+            }
+            "--anyauth" => {}
             other => return Err(format!("curl's option `{other}` is not understood")),
         }
     }
@@ -312,9 +277,8 @@ impl Request {
             self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
         };
         let kind = has("content-type").unwrap_or_default().to_ascii_lowercase();
-        let json = self.json || kind.contains("json");
         if self.get {
-            for data in &self.data {
+            for data in &self.sent.data {
                 match data {
                     Data::Text(text) => {
                         let own = url::form_urlencoded::parse(text.as_bytes());
@@ -325,10 +289,11 @@ impl Request {
                 }
             }
         } else {
-            step.body = self.body(json, &kind, safe);
+            step.body = self.sent.body(&kind, safe, left_out);
         }
-        let sends = !matches!(step.body, DraftBody::None);
-        let usual = match (self.head, self.upload.is_some(), sends) {
+        let given = !self.get && !self.sent.data.is_empty();
+        let sends = given || !matches!(step.body, DraftBody::None);
+        let usual = match (self.head, self.sent.upload.is_some(), sends) {
             (true, ..) => "HEAD",
             (_, true, _) => "PUT",
             (_, _, true) => "POST",
@@ -336,13 +301,19 @@ impl Request {
         };
         step.method = self.method.clone().unwrap_or_else(|| usual.to_owned()).to_ascii_uppercase();
         known_method(&step.method)?;
-        let made = matches!(step.body, DraftBody::Json(_) | DraftBody::Form(_) | DraftBody::Multipart(_));
         for (name, value) in &self.headers {
-            let of_body = name.eq_ignore_ascii_case("content-type") && made;
+            let of_body = name.eq_ignore_ascii_case("content-type") && step.body.brings(value);
             let any = name.eq_ignore_ascii_case("accept") && value == "*/*";
             if !(is_own_header(name) || of_body || any) {
                 step.headers.push((name.to_ascii_lowercase(), safe.header(name, value)));
             }
+        }
+        if kind.is_empty()
+            && let Some(usual) = self.sent.usual_type()
+            && !matches!(step.body, DraftBody::None)
+            && !step.body.brings(usual)
+        {
+            step.headers.push(("content-type".into(), usual.to_owned()));
         }
         if let Some(cookie) = &self.cookie {
             if cookie.contains('=') {
@@ -351,7 +322,7 @@ impl Request {
                 left_out.push(format!("-b {cookie}: the cookies of a file"));
             }
         }
-        if let Some(user) = &self.user {
+        if let Some(user) = self.user.as_ref().filter(|_| !self.challenged) {
             step.headers.push(("authorization".into(), basic(user, safe)));
         }
         if self.follows {
@@ -361,76 +332,6 @@ impl Request {
         step.name = step_name(&step.method, url.path());
         Ok((target, step))
     }
-
-    fn body(&self, json: bool, kind: &str, safe: &mut Safe) -> DraftBody {
-        if let Some(file) = &self.upload {
-            return DraftBody::File(file_name(file));
-        }
-        if !self.form.is_empty() {
-            return DraftBody::Multipart(self.form.iter().filter_map(|text| part(text, safe)).collect());
-        }
-        match self.data.as_slice() {
-            [] => return DraftBody::None,
-            [Data::File(file)] => return DraftBody::File(file_name(file)),
-            _ => {}
-        }
-        let encoded = |data: &Data| match data {
-            Data::Text(text) => text.clone(),
-            Data::Encoded(name, value) => {
-                let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
-                if name.is_empty() { value } else { format!("{name}={value}") }
-            }
-            Data::File(file) => format!("@{file}"),
-        };
-        let all: Vec<String> = self.data.iter().map(encoded).collect();
-        let text = all.join(if self.json { "" } else { "&" });
-        body_of(&text, json, kind.is_empty() || kind.contains("urlencoded"), safe)
-    }
-}
-
-/// A body of text, as what it is: JSON, a form, or text.
-pub fn body_of(text: &str, json: bool, form: bool, safe: &mut Safe) -> DraftBody {
-    if text.is_empty() {
-        return DraftBody::None;
-    }
-    if json && let Ok(mut value) = serde_json::from_str(text) {
-        safe.json("", &mut value);
-        return DraftBody::Json(value);
-    }
-    let looks = text.contains('=') && !text.contains(['{', '<', '\n']) && !text.starts_with('"');
-    if form && looks {
-        let fields = url::form_urlencoded::parse(text.as_bytes());
-        return DraftBody::Form(
-            fields.map(|(name, value)| (plain(&name), safe.field(&name, &value))).collect(),
-        );
-    }
-    DraftBody::Text(plain(text))
-}
-
-fn part(text: &str, safe: &mut Safe) -> Option<(String, DraftPart)> {
-    let (name, rest) = text.split_once('=')?;
-    let mut pieces = rest.split(';');
-    let value = pieces.next().unwrap_or_default();
-    let kind = pieces.find_map(|piece| Some(piece.trim().strip_prefix("type=")?.to_owned()));
-    Some((
-        plain(name),
-        match value.strip_prefix(['@', '<']) {
-            Some(file) => DraftPart::File(file_name(file.trim_matches('"')), kind),
-            None => DraftPart::Text(safe.field(name, rest.trim_matches('"'))),
-        },
-    ))
-}
-
-/// A file's own name: it stands beside the scenario.
-pub fn file_name(path: &str) -> String {
-    let name: String = path
-        .rsplit(['/', '\\'])
-        .next()
-        .unwrap_or(path)
-        .chars()
-        .map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' })
-        .collect();
-    if name.trim_matches('.').is_empty() { "file.bin".to_owned() } else { name }
 }
 
 /// `user:password` as a header.

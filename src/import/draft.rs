@@ -4,6 +4,10 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::secrets::Safe;
+use crate::scenario::Generator;
+
+pub const JSON: &str = "application/json";
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A scenario in the making. Texts are templates: what is meant literally is escaped already.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +89,7 @@ impl Imported {
     #[must_use]
     pub fn scenarios(&self) -> Vec<String> {
         let text = |draft: &Draft| match &self.safe {
-            Some(safe) => safe.sweep(&draft.yaml()),
+            Some(safe) => draft.swept(safe).yaml(),
             None => draft.yaml(),
         };
         self.drafts.iter().map(text).collect()
@@ -96,6 +100,51 @@ impl Imported {
         let mut taken = BTreeSet::new();
         for draft in &mut self.drafts {
             draft.feature = unique(&draft.feature, "-", |name| !taken.insert(name.to_owned()));
+        }
+    }
+}
+
+impl DraftBody {
+    /// Files beside the scenario that it needs.
+    pub fn files(&self) -> Vec<String> {
+        match self {
+            Self::File(name) => vec![name.clone()],
+            Self::Multipart(parts) => parts
+                .iter()
+                .filter_map(|(_, part)| match part {
+                    DraftPart::File(name, _) => Some(name.clone()),
+                    DraftPart::Text(_) => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Each name once: the first counts, but no text instead of a file.
+    pub fn parts(parts: Vec<(String, DraftPart)>, left_out: &mut Vec<String>) -> Self {
+        let mut kept: Vec<(String, DraftPart)> = Vec::new();
+        for (name, part) in parts {
+            let Some((_, known)) = kept.iter_mut().find(|(known, _)| *known == name) else {
+                kept.push((name, part));
+                continue;
+            };
+            if matches!((&known, &part), (DraftPart::Text(_), DraftPart::File(..))) {
+                *known = part;
+            }
+            left_out.push(format!("a second part `{name}`: a scenario sends one of each name"));
+        }
+        Self::Multipart(kept)
+    }
+
+    /// Whether a content type needs no header, as it is sent with the body anyway.
+    pub fn brings(&self, kind: &str) -> bool {
+        let bare = kind.split(';').next().unwrap_or_default().trim();
+        match self {
+            Self::Json(_) => bare.eq_ignore_ascii_case(JSON),
+            Self::Form(_) => bare.eq_ignore_ascii_case(FORM),
+            // Its boundary is another each time.
+            Self::Multipart(_) => true,
+            _ => false,
         }
     }
 }
@@ -118,6 +167,11 @@ pub fn unique(wanted: &str, between: &str, mut taken: impl FnMut(&str) -> bool) 
         name = format!("{wanted}{between}{number}");
     }
     name
+}
+
+/// A variable's name, which is none that a scenario makes values for itself.
+pub fn variable_name(wanted: &str, mut taken: impl FnMut(&str) -> bool) -> String {
+    unique(wanted, "_", |name| Generator::parse(name).is_some() || taken(name))
 }
 
 /// A feature's name, which names a file too.

@@ -4,7 +4,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::carried::Carried;
-use super::curl::{body_of, file_name, is_own_header, known_method, located};
+use super::curl::{is_own_header, known_method, located};
+use super::curl_body::{body_of, file_name};
 use super::draft::{DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name};
 use super::har_file::{Entry, Har, Pair, Param};
 use super::secrets::{Safe, plain};
@@ -41,7 +42,8 @@ pub fn import_har(text: &str, feature: Option<&str>) -> Result<Imported, String>
         known.use_in(&url, &mut step);
         headers(entry, &mut step, known, &mut safe);
         let mut files = Vec::new();
-        let missing = body(entry, &mut step, &mut safe, (number, &mut files));
+        let missing = body(entry, &mut step, &mut safe, (number, &mut files), &mut imported.left_out);
+        step.headers.retain(|(name, value)| name != "content-type" || !step.body.brings(value));
         known.use_in_body(&mut step.body);
         step.note = missing;
         step.name = step_name(&step.method, &step.path);
@@ -135,7 +137,6 @@ pub fn text_of(value: &Value) -> String {
 
 fn headers(entry: &Entry, step: &mut DraftStep, known: &Carried, safe: &mut Safe) {
     let multipart = |value: &str| value.starts_with("multipart/");
-    let made = matches!(step.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE");
     for pair in &entry.request.headers {
         let (name, value) = (pair.name.to_ascii_lowercase(), text_of(&pair.value));
         if is_own_header(&name) || step.headers.iter().any(|(own, _)| *own == name) {
@@ -154,7 +155,7 @@ fn headers(entry: &Entry, step: &mut DraftStep, known: &Carried, safe: &mut Safe
                     step.headers.push((name, safe.secret("cookie", &own.join("; "))));
                 }
             }
-            "content-type" if multipart(&value) || (made && is_of_body(&value)) => {}
+            "content-type" if multipart(&value) => {}
             "accept" if value == "*/*" || value.starts_with("text/html") => {}
             _ => {
                 let own = known.in_text(&value).unwrap_or_else(|| safe.header(&name, &value));
@@ -162,11 +163,6 @@ fn headers(entry: &Entry, step: &mut DraftStep, known: &Carried, safe: &mut Safe
             }
         }
     }
-}
-
-/// Types that a body brings with it.
-fn is_of_body(kind: &str) -> bool {
-    kind.starts_with("application/json") || kind.starts_with("application/x-www-form-urlencoded")
 }
 
 /// Types whose text is no text.
@@ -182,6 +178,7 @@ fn body(
     step: &mut DraftStep,
     safe: &mut Safe,
     (number, files): (usize, &mut Vec<(String, Vec<u8>)>),
+    left_out: &mut Vec<String>,
 ) -> Option<String> {
     let kind = |pair: &&Pair| pair.name.eq_ignore_ascii_case("content-type");
     let sent = entry.request.headers.iter().find(kind).map(|pair| text_of(&pair.value)).unwrap_or_default();
@@ -204,7 +201,7 @@ fn body(
                 None => (plain(&param.name), DraftPart::Text(safe.field(&param.name, &value))),
             }
         };
-        step.body = DraftBody::Multipart(data.params.iter().map(part).collect());
+        step.body = DraftBody::parts(data.params.iter().map(part).collect(), left_out);
         return None;
     }
     let text = data.text.clone().unwrap_or_default();
@@ -240,7 +237,8 @@ fn body(
         };
     }
     step.body = body_of(&text, kind.contains("json"), kind.contains("urlencoded"), safe);
-    let bare = matches!(step.body, DraftBody::Text(_))
+    let bare = !matches!(step.body, DraftBody::None)
+        && !step.body.brings(&kind)
         && !step.headers.iter().any(|(name, _)| name == "content-type");
     if bare && !kind.is_empty() {
         step.headers.push(("content-type".into(), plain(&kind)));

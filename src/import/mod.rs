@@ -5,6 +5,7 @@
 mod carried;
 mod collection;
 mod curl;
+mod curl_body;
 mod document;
 mod draft;
 mod har;
@@ -15,6 +16,7 @@ mod sample;
 mod schema_bundle;
 mod secrets;
 mod shell;
+mod swept;
 
 pub use curl::import_curl;
 pub use draft::{Draft, Imported};

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::curl::{basic, is_own_header};
 use super::document::{Document, MOST_HOPS};
-use super::draft::{DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name};
+use super::draft::{
+    DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name, unique,
+};
 use super::sample::sample;
 use super::schema_bundle::bundled;
 use super::secrets::{Safe, plain};
@@ -162,24 +164,36 @@ impl Importer<'_> {
             }
         }
         // What nobody describes.
-        while let Some((before, rest)) = text.split_once('{').filter(|(before, _)| !before.ends_with('$')) {
-            let Some((name, after)) = rest.split_once('}') else { break };
-            let variable = self.variable(&feature, name, "example");
-            text = format!("{before}\u{1}{}\u{2}{after}", &variable[2..variable.len() - 1]);
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((name, behind)) = after.split_once('}') else { break };
+            step.path.push_str(before);
+            if before.ends_with('$') {
+                step.path.push_str(&rest[before.len()..rest.len() - behind.len()]);
+            } else {
+                step.path.push_str(&self.variable(&feature, name, "example"));
+            }
+            rest = behind;
         }
-        step.path = text.replace('\u{1}', "${").replace('\u{2}', "}");
+        step.path.push_str(rest);
         self.authorize(operation, &mut step);
         if let Some(body) = operation.get("requestBody") {
             let body = self.document.resolved(body);
             self.body(&body, &mut step);
         }
-        let files = self.responses(operation, &feature, &mut step);
+        let schema = self.responses(operation, &mut step);
         let draft = draft_of(&mut self.imported.drafts, &target, &feature);
-        let sent = step.body.files().into_iter().map(|name| (name, Vec::new()));
-        for (name, bytes) in files.into_iter().chain(sent) {
-            if !draft.files.iter().any(|(known, _)| *known == name) {
-                draft.files.push((name, bytes));
-            }
+        for name in step.body.files() {
+            beside(&mut draft.files, name, Vec::new());
+        }
+        if let Some(bytes) = schema {
+            let wanted = format!("{feature}.schemas/{}", slug(&step.name));
+            let other =
+                |own: &(String, Vec<u8>), name: &str| own.0 == format!("{name}.json") && own.1 != bytes;
+            let name = unique(&wanted, "-", |name| draft.files.iter().any(|own| other(own, name)));
+            let name = format!("{name}.json");
+            step.checks.push(DraftCheck::SchemaFile(name.clone()));
+            beside(&mut draft.files, name, bytes);
         }
         draft.steps.push(step);
     }
@@ -311,7 +325,7 @@ impl Importer<'_> {
                 .collect();
             let texts = fields(&mut self.safe, &value).into_iter().filter(|(name, _)| !binary(name));
             parts.extend(texts.map(|(name, own)| (name, DraftPart::Text(own))));
-            step.body = DraftBody::Multipart(parts);
+            step.body = DraftBody::parts(parts, &mut self.imported.left_out);
         } else if kind.starts_with("text/") || kind.contains("xml") {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             step.body = DraftBody::Text(plain(&text));
@@ -322,15 +336,9 @@ impl Importer<'_> {
         }
     }
 
-    /// Checks of what comes back if all is well; returns the files that they need.
-    fn responses(
-        &mut self,
-        operation: &Value,
-        feature: &str,
-        step: &mut DraftStep,
-    ) -> Vec<(String, Vec<u8>)> {
-        let mut files = Vec::new();
-        let Some(responses) = operation["responses"].as_object() else { return files };
+    /// Checks of what comes back if all is well; returns the schema that it has to be of.
+    fn responses(&mut self, operation: &Value, step: &mut DraftStep) -> Option<Vec<u8>> {
+        let responses = operation["responses"].as_object()?;
         let good: Vec<&String> = responses.keys().filter(|code| code.starts_with('2')).collect();
         let told: Vec<String> = good.iter().map(|code| code.to_ascii_lowercase()).collect();
         match told.as_slice() {
@@ -338,36 +346,31 @@ impl Importer<'_> {
             [one] => step.checks.push(DraftCheck::Status(one.clone())),
             many => step.checks.push(DraftCheck::Status(format!("[{}]", many.join(", ")))),
         }
-        let [only] = good.as_slice() else { return files };
+        let [only] = good.as_slice() else { return None };
         let response = self.document.resolved(&responses[only.as_str()]);
-        let Some(content) = response["content"].as_object() else { return files };
+        let content = response["content"].as_object()?;
         let json = content.iter().find(|(kind, _)| kind.to_ascii_lowercase().contains("json"));
-        let Some((kind, media)) = json.or_else(|| content.iter().next().filter(|_| content.len() == 1))
-        else {
-            return files;
-        };
+        let (kind, media) = json.or_else(|| content.iter().next().filter(|_| content.len() == 1))?;
         if content.len() > 1 {
             step.headers.push(("accept".into(), plain(kind)));
         }
         let bare = kind.split(';').next().unwrap_or(kind).trim().to_ascii_lowercase();
         if bare.contains('*') || step.method == "HEAD" {
-            return files;
+            return None;
         }
         step.checks.push(DraftCheck::ContentType(bare.clone()));
         if let Some(schema) = media.get("schema").filter(|_| bare.contains("json")) {
             if refers_elsewhere(schema, 0) {
                 self.external += 1;
-                return files;
+                return None;
             }
             let schema = bundled(&self.document, schema);
             let trivial = schema.as_object().is_none_or(|own| own.keys().all(|key| key == "$schema"));
             match ResponseSchema::compile(&schema) {
                 Ok(_) if !trivial => {
-                    let name = format!("{feature}.schemas/{}.json", slug(&step.name));
                     let mut bytes = serde_json::to_vec_pretty(&schema).unwrap_or_default();
                     bytes.push(b'\n');
-                    step.checks.push(DraftCheck::SchemaFile(name.clone()));
-                    files.push((name, bytes));
+                    return Some(bytes);
                 }
                 Ok(_) => {}
                 Err(reason) => {
@@ -375,7 +378,13 @@ impl Importer<'_> {
                 }
             }
         }
-        files
+        None
+    }
+}
+
+fn beside(files: &mut Vec<(String, Vec<u8>)>, name: String, bytes: Vec<u8>) {
+    if !files.iter().any(|(known, _)| *known == name) {
+        files.push((name, bytes));
     }
 }
 

@@ -3,9 +3,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use url::Url;
 
-use super::collection::{is_made, json, once, raw_of, scalar, statuses, variables};
-use super::curl::{basic, body_of, file_name, is_own_header, known_method};
-use super::draft::{DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name};
+use super::collection::{json, needed, raw_of, scalar, statuses, variables};
+use super::curl::{basic, is_own_header, known_method};
+use super::curl_body::{body_of, file_name};
+use super::draft::{
+    DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name, variable_name,
+};
 use super::secrets::{Safe, is_telling, plain};
 
 /// Postman's own values, as loadgate makes them.
@@ -22,6 +25,8 @@ struct Collection {
     values: BTreeMap<String, String>,
     /// Those in use; `None`: nobody says what they are.
     used: BTreeMap<String, Option<String>>,
+    /// What the scenario calls each.
+    names: BTreeMap<String, String>,
     safe: Safe,
     imported: Imported,
     feature: String,
@@ -51,6 +56,7 @@ pub fn import_postman(
     let mut collection = Collection {
         values,
         used: BTreeMap::new(),
+        names: BTreeMap::new(),
         safe: Safe::default(),
         imported: Imported::default(),
         feature: slug(feature.unwrap_or(name)),
@@ -69,15 +75,15 @@ pub fn import_postman(
     }
     for draft in &mut imported.drafts {
         let text = format!("{:?}", draft.steps);
-        for (name, value) in &used {
-            if text.contains(&format!("${{{name}}}")) {
-                draft.vars.push((name.clone(), value.clone().unwrap_or_default()));
-                if value.is_none() {
-                    draft
-                        .notes
-                        .push(format!("`{name}` has no value in the collection: set it with --var {name}=…"));
-                }
+        let mut found = Vec::new();
+        needed(&used, &text, &mut Vec::new(), &mut found);
+        for (name, value) in found {
+            if value.is_none() {
+                draft
+                    .notes
+                    .push(format!("`{name}` has no value in the collection: set it with --var {name}=…"));
             }
+            draft.vars.push((name, value.unwrap_or_default()));
         }
         draft.name_steps();
         draft.notes.push("From a Postman collection, by `loadgate import postman`; its scripts were read for status codes alone.".into());
@@ -125,16 +131,14 @@ impl Collection {
         for header in request["header"].as_array().into_iter().flatten().filter(|own| own["disabled"] != true)
         {
             let (name, value) = (scalar(&header["key"]), scalar(&header["value"]));
-            let made = name.eq_ignore_ascii_case("content-type")
-                && !value.contains("{{")
-                && is_made(&request["body"]);
-            if !name.is_empty() && !is_own_header(&name) && !made {
+            if !name.is_empty() && !is_own_header(&name) {
                 let value = self.field(&name, &value, true);
                 step.headers.push((name.to_ascii_lowercase(), value));
             }
         }
         self.authorize(request.get("auth").or(auth), &mut step);
         step.body = self.body(&request["body"], &step.headers);
+        step.headers.retain(|(name, value)| name != "content-type" || !step.body.brings(value));
         let names = folders.iter().copied().chain(item["name"].as_str()).filter(|name| !name.is_empty());
         step.name = names.collect::<Vec<_>>().join(" ");
         if step.name.is_empty() {
@@ -204,12 +208,7 @@ impl Collection {
             .map(|part| match part.strip_prefix(':') {
                 Some(name) if !name.is_empty() => {
                     let value = own.get(name).cloned().unwrap_or_default();
-                    if value.is_empty() {
-                        self.used.entry(name.to_owned()).or_insert_with(|| self.values.get(name).cloned());
-                        format!("${{{name}}}")
-                    } else {
-                        self.template(&value)
-                    }
+                    if value.is_empty() { self.variable(name) } else { self.field(name, &value, false) }
                 }
                 _ => self.template(part),
             })
@@ -268,10 +267,16 @@ impl Collection {
                 .safe
                 .secret(name, &value.filter(|own| !own.is_empty()).unwrap_or_else(|| format!("\0{name}")));
         }
+        if let Some(known) = self.names.get(name) {
+            return format!("${{{known}}}");
+        }
+        let safe = variable_name(&safe, |own| self.names.values().any(|known| known == own));
+        // Known before its value is read, which may name it again.
+        self.names.insert(name.to_owned(), safe.clone());
         // One that is made of others is written with them.
         let value =
             value.map(|value| if value.contains("{{") { self.template(&value) } else { plain(&value) });
-        self.used.entry(safe.clone()).or_insert(value);
+        self.used.insert(safe.clone(), value);
         format!("${{{safe}}}")
     }
 
@@ -287,8 +292,8 @@ impl Collection {
         match value {
             Value::Object(fields) => fields.iter_mut().for_each(|(key, own)| self.secrets_in(key, own)),
             Value::Array(items) => items.iter_mut().for_each(|own| self.secrets_in(name, own)),
-            Value::String(text) if !text.contains("${") => *text = self.safe.field(name, text),
-            _ => {}
+            Value::String(text) if text.contains("${") => {}
+            other => self.safe.json(name, other),
         }
     }
 
@@ -361,7 +366,11 @@ impl Collection {
                     return DraftBody::Json(value);
                 }
                 if text.contains("{{") {
-                    return if template.is_empty() { DraftBody::None } else { DraftBody::Text(template) };
+                    return if template.is_empty() {
+                        DraftBody::None
+                    } else {
+                        DraftBody::Text(self.safe.text(&template))
+                    };
                 }
                 body_of(&text, json, false, &mut self.safe)
             }
@@ -375,8 +384,8 @@ impl Collection {
                     })
                     .collect(),
             ),
-            Some("formdata") => DraftBody::Multipart(once(
-                rows(&body["formdata"])
+            Some("formdata") => {
+                let parts = rows(&body["formdata"])
                     .iter()
                     .map(|own| {
                         let name = scalar(&own["key"]);
@@ -389,18 +398,21 @@ impl Collection {
                         };
                         (self.template(&name), part)
                     })
-                    .collect(),
-            )),
+                    .collect();
+                DraftBody::parts(parts, &mut self.imported.left_out)
+            }
             Some("file") => match body["file"]["src"].as_str() {
                 Some(source) => DraftBody::File(file_name(source)),
                 None => DraftBody::None,
             },
             Some("graphql") => {
                 let query = self.template(&scalar(&body["graphql"]["query"]));
-                let variables = match &body["graphql"]["variables"] {
-                    Value::String(text) => serde_json::from_str(&self.template(text)).unwrap_or(Value::Null),
-                    other => other.clone(),
-                };
+                let given = self.template(&scalar(&body["graphql"]["variables"]));
+                let mut variables = serde_json::from_str(&given).unwrap_or(Value::Null);
+                if variables.is_null() && !["", "null"].contains(&given.trim()) {
+                    self.imported.left_out.push("variables of GraphQL that are no JSON as they stand".into());
+                }
+                self.secrets_in("", &mut variables);
                 DraftBody::Json(serde_json::json!({ "query": query, "variables": variables }))
             }
             _ => DraftBody::None,

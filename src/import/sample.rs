@@ -6,8 +6,14 @@ use super::document::Document;
 
 const MOST_DEPTH: usize = 6;
 
+/// Beyond it a schema is made of itself.
+const MOST_NESTED: usize = 2 * MOST_DEPTH;
+
 /// An example value of a schema.
 pub fn sample(document: &Document, schema: &Value, depth: usize) -> Value {
+    if depth > MOST_NESTED {
+        return Value::Null;
+    }
     let schema = document.resolved(schema);
     if let Some(value) = given(&schema) {
         return value;

@@ -1,4 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::draft::unique;
 
@@ -37,6 +40,23 @@ const HARMLESS: [&str; 16] = [
 ];
 /// Shorter values are searched for nowhere else: they would be found in every word.
 const LEAST_SEARCHED: usize = 8;
+
+/// A name and its value as JSON, XML and forms have them.
+static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r#""(?<json_name>[^"\\]+)"\s*:\s*(?:"(?<json_text>(?:[^"\\]|\\.)*)"|(?<json_number>[0-9][0-9.]*))"#,
+        r"|<(?<xml_name>[A-Za-z][\w.:-]*)[^<>]*>(?<xml_value>[^<]+)</",
+        r#"|(?<form_name>[A-Za-z_][\w.\[\]-]*)=(?<form_value>[^\s&"'<>;]+)"#,
+    ))
+    .ok()
+});
+
+const NAMED_GROUPS: [(&str, &str); 4] = [
+    ("json_name", "json_text"),
+    ("json_name", "json_number"),
+    ("xml_name", "xml_value"),
+    ("form_name", "form_value"),
+];
 
 /// Placeholders and the like: `<string>`, `xxx`, `{{token}}`.
 fn is_weak(value: &str) -> bool {
@@ -116,7 +136,11 @@ impl Safe {
         if !value.is_empty() && is_telling(name) {
             return self.secret(name, value);
         }
-        if looks_like_a_token(value) { self.secret("token", value) } else { plain(value) }
+        if looks_like_a_token(value) {
+            return self.secret("token", value);
+        }
+        // JSON in a field has fields of its own.
+        if value.starts_with(['{', '[']) { self.text(&plain(value)) } else { plain(value) }
     }
 
     /// A header's value.
@@ -159,15 +183,43 @@ impl Safe {
         }
     }
 
+    /// The named values of a text of any form; what is a template in it stays.
+    pub fn text(&mut self, text: &str) -> String {
+        let Some(named) = NAMED.as_ref() else { return text.to_owned() };
+        let (mut out, mut at) = (String::new(), 0);
+        for found in named.captures_iter(text) {
+            let pair = NAMED_GROUPS.iter().find_map(|(name, value)| found.name(name).zip(found.name(value)));
+            let Some((name, value)) = pair else { continue };
+            if value.as_str().replace("$${", "").contains("${") {
+                continue;
+            }
+            out.push_str(&text[at..value.start()]);
+            out.push_str(&self.field(name.as_str(), &value.as_str().replace("$${", "${")));
+            at = value.end();
+        }
+        out + &text[at..]
+    }
+
+    /// Whether a value is looked for elsewhere: not one that is just the word for what it is.
+    fn is_searched(&self, value: &str) -> bool {
+        let word = value.to_lowercase();
+        let named = |name: &String| name.to_lowercase() == word || words(name).contains(&word);
+        value.len() >= LEAST_SEARCHED && !self.known.values().any(named)
+    }
+
     /// What is known to be secret, wherever else it stands.
     pub fn sweep(&self, text: &str) -> String {
-        let mut known: Vec<_> =
-            self.known.iter().filter(|(value, _)| value.len() >= LEAST_SEARCHED).collect();
+        self.replaced(text, |name| format!("${{secret.{name}}}"))
+    }
+
+    /// With something else for each known secret, by the name of its variable.
+    pub fn replaced(&self, text: &str, by: impl Fn(&str) -> String) -> String {
+        let mut known: Vec<_> = self.known.iter().filter(|(value, _)| self.is_searched(value)).collect();
         known.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         let mut text = text.to_owned();
         for (value, name) in known {
             for form in [value.clone(), url::form_urlencoded::byte_serialize(value.as_bytes()).collect()] {
-                text = text.replace(&form, &format!("${{secret.{name}}}"));
+                text = text.replace(&form, &by(name));
             }
         }
         text

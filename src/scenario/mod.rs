@@ -41,7 +41,7 @@ pub mod yaml {
 }
 
 pub use data::{DataSource, Pick, Row};
-pub use generate::Chance;
+pub use generate::{Chance, Generator};
 pub use load::{LoadOptions, Loaded, PROJECT_FILE, enough_unique_rows, load, matches, watching_file};
 pub use load_plan::{AbortRule, LoadPlan, Process, WARMUP_AUTO_NS, Warmup};
 pub use model::{

@@ -173,3 +173,297 @@ fn what_chromium_recorded_can_be_sent_again() {
     let others = std::fs::read_dir(folder.join("made")).unwrap().count();
     assert_eq!(others, 2);
 }
+
+/// All that an import said and wrote.
+fn imported(from: &str, source: &str) -> String {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    std::fs::write(folder.join("source"), source).unwrap();
+    let ran = import(folder, &[from, "source", "--dir", "made"]).expect(0);
+    let mut all = ran.out;
+    let mut folders = vec![folder.join("made")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                all.extend(["--- ".to_owned(), name, "\n".to_owned()]);
+                all.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+/// A collection of one request.
+fn collection(variables: &str, request: &str) -> String {
+    format!(
+        r#"{{ "info": {{ "name": "C" }}, "variable": [ {variables} ], "item": [ {{ "name": "One", "request": {request} }} ] }}"#
+    )
+}
+
+/// A recording in which one answer has a field that the next request sends.
+fn recording(kind: &str, body: &str) -> String {
+    let entry = |method: &str, path: &str, more: &str, answer: &str| {
+        format!(
+            r#"{{ "startedDateTime": "{path}", "request": {{ "method": "{method}", "url": "http://a.test{path}", {more} "httpVersion": "" }},
+            "response": {{ "status": 200, "content": {{ "mimeType": "application/json", "text": {answer:?} }} }} }}"#
+        )
+    };
+    let sent = format!(
+        r#""headers": [ {{ "name": "Content-Type", "value": "{kind}" }} ], "postData": {{ "mimeType": "{kind}", "text": {body:?} }},"#
+    );
+    let first = entry("GET", "/1", "", r#"{"uuid":"carried-0001"}"#);
+    format!(r#"{{ "log": {{ "entries": [ {first}, {} ] }} }}"#, entry("PATCH", "/2", &sent, "{}"))
+}
+
+#[test]
+fn what_reviewers_found_in_importers() {
+    const FORM: &str = r#""content-type": "application/x-www-form-urlencoded""#;
+    let post = |body: &str| format!(r#"{{ "method": "POST", "url": "http://a.test/x", "body": {body} }}"#);
+    let raw = |header: &str, text: &str| {
+        format!(
+            r#"{{ "method": "POST", "url": "http://a.test/x", "header": [ {header} ], "body": {{ "mode": "raw", "raw": {text:?}, "options": {{ "raw": {{ "language": "json" }} }} }} }}"#
+        )
+    };
+    let patch = r#"{ "key": "Content-Type", "value": "application/json-patch+json" }"#;
+    let rows: Vec<(&str, String, &[&str], &[&str])> = vec![
+        // Secrets.
+        (
+            "curl",
+            r#"curl http://a.test/x -d '{"user":"bob","password":"hunter2hunter2"}'"#.into(),
+            &[r#"json: {"password":"${secret.PASSWORD}","user":"bob"}"#, FORM],
+            &["hunter2"],
+        ),
+        (
+            "curl",
+            r#"curl http://a.test/x -d 'payload={"a":1}&token=s3cr3tvalue99'"#.into(),
+            &[r#"form: { "payload": "{\"a\":1}", "token": "${secret.TOKEN}" }"#],
+            &["s3cr3t", "content-type"],
+        ),
+        (
+            "curl",
+            r#"curl http://a.test/x -d 'a=1' -d 'data={"password":"hunter2hunter2"}'"#.into(),
+            &[r#""data": "{\"password\":\"${secret.PASSWORD}\"}""#],
+            &["hunter2"],
+        ),
+        (
+            "curl",
+            "curl http://a.test/x -H 'content-type: text/xml' -d '<a><password>s3cr3t-${x}</password></a>'"
+                .into(),
+            &[r#"body: "<a><password>${secret.PASSWORD}</password></a>""#, r#""text/xml""#],
+            &["s3cr3t"],
+        ),
+        (
+            "postman",
+            collection(
+                "",
+                &post(
+                    r#"{ "mode": "graphql", "graphql": { "query": "q", "variables": "{\"password\":\"hunter2hunter2\",\"pin\":471147}" } }"#,
+                ),
+            ),
+            &[r#""variables":{"password":"${secret.PASSWORD}","pin":"${secret.PIN}"}"#],
+            &["hunter2", "471147"],
+        ),
+        (
+            "postman",
+            collection("", &raw("", r#"{ "id": {{id}}, "password": "hunter2 hunter2" }"#)),
+            &[r#"body: "{ \"id\": ${id}, \"password\": \"${secret.PASSWORD}\" }""#],
+            &["hunter2"],
+        ),
+        (
+            "postman",
+            collection(
+                r#"{ "key": "session_token", "value": "hunter2hunter2" }"#,
+                r#"{ "method": "GET", "url": { "raw": "http://a.test/:session_token/:other_token", "variable": [ { "key": "session_token", "value": "" }, { "key": "other_token", "value": "s3cr3tvalue99" } ] } }"#,
+            ),
+            &[r#"get: "/${secret.SESSION_TOKEN}/${secret.OTHER_TOKEN}""#],
+            &["hunter2", "s3cr3t"],
+        ),
+        // What is made of itself.
+        (
+            "openapi",
+            r##"
+openapi: 3.0.0
+info: { title: pets }
+paths:
+  /pets: { post: { requestBody: { content: { application/json: { schema: { $ref: "#/components/schemas/Pet" } } } } } }
+components:
+  schemas:
+    Pet: { oneOf: [ { $ref: "#/components/schemas/Cat" } ] }
+    Cat: { allOf: [ { $ref: "#/components/schemas/Pet" }, { properties: { name: { type: string, example: Tom } } } ] }
+"##
+            .into(),
+            &[r#""name":"Tom""#],
+            &[],
+        ),
+        (
+            "postman",
+            collection(
+                r#"{ "key": "host_id", "value": "{{host_id}}" }"#,
+                r#"{ "method": "GET", "url": "http://a.test/{{host_id}}" }"#,
+            ),
+            &["`host_id` has no value", r#"get: "/${host_id}""#],
+            &[],
+        ),
+        // What did not load.
+        (
+            "curl",
+            "curl http://a.test/x -F files=@a.txt -F files=@b.txt".into(),
+            &[r#"multipart: { "files": { file: "a.txt" } }"#, "a second part `files`"],
+            &["b.txt"],
+        ),
+        (
+            "har",
+            recording("application/json", r#"{"id":"carried-0001"}"#),
+            &[r#"capture: { uuid_2: { jsonpath: "$.uuid" } }"#, r#"json: {"id":"${uuid_2}"}"#],
+            &["content-type"],
+        ),
+        (
+            "postman",
+            collection(
+                r#"{ "key": "a_path", "value": "{{ver}}/api" }, { "key": "ver", "value": "v7" }"#,
+                r#"{ "method": "GET", "url": "http://a.test/x/{{a_path}}" }"#,
+            ),
+            &["vars:\n  \"ver\": \"v7\"\n  \"a_path\": \"${ver}/api\"\n"],
+            &[],
+        ),
+        // Content types.
+        (
+            "har",
+            recording("application/json-patch+json", "[]"),
+            &[r#""content-type": "application/json-patch+json""#],
+            &[],
+        ),
+        (
+            "curl",
+            "curl http://a.test/x -H 'Content-Type: application/vnd.a+json; v=2' -d '{}'".into(),
+            &[r#""content-type": "application/vnd.a+json; v=2""#],
+            &["urlencoded"],
+        ),
+        (
+            "postman",
+            collection("", &raw(patch, "[]")),
+            &[r#""content-type": "application/json-patch+json""#, "json: []"],
+            &[],
+        ),
+        // Files of schemas, and paths that nobody describes.
+        (
+            "openapi",
+            "
+openapi: 3.0.0
+info: { title: r }
+paths:
+  /r/{a}: { get: { responses: { 200: { content: { application/json: { schema: { type: object } } } } } } }
+  /r/{a}/{b}: { get: { responses: { 200: { content: { application/json: { schema: { type: array } } } } } } }
+  /z/{a}/{undoc}: { get: { parameters: [ { in: path, name: a, required: true, schema: { type: string } } ], responses: {} } }
+"
+            .into(),
+            &[
+                "r.schemas/get-r-id.json\"",
+                "r.schemas/get-r-id-2.json\"",
+                r#"get: "/z/${a}/${undoc}""#,
+                r#""undoc": "example""#,
+                r#""type": "object""#,
+                r#""type": "array""#,
+            ],
+            &[],
+        ),
+        // What curl's options mean.
+        ("curl", "curl http://a.test/x -d ''".into(), &[r#"post: "/x""#], &["form:", "body:"]),
+        (
+            "curl",
+            "curl http://a.test/x -d a=1 -d @rest.txt".into(),
+            &[r#"form: { "a": "1" }"#, "-d @rest.txt beside other data"],
+            &["\"@rest.txt"],
+        ),
+        (
+            "curl",
+            "curl http://a.test/x --digest -u ann:open-sesame".into(),
+            &["curl's --digest"],
+            &["authorization", "BASIC_AUTH"],
+        ),
+        (
+            "curl",
+            r#"curl http://a.test/x -F 'meta=hello;type=text/plain' -F 'q="a;\"b"' --form-string 'lit=@x;type=y'"#
+                .into(),
+            &[r#"multipart: { "meta": "hello", "q": "a;\"b", "lit": "@x;type=y" }"#],
+            &[],
+        ),
+        (
+            "curl",
+            "curl http://a.test/x -H 'X-Requested-With: XMLHttpRequest'".into(),
+            &[r#""x-requested-with": "XMLHttpRequest""#],
+            &[],
+        ),
+        // Names.
+        (
+            "postman",
+            collection(
+                r#"{ "key": "a-b", "value": "one" }, { "key": "a_b", "value": "two" }"#,
+                r#"{ "method": "GET", "url": "http://a.test/{{a-b}}/{{a_b}}" }"#,
+            ),
+            &[r#""a_b": "one""#, r#""a_b_2": "two""#, r#"get: "/${a_b}/${a_b_2}""#],
+            &[],
+        ),
+        (
+            "postman",
+            collection(
+                "",
+                &post(
+                    r#"{ "mode": "formdata", "formdata": [ { "key": "a", "value": "1" }, { "key": "a", "value": "2" } ] }"#,
+                ),
+            ),
+            &[r#"multipart: { "a": "1" }"#, "a second part `a`"],
+            &[],
+        ),
+        // What a secret merely equals.
+        (
+            "curl",
+            r#"curl http://a.test/password-reset --json '{"password":"password"}'"#.into(),
+            &[
+                r#"post: "/password-reset""#,
+                r#"name: "post password-reset""#,
+                r#"json: {"password":"${secret.PASSWORD}"}"#,
+            ],
+            &[],
+        ),
+        (
+            "curl",
+            r#"curl http://a.test/x/hunter2hunter --json '{"password":"hunter2hunter","hunter2hunter":"a hunter2hunter"}'"#
+                .into(),
+            &[r#"post: "/x/${secret.PASSWORD}""#, r#"{"hunter2hunter":"a ${secret.PASSWORD}","#],
+            &["x hunter2hunter"],
+        ),
+    ];
+    for (from, source, expected, absent) in rows {
+        let all = imported(from, &source);
+        for text in expected {
+            assert!(all.contains(text), "`{text}` is not in what became of\n{source}\n{all}");
+        }
+        for text in absent {
+            assert!(!all.contains(text), "`{text}` is in what became of\n{source}\n{all}");
+        }
+    }
+}
+
+#[test]
+fn what_could_not_be_written_whole_leaves_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    std::fs::create_dir(folder.join("made")).unwrap();
+    std::fs::write(folder.join("made/r.schemas"), "in the way").unwrap();
+    let answer = "responses: { 200: { content: { application/json: { schema: { type: object } } } } }";
+    let sent = "requestBody: { content: { application/pdf: {} } }";
+    let text = format!(
+        "openapi: 3.0.0\ninfo: {{ title: r }}\npaths: {{ /r: {{ post: {{ {sent}, {answer} }} }} }}\n"
+    );
+    std::fs::write(folder.join("source"), text).unwrap();
+    let ran = import(folder, &["openapi", "source", "--dir", "made"]);
+    assert_ne!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let left: Vec<_> =
+        std::fs::read_dir(folder.join("made")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["r.schemas"]);
+}
