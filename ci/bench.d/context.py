@@ -22,6 +22,7 @@ class Bench:
     peers: dict  # name → tool, those found on this machine
     nginx: str | None
     known: Path
+    arrivals: Path
     truth: Path | None
     pacing_script: Path | None
     commands: list = field(default_factory=list)

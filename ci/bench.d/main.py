@@ -15,7 +15,7 @@ from procs import BenchError
 from report import PartResult, as_markdown, as_text
 
 RESULTS = prepare.REPOSITORY / "benches/RESULTS.md"
-SOAK = RESULTS.with_name("SOAK.md")  # by `--only soak`, which takes ten minutes
+SOAK = RESULTS.with_name("SOAK.md")  # by `--only soak` (ci/soak), which takes half an hour
 LEGEND = [
     "Client and server each have a core of their own, on one machine, over loopback.",
     "Ratios hold across machines better than figures: both sides of a ratio come from the same run.",
@@ -30,7 +30,11 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the `with` blocks end the children
     with tempfile.TemporaryDirectory(prefix="loadgate-bench-") as scratch:
         bench, notes = prepare.prepare(
-            Path(scratch), build=options.build, binary=options.binary, quick=options.quick
+            Path(scratch),
+            build=options.build,
+            binary=options.binary,
+            quick=options.quick,
+            beside_peers=options.parts != ["soak"],
         )
         for note in notes:
             progress(note)
@@ -48,7 +52,7 @@ def _parse_arguments():
         description="Measures loadgate beside wrk, hey, oha, wrk2 and k6, as far as they are there. 5 to 8 minutes.",
     )
     parser.add_argument("--only", metavar="PART,…", help=f"of {', '.join(PARTS)}; keeps RESULTS.md as it is")
-    parser.add_argument("--soak", action="store_true", help="also ten minutes for memory")
+    parser.add_argument("--soak", action="store_true", help="also half an hour for memory, pacing and counts")
     parser.add_argument("--quick", action="store_true", help="short: tests the script; keeps RESULTS.md as it is")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md in any case")
     parser.add_argument("--no-build", dest="build", action="store_false", help="take target/release/loadgate as it is")

@@ -16,7 +16,7 @@ NGINX_PLACES = ("nginx", "/usr/sbin/nginx")  # not on the PATH of an ordinary us
 DEBIAN_PACKAGES = {"wrk": "wrk", "hey": "hey", "nginx": "nginx-light"}
 
 
-def prepare(scratch, *, build, binary, quick):
+def prepare(scratch, *, build, binary, quick, beside_peers):
     """Everything the parts need, and notes on what is missing."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -26,9 +26,7 @@ def prepare(scratch, *, build, binary, quick):
     binary = binary or REPOSITORY / "target/release/loadgate"
     if not binary.is_file():
         raise BenchError("there is no target/release/loadgate; run without --no-build")
-    notes = [*_install_debian_packages(), *_install_oha()]
-    peers = {name: tool(_find(name)) for name, tool in PEERS.items() if _find(name)}
-    notes += [f"{name} is not installed: left out" for name in PEERS if name not in peers]
+    notes, peers = _peers() if beside_peers else ([], {})
     truth_source, pacing_script = SHARED / "truth.c", SHARED / "pacing.py"
     bench = Bench(
         scratch=scratch,
@@ -39,10 +37,17 @@ def prepare(scratch, *, build, binary, quick):
         peers=peers,
         nginx=_find("nginx"),
         known=_compile(Path(__file__).with_name("known.c"), scratch),
+        arrivals=_compile(Path(__file__).with_name("arrivals.c"), scratch),
         truth=_compile(truth_source, scratch) if truth_source.is_file() else None,
         pacing_script=pacing_script if pacing_script.is_file() else None,
     )
     return bench, notes
+
+
+def _peers():
+    notes = [*_install_debian_packages(), *_install_oha()]
+    peers = {name: tool(_find(name)) for name, tool in PEERS.items() if _find(name)}
+    return [*notes, *(f"{name} is not installed: left out" for name in PEERS if name not in peers)], peers
 
 
 def tool_versions(bench):

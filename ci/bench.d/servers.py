@@ -1,4 +1,4 @@
-"""The targets: nginx, `truth` (behaviour known exactly) and `known` (service times known exactly)."""
+"""The targets: nginx, `truth` (behaviour known exactly), `known` (service times known exactly), `arrivals` (stamps)."""
 
 import socket
 import time
@@ -62,6 +62,14 @@ def known(bench, log):
     """Yields the URL and the process."""
     port = free_port()
     with _listening(bench, [bench.known, port, log], port) as served:
+        yield served
+
+
+@contextmanager
+def arrivals(bench, log):
+    """Yields the URL and the process."""
+    port = free_port()
+    with _listening(bench, [bench.arrivals, port, log], port) as served:
         yield served
 
 

@@ -1,5 +1,7 @@
-"""Does memory grow with the length of a run?"""
+"""Half an hour at a rate: does memory grow, do sends get later, is any request counted wrongly?"""
 
+import array
+import json
 import time
 
 import servers
@@ -7,18 +9,38 @@ from context import PATIENCE_S, progress
 from procs import BenchError, rss_kb
 from report import MustHave, PartResult, Table
 
-TITLE = "memory over ten minutes"
-NEEDS = ("nginx",)
+TITLE = "half an hour at 5,000/s"
+NEEDS = ("arrivals",)
 RATE = 5000
 SPREAD_LIMIT = 0.05
+DRIFT_LIMIT_US = 50  # a quarter of the distance between two arrivals
+PARTS_OF_RUN = 6
 
 
 def run(bench):
-    duration_s, settled_after_s, every_s = (15, 5, 1) if bench.quick else (600, 120, 5)
+    duration_s, settled_after_s, every_s = (15, 5, 1) if bench.quick else (1800, 120, 5)
     result = PartResult(TITLE)
     progress(f"soak: {RATE}/s for {duration_s} s")
-    with servers.nginx(bench) as url:
-        samples, endpoint = _run(bench, url, duration_s, every_s)
+    log = bench.scratch / "arrivals.log"
+    with servers.arrivals(bench, log) as (url, server):
+        samples, verdict = _run(bench, url, duration_s, every_s)
+        server.stop()
+    endpoint = verdict["endpoints"][0]
+    received, stamps = _arrivals(log)
+    _memory(result, samples, settled_after_s, duration_s)
+    _lateness(result, stamps)
+    # Before the measurement goes one functional request, and there is no warm-up.
+    sent = endpoint["requests"] + 1
+    met = sent == received == RATE * duration_s + 1 and endpoint["errors"] == 0
+    measured = f"{sent:,} against {received:,}; {endpoint['errors']} errors"
+    result.must_haves.append(MustHave("requests that loadgate counts and that the server does", measured, "equal, as planned", met))
+    lag_us = verdict["generator"]["send_lag_p99_us"]
+    result.notes.append(f"send lag by loadgate itself: p99 {lag_us:.0f} µs; verdict: {verdict['outcome']}, exit code {verdict['exit_code']}")
+    result.notes.append(f"response time p50 {endpoint['p50_ms']:.3f} ms, p99 {endpoint['p99_ms']:.3f} ms, max {endpoint['max_ms']:.1f} ms")
+    return result
+
+
+def _memory(result, samples, settled_after_s, duration_s):
     settled = [kb for at_s, kb in samples if settled_after_s <= at_s < duration_s]
     if not settled:
         raise BenchError("loadgate ended before its memory could settle")
@@ -29,12 +51,37 @@ def run(bench):
     result.tables.append(table)
     limit = f"≤ {SPREAD_LIMIT:.0%} from {settled_after_s} s on"
     result.must_haves.append(MustHave("(max − min) / min", f"{spread:.1%}", limit, spread <= SPREAD_LIMIT))
-    result.notes.append(f"{endpoint['requests']:,} requests, {endpoint['errors']} errors; one sample in {every_s} s")
-    return result
+
+
+def _lateness(result, stamps):
+    """How late requests arrive by the grid of their rate, whose beginning is that of the earliest."""
+    gap_ns = 1_000_000_000 // RATE
+    late = array.array("q", (at - number * gap_ns for number, at in enumerate(stamps)))
+    beginning = min(late)
+    size = len(late) // PARTS_OF_RUN
+    table = Table(["lateness of arrivals, µs", "p50", "p99", "p99.9"])
+    shown = []
+    for part in range(PARTS_OF_RUN):
+        own = sorted(late[part * size : (part + 1) * size])
+        shown.append([(own[int(share * (len(own) - 1))] - beginning) / 1000 for share in (0.5, 0.99, 0.999)])
+        table.rows.append([f"part {part + 1} of {PARTS_OF_RUN}", *(f"{us:,.0f}" for us in shown[-1])])
+    result.tables.append(table)
+    for column, name in ((0, "p50"), (1, "p99")):
+        drift_us = shown[-1][column] - shown[0][column]
+        met = abs(drift_us) <= DRIFT_LIMIT_US
+        what = f"drift of the {name} of lateness, first part to last"
+        result.must_haves.append(MustHave(what, f"{drift_us:+.0f} µs", f"within ±{DRIFT_LIMIT_US} µs", met))
+
+
+def _arrivals(log):
+    """How many requests arrived, and the stamps of the load: without the functional one before it."""
+    numbers = array.array("q")
+    numbers.frombytes(log.read_bytes())
+    return numbers[0], numbers[2:]
 
 
 def _run(bench, url, duration_s, every_s):
-    """[(seconds since the start, KB)], and the verdict's endpoint."""
+    """[(seconds since the start, KB)], and the verdict."""
     samples = []
     with bench.start_client(bench.loadgate.open(url, RATE, duration_s)) as client:
         start_s = time.monotonic()
@@ -45,4 +92,5 @@ def _run(bench, url, duration_s, every_s):
             if at_s > duration_s + PATIENCE_S:
                 raise BenchError("loadgate did not end")
         finished = client.finish(1)
-    return samples, bench.loadgate.endpoint(finished)
+    bench.loadgate.endpoint(finished)  # raises if there is none
+    return samples, json.loads(finished.stdout)
