@@ -14,6 +14,7 @@
 //! engine     schedules, sends, records      verdict   statistics and rules, pure      probes   figures read beside it
 //! scenario   YAML to a plan                 store     atomic files, journals          remote   a client for all else
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
+//! logging
 //! secrets
 //! units, exit_code, error, error_class, digest, machine, random, phases
 //! ```
@@ -30,6 +31,7 @@ pub mod error_class;
 pub mod exit_code;
 pub mod gate;
 pub mod import;
+pub mod logging;
 pub mod machine;
 pub mod metrics;
 pub mod notify;

@@ -56,6 +56,27 @@ pub fn yield_to_others() {
     }
 }
 
+/// No memory of this process goes into a core dump from now on, nor to another process of the same user; what it starts is
+/// not concerned.
+pub fn forbid_core_dumps() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Refused: nothing else depends on it.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+/// A file that grows over the limit for files (`ulimit -f`) is an error like a full disk, and not the end of this process. What
+/// it starts has the signal as it was.
+pub fn outlive_file_size_limit() {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    #[cfg(unix)]
+    // SAFETY: the handler does nothing, so it may run at any instant; a handler, unlike a signal that is ignored, is not handed
+    // on to what is executed.
+    let _ = unsafe { libc::signal(libc::SIGXFSZ, nothing as *const () as libc::sighandler_t) };
+}
+
 /// Raises the limit of open files as far as this process may, and says what it is then.
 pub fn raise_open_files() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};

@@ -1,15 +1,35 @@
 //! Values that must never leave the process in any output: collected once, scrubbed at every sink.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use regex::{NoExpand, Regex};
 
 use crate::units::percent_encoded;
 
 const MOST_SHOWN: usize = 400;
+/// Shorter values are ordinary words.
+const LEAST: usize = 4;
+
+static KNOWN: LazyLock<Secrets> = LazyLock::new(Secrets::default);
 
 /// The secrets of one invocation. Cloning shares them.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    values: Arc<RwLock<Vec<(String, String)>>>,
+    values: Arc<RwLock<Vec<Arc<Secret>>>>,
+}
+
+/// One value, in all forms in which text may carry it.
+struct Secret {
+    name: String,
+    value: String,
+    /// Any mixture of escapes, as they come where text is put into text.
+    escaped: Option<Regex>,
+    /// As `Basic` credentials and data URLs have it.
+    base64: String,
+    /// Any form has this in it.
+    core: String,
 }
 
 impl Secrets {
@@ -30,30 +50,42 @@ impl Secrets {
     /// Those of both.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
-        self.and(other.values.read().unwrap_or_else(PoisonError::into_inner).clone())
+        let both = self.and(Vec::new());
+        both.keep(other.all());
+        both
     }
 
     /// These and more, for one output only.
     #[must_use]
     pub fn and(&self, more: Vec<(String, String)>) -> Self {
-        let known = self.values.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let all = Self { values: Arc::new(RwLock::new(known)) };
+        let all = Self { values: Arc::new(RwLock::new(self.all())) };
         all.add(more);
         all
     }
 
+    fn all(&self) -> Vec<Arc<Secret>> {
+        self.values.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn add(&self, new: Vec<(String, String)>) {
+        let new = new.into_iter().filter(|(_, value)| value.len() >= LEAST);
+        let new: Vec<Arc<Secret>> = new.map(|(name, value)| Arc::new(Secret::new(name, value))).collect();
+        if new.is_empty() {
+            return;
+        }
+        crate::machine::forbid_core_dumps();
+        KNOWN.keep(new.clone());
+        self.keep(new);
+    }
+
+    fn keep(&self, new: Vec<Arc<Secret>>) {
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
-        for (name, value) in new.into_iter().filter(|(_, value)| value.len() >= 4) {
-            // Inside JSON text a value with quotes or backslashes looks different, in a URL any with special characters.
-            let escaped = format!("{value:?}");
-            for form in [escaped[1..escaped.len() - 1].to_owned(), percent_encoded(&value), value] {
-                if values.iter().all(|(_, known)| *known != form) {
-                    values.push((name.clone(), form));
-                }
+        for secret in new {
+            if values.iter().all(|known| known.value != secret.value) {
+                values.push(secret);
             }
         }
-        values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        values.sort_by_key(|secret| std::cmp::Reverse(secret.value.len()));
     }
 
     /// Replaces each secret in `text` by `$NAME`.
@@ -65,11 +97,7 @@ impl Secrets {
     /// Replaces each secret in `text` by what `sign` makes of its name.
     #[must_use]
     pub fn replace(&self, text: &str, sign: impl Fn(&str) -> String) -> String {
-        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
-        values
-            .iter()
-            .filter(|(_, value)| text.contains(value.as_str()))
-            .fold(text.to_owned(), |text, (name, value)| text.replace(value, &sign(name)))
+        self.all().iter().fold(text.to_owned(), |text, secret| secret.replaced(text, &sign))
     }
 
     /// Scrubbed first, then cut to what a person reads, so that no part of a secret survives the cut.
@@ -77,6 +105,104 @@ impl Secrets {
     pub fn scrub_brief(&self, text: &str) -> String {
         cut(&self.scrub(text), MOST_SHOWN)
     }
+}
+
+impl Secret {
+    fn new(name: String, value: String) -> Self {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+        let escaped = (!value.chars().all(plain)).then(|| value.chars().map(any_form).collect::<String>());
+        // A pattern that is too large stands for a value of many thousand letters: then it is found as it is.
+        let escaped = escaped.and_then(|pattern| Regex::new(&pattern).ok());
+        let runs = value.split(|c: char| !c.is_ascii_alphanumeric());
+        let core = runs.max_by_key(|run| run.len()).unwrap_or_default().to_owned();
+        Self { base64: BASE64.encode(&value), escaped, core, name, value }
+    }
+
+    fn replaced(&self, text: String, sign: &impl Fn(&str) -> String) -> String {
+        let mut text = text;
+        if text.contains(&self.base64) {
+            text = text.replace(&self.base64, &sign(&self.name));
+        }
+        if text.contains(&self.core) {
+            text = match &self.escaped {
+                Some(forms) => forms.replace_all(&text, NoExpand(&sign(&self.name))).into_owned(),
+                None => text.replace(&self.value, &sign(&self.name)),
+            };
+        }
+        self.without_beginnings(text, sign)
+    }
+
+    /// Whoever cut a text before it came here may have left the beginning of the value in front of the sign for that.
+    fn without_beginnings(&self, text: String, sign: &impl Fn(&str) -> String) -> String {
+        let Some(mut at) = text.find(CUT) else { return text };
+        let mut text = text;
+        loop {
+            let before = &text[..at];
+            let from = (0..self.value.len()).rev().filter(|end| self.value.is_char_boundary(*end));
+            let forms = [str::to_owned, json_text, |part: &str| json_text(&json_text(part)), percent_encoded];
+            let left = from.take_while(|end| *end >= LEAST).find_map(|end| {
+                let part = &self.value[..end];
+                forms.iter().map(|form| form(part)).find(|form| before.ends_with(form.as_str()))
+            });
+            if let Some(left) = left {
+                let shown = sign(&self.name);
+                text.replace_range(at - left.len()..at, &shown);
+                at = at - left.len() + shown.len();
+            }
+            match text[at + CUT.len_utf8()..].find(CUT) {
+                Some(next) => at += CUT.len_utf8() + next,
+                None => return text,
+            }
+        }
+    }
+}
+
+/// Stands where a text was cut.
+const CUT: char = '…';
+
+/// As JSON has it between quotes.
+fn json_text(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A pattern of the forms of one character: as it is, in JSON and Rust's strings at any depth, in URLs and forms, in HTML.
+fn any_form(c: char) -> String {
+    use std::fmt::Write as _;
+    if c.is_ascii_alphanumeric() {
+        return c.to_string();
+    }
+    let code = u32::from(c);
+    let mut all = vec![format!(r"\\*{}", regex::escape(&c.to_string()))];
+    let mut percent = String::new();
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        let _ = write!(percent, "%(?:25)*(?i:{byte:02x})");
+    }
+    all.push(percent);
+    all.push(format!(r"\\+u(?i:\{{0*{code:x}\}}|{code:04x})"));
+    all.push(format!("&(?:amp;)*#(?:0*{code}|(?i:x0*{code:x}));"));
+    match c {
+        ' ' => all.push(r"\+".into()),
+        '\\' => all.push(r"\\+".into()),
+        '\n' => all.push(r"\\+n".into()),
+        '\r' => all.push(r"\\+r".into()),
+        '\t' => all.push(r"\\+t".into()),
+        '&' => all.push("&(?:amp;)+".into()),
+        '<' => all.push("&(?:amp;)*lt;".into()),
+        '>' => all.push("&(?:amp;)*gt;".into()),
+        '"' => all.push("&(?:amp;)*quot;".into()),
+        '\'' => all.push("&(?:amp;)*apos;".into()),
+        _ => {}
+    }
+    // The longest form first: a plain `&` is the beginning of an entity.
+    all.reverse();
+    format!("(?:{})", all.join("|"))
+}
+
+/// All secrets that this process has come to know, for what knows of no run: logs and panics.
+#[must_use]
+pub fn known() -> &'static Secrets {
+    &KNOWN
 }
 
 /// The first `most` characters, and a sign that there were more.
@@ -101,14 +227,44 @@ pub fn without_userinfo(url: &str) -> String {
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
-        write!(f, "Secrets({} values)", values.len())
+        write!(f, "Secrets({} values)", self.all().len())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As it is, and as one text puts another one into itself, to any depth and in any mixture.
+    #[test]
+    fn no_escape_hides_a_secret() {
+        let secrets = Secrets::new(vec![("S".into(), "a \"b\\c&<d>'/é+%x".into())]);
+        for text in [
+            "a \"b\\c&<d>'/é+%x",
+            r#"a \"b\\c&<d>'/é+%x"#,
+            r#"a \\\"b\\\\c\u0026\u003cd>'\/\u00e9+%x"#,
+            "a%20%22b%5Cc%26%3Cd%3E%27%2F%C3%A9%2B%25x",
+            "a+%22b%5cc%26%3cd%3e'/%c3%a9%2b%25x",
+            "a%2520%2522b%255Cc%2526%253Cd%253E%2527%252F%25C3%25A9%252B%2525x",
+            "a &quot;b\\c&amp;&lt;d&gt;&#39;/&#233;+%x",
+            "YSAiYlxjJjxkPicvw6krJXg=",
+        ] {
+            assert_eq!(secrets.scrub(&format!("x{text}y")), "x$Sy", "{text}");
+        }
+    }
+
+    #[test]
+    fn half_a_secret_is_one() {
+        let secrets = Secrets::new(vec![("S".into(), "tok\"en-4711-abcdef".into())]);
+        for (text, shown) in [
+            ("found tok\"en-4711… and more", "found $S… and more"),
+            (r#"found {"a":"tok\"en-47…, {"b":"tok\\\"e…"#, r#"found {"a":"$S…, {"b":"$S…"#),
+            ("tok%22en-…", "$S…"),
+            ("found tok… and unknown-4711…", "found tok… and unknown-4711…"),
+        ] {
+            assert_eq!(secrets.scrub(text), shown);
+        }
+    }
 
     #[test]
     fn a_url_is_shown_without_its_user() {

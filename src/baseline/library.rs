@@ -6,6 +6,7 @@ use super::document::{BaselineDocument, checked_bytes, from_checked_bytes};
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
+use crate::logging::{Level, log};
 use crate::metrics::{DEFAULT_INSTANCES, ScenarioRecord};
 use crate::store::Shelf;
 use crate::verdict::{Reference, instance_key};
@@ -270,6 +271,7 @@ impl Library {
 }
 
 fn read(path: PathBuf) -> Result<Stored> {
+    log(Level::Debug, "baseline", || format!("{}: read", path.display()));
     let bytes = std::fs::read(&path).map_err(|e| Error::input(&path, "read baseline", e))?;
     Ok(Stored { document: BaselineDocument::from_bytes(&path, &bytes)?, path })
 }

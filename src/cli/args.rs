@@ -18,8 +18,29 @@ use super::telemetry::TelemetryArgs;
                   not trusted, at a limit, or not settled · 4 no baseline · 5 loadgate itself failed · 6 a rollback failed · 130/143 interrupted"
 )]
 pub struct Args {
+    /// Tell on standard error what happens within, without secrets
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "off",
+        global = true,
+        env = "LOADGATE_LOG"
+    )]
+    pub log: LogArg,
     #[command(subcommand)]
     pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogArg {
+    Off,
+    /// What is done, step by step
+    Info,
+    /// Each request of a functional pass, each failure under load, connections, files
+    Debug,
+    /// Headers and bodies too, and each request under load
+    Trace,
 }
 
 #[derive(Subcommand, Debug)]
@@ -60,17 +81,24 @@ pub enum Command {
     Import(ImportArgs),
     /// Write a commented scenario and a CI job for a service met for the first time; asks the URL once
     Init(InitArgs),
-    /// Print the JSON Schema of scenario files, plans or project files, for editors
+    /// Print a JSON Schema: of scenario files, plans or project files for editors, of run.json or verdict.json for programs
     Schema {
         #[arg(value_enum, default_value = "scenario")]
         of: SchemaArg,
     },
     /// Serve the embedded target on loopback
     Demo(DemoArgs),
-    #[command(hide = true)]
-    Supervise { command: String },
-    #[command(hide = true)]
-    Act { folder: PathBuf, name: String },
+    /// Print what completes commands and flags in a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual: a page for each command
+    Man {
+        /// Folder to write into
+        #[arg(value_name = "DIR", default_value = "man")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(ClapArgs, Clone, Debug)]
@@ -142,6 +170,14 @@ pub struct TransportArgs {
     /// Private key of --cert (PEM)
     #[arg(long, value_name = "FILE", env = "LOADGATE_KEY")]
     pub key: Option<PathBuf>,
+}
+
+/// Of the commands that send load.
+#[derive(ClapArgs, Clone, Debug)]
+pub struct CeilingArgs {
+    /// Refuse a load that rises above this in all, where it goes to another machine [default: 10000/s]
+    #[arg(long, value_name = "RATE", env = "LOADGATE_MAX_RATE")]
+    pub max_rate: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -219,6 +255,9 @@ pub struct GateArgs {
     /// What passes all the same
     #[arg(long, value_enum, value_delimiter = ',')]
     pub allow: Vec<AllowArg>,
+    /// Hold (4) for every endpoint without a baseline, even those without a `regression:` rule
+    #[arg(long, env = "LOADGATE_REQUIRE_BASELINE")]
+    pub require_baseline: bool,
     /// Hold if the baselines come from another kind of machine, instead of a warning
     #[arg(long, env = "LOADGATE_SAME_HOST")]
     pub same_host: bool,
@@ -237,6 +276,8 @@ pub struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub gate: GateArgs,
+    #[command(flatten)]
+    pub ceiling: CeilingArgs,
     /// Send only every N-th arrival or virtual user, from I on (0-based); `auto` or `auto/N` takes them from the variables of a
     /// Kubernetes Indexed Job, GitLab, Buildkite, CircleCI, Slurm or AWS Batch
     #[arg(long, value_name = "I/N", env = "LOADGATE_SHARD")]
@@ -318,6 +359,8 @@ pub struct QuickArgs {
     #[arg(long)]
     pub emit_scenario: bool,
     #[command(flatten)]
+    pub ceiling: CeilingArgs,
+    #[command(flatten)]
     pub transport: TransportArgs,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -350,6 +393,10 @@ pub enum SchemaArg {
     Plan,
     /// Of loadgate.yaml
     Project,
+    /// Of run.json
+    Run,
+    /// Of verdict.json
+    Verdict,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -2,7 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::args::{BaselineArgs, OutputArgs, ScenarioArgs, TargetArgs, TransportArgs, key_value};
+use super::args::{
+    BaselineArgs, CeilingArgs, OutputArgs, ScenarioArgs, TargetArgs, TransportArgs, key_value,
+};
 
 #[derive(Subcommand, Debug)]
 pub enum BaselineCommand {
@@ -25,6 +27,8 @@ pub struct MeasureArgs {
     pub scenarios: ScenarioArgs,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub ceiling: CeilingArgs,
     #[command(flatten)]
     pub baselines: BaselineArgs,
     #[command(flatten)]

@@ -31,6 +31,7 @@ pub fn canaries(args: &CanaryArgs) -> Result<Vec<CanaryRequest>> {
         scenarios: args.scenarios.clone(),
         target: none,
         gating: None,
+        ceiling: Some(args.ceiling.clone()),
         baselines: Some(BaselineArgs { env: args.baselines.env.clone(), ..args.baselines.clone() }),
         transport: args.transport.clone(),
         output: args.output.clone(),

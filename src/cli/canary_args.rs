@@ -2,7 +2,8 @@ use clap::{Args as ClapArgs, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
 use super::args::{
-    AllowArg, BaselineArgs, GateArg, OutputArgs, ScenarioArgs, TellingArgs, TransportArgs, key_value,
+    AllowArg, BaselineArgs, CeilingArgs, GateArg, OutputArgs, ScenarioArgs, TellingArgs, TransportArgs,
+    key_value,
 };
 use super::telemetry::TelemetryArgs;
 
@@ -73,6 +74,8 @@ pub struct CanaryArgs {
     /// What passes all the same
     #[arg(long, value_enum, value_delimiter = ',')]
     pub allow: Vec<AllowArg>,
+    #[command(flatten)]
+    pub ceiling: CeilingArgs,
     #[command(flatten)]
     pub baselines: BaselineArgs,
     #[command(flatten)]

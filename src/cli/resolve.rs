@@ -2,11 +2,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, ImportArg, NotifyArg, QuickArgs, RunArgs,
-    ScenarioArgs, SchemaArg, SmokeArgs, TargetArgs, TellingArgs, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, ImportArg, LogArg, NotifyArg, QuickArgs,
+    RunArgs, ScenarioArgs, SchemaArg, SmokeArgs, TargetArgs, TellingArgs, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canaries;
+use super::manual::{completions, manual};
 use super::project::{expected, only_one, services};
 use super::rollout::rollout;
 use super::serve::serving;
@@ -23,22 +24,29 @@ use crate::commands::{
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
 use crate::gate::TargetSpec;
+use crate::logging::{Level, set_level};
 use crate::metrics::Repeat;
 use crate::project::Resolved;
 use crate::scenario::{QuickLoad, QuickOptions};
 use crate::store::Shelf;
-use crate::transport::TransportOptions;
+use crate::transport::{Signature, TransportOptions};
 use crate::units::{Rate, parse_duration_ns, parse_rate, parse_share};
 use crate::verdict::Allow;
 
 pub fn dispatch(args: Args) -> Result<u8> {
+    set_level(match args.log {
+        LogArg::Off => Level::Off,
+        LogArg::Info => Level::Info,
+        LogArg::Debug => Level::Debug,
+        LogArg::Trace => Level::Trace,
+    });
     match args.command {
+        Command::Completions { shell } => completions(shell),
+        Command::Man { dir } => manual(&dir),
         Command::Run(args) => commands::run_services(run_sessions(*args)?, RunKind::SmokeAndLoad),
         Command::Serve(args) => commands::serve(serving(args)?),
         Command::Canary(args) => commands::canary_services(canaries(&args)?),
         Command::Rollout { command } => rollout(command),
-        Command::Supervise { command } => commands::supervise(&command),
-        Command::Act { folder, name } => commands::act(&folder, &name),
         Command::Smoke(args) => {
             let sessions = smoke_sessions(&args)?;
             match &args.watch {
@@ -54,6 +62,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
             SchemaArg::Scenario => SchemaOf::Scenario,
             SchemaArg::Plan => SchemaOf::Plan,
             SchemaArg::Project => SchemaOf::Project,
+            SchemaArg::Run => SchemaOf::Run,
+            SchemaArg::Verdict => SchemaOf::Verdict,
         }),
         Command::Import(args) => commands::import(&ImportRequest {
             from: match args.from {
@@ -212,6 +222,7 @@ pub fn run_sessions(args: RunArgs) -> Result<Vec<Session>> {
         scenarios: args.scenarios,
         target: args.target,
         gating: Some(args.gate),
+        ceiling: Some(args.ceiling),
         baselines: Some(args.baselines),
         transport: args.transport,
         output: args.output,
@@ -241,6 +252,7 @@ pub fn smoke_sessions(args: &SmokeArgs) -> Result<Vec<Session>> {
         scenarios: args.scenarios.clone(),
         target: args.target.clone(),
         gating: None,
+        ceiling: None,
         baselines: Some(BaselineArgs { baselines: None, env: args.env.clone() }),
         transport: args.transport.clone(),
         output: args.output.clone(),
@@ -261,8 +273,9 @@ pub fn notify(args: TellingArgs) -> Notify {
 }
 
 fn measuring(args: MeasureArgs, command: &str) -> Result<Session> {
-    let MeasureArgs { scenarios, target, baselines, transport, output, restart_hook } = args;
-    let flags = Flags { scenarios, target, gating: None, baselines: Some(baselines), transport, output };
+    let MeasureArgs { scenarios, target, ceiling, baselines, transport, output, restart_hook } = args;
+    let (ceiling, baselines) = (Some(ceiling), Some(baselines));
+    let flags = Flags { scenarios, target, gating: None, ceiling, baselines, transport, output };
     let resolved = only_one(flags.services()?, |own| own.service.as_deref(), command)?;
     let hook = restart_hook.or_else(|| resolved.settings.restart_hook.clone());
     Ok(Session { restart_hook: hook, ..flags.session(resolved)? })
@@ -274,7 +287,10 @@ fn set(args: SetArgs, features: Vec<String>) -> Result<SetRequest> {
 
 pub fn transport_options(args: TransportArgs) -> Result<TransportOptions> {
     Ok(TransportOptions {
-        user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")),
+        signature: Signature {
+            user_agent: format!("loadgate/{}", env!("CARGO_PKG_VERSION")),
+            run: String::new(),
+        },
         insecure: args.insecure,
         http2: args.http2,
         ca_file: args.cacert,
@@ -322,7 +338,8 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
     let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
     let length = args.length.or_else(|| args.requests.is_none().then(|| "10s".to_owned()));
     Ok(QuickRequest {
-        session: bare(target, None, args.transport, args.output).session(Resolved::default())?,
+        session: bare(target, None, Some(args.ceiling), args.transport, args.output)
+            .session(Resolved::default())?,
         options: QuickOptions {
             url: args.url,
             method,

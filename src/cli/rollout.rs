@@ -1,4 +1,4 @@
-use super::args::{BaselineArgs, FormatArg, OutputArgs, TargetArgs, TransportArgs};
+use super::args::{BaselineArgs, CeilingArgs, FormatArg, OutputArgs, TargetArgs, TransportArgs};
 use super::resolve::{allow, fault, notify};
 use super::rollout_args::{PlanArgs, RolloutCommand, RolloutRunArgs, SteerArgs};
 use super::session::bare;
@@ -38,7 +38,13 @@ fn run(args: RolloutRunArgs) -> Result<u8> {
     for text in &args.faults {
         fault(text)?;
     }
-    let own = measuring(args.of.no_color, args.quiet, args.only, Some(args.baselines), args.transport)?;
+    let own = measuring(
+        args.of.no_color,
+        args.quiet,
+        args.only,
+        Some((args.baselines, args.ceiling)),
+        args.transport,
+    )?;
     let session = Session { allow: allow(&args.allow), notify: notify(args.telling), ..own };
     commands::rollout(&RolloutRunRequest {
         of: request(args.of),
@@ -65,11 +71,12 @@ fn measuring(
     no_color: bool,
     quiet: bool,
     only: Vec<String>,
-    baselines: Option<BaselineArgs>,
+    sending: Option<(BaselineArgs, CeilingArgs)>,
     transport: TransportArgs,
 ) -> Result<Session> {
     let none = TargetArgs { target: None, demo: false, faults: Vec::new() };
     let output = OutputArgs { out: None, wait: None, label: None, quiet, no_color };
-    let session = bare(none, baselines, transport, output).session(Resolved::default())?;
+    let (baselines, ceiling) = sending.unzip();
+    let session = bare(none, baselines, ceiling, transport, output).session(Resolved::default())?;
     Ok(Session { only, ..session })
 }

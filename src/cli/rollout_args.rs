@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::args::{AllowArg, BaselineArgs, FormatArg, TellingArgs, TransportArgs, key_value};
+use super::args::{AllowArg, BaselineArgs, CeilingArgs, FormatArg, TellingArgs, TransportArgs, key_value};
 
 #[derive(Subcommand, Debug)]
 pub enum RolloutCommand {
@@ -63,6 +63,8 @@ pub struct RolloutRunArgs {
     pub allow: Vec<AllowArg>,
     #[command(flatten)]
     pub telling: TellingArgs,
+    #[command(flatten)]
+    pub ceiling: CeilingArgs,
     #[command(flatten)]
     pub baselines: BaselineArgs,
     #[command(flatten)]

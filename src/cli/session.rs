@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::args::{
-    BaselineArgs, GateArgs, OutputArgs, ScenarioArgs, TargetArgs, TransportArg, TransportArgs,
+    BaselineArgs, CeilingArgs, GateArgs, OutputArgs, ScenarioArgs, TargetArgs, TransportArg, TransportArgs,
 };
 use super::project::services;
 use super::resolve::{allow, duration, gate, rate, target_spec, transport_options};
@@ -14,6 +14,7 @@ use crate::project::{Resolved, Settings};
 use crate::rollout::ArmPlan;
 use crate::store::Shelf;
 use crate::transport::Kind;
+use crate::units::{Rate, parse_rate};
 use crate::verdict::Allow;
 
 /// The flags of a command that measures.
@@ -22,6 +23,7 @@ pub struct Flags {
     pub scenarios: ScenarioArgs,
     pub target: TargetArgs,
     pub gating: Option<GateArgs>,
+    pub ceiling: Option<CeilingArgs>,
     pub baselines: Option<BaselineArgs>,
     pub transport: TransportArgs,
     pub output: OutputArgs,
@@ -75,6 +77,7 @@ impl Flags {
             budget: None,
             restart_hook: None,
             same_host: false,
+            require_baseline: false,
             instances: DEFAULT_INSTANCES,
             wait: self.output.wait.map(|text| duration("--wait", &text)).transpose()?.or(settings.wait),
             allow: Allow::default(),
@@ -87,6 +90,7 @@ impl Flags {
                 })
                 .or(settings.transport),
             transport: transport_options(self.transport)?,
+            max_rate: ceiling(self.ceiling)?.or(settings.max_rate).unwrap_or(MAX_RATE),
             shard: None,
             start_at: None,
             traced: false,
@@ -105,6 +109,7 @@ impl Flags {
             session.repeat = repeat.or(settings.repeat).unwrap_or(Repeat::Auto);
             session.budget = budget.or(settings.budget);
             session.restart_hook = args.restart_hook.or_else(|| settings.restart_hook.clone());
+            session.require_baseline = args.require_baseline;
             session.same_host = args.same_host || settings.same_host.unwrap_or(false);
             session.instances =
                 args.instances.map(usize::from).or(settings.instances).unwrap_or(DEFAULT_INSTANCES);
@@ -118,6 +123,7 @@ impl Flags {
 pub fn bare(
     target: TargetArgs,
     baselines: Option<BaselineArgs>,
+    ceiling: Option<CeilingArgs>,
     transport: TransportArgs,
     output: OutputArgs,
 ) -> Flags {
@@ -131,7 +137,17 @@ pub fn bare(
         total_rate: None,
         probes: None,
     };
-    Flags { scenarios, target, gating: None, baselines, transport, output }
+    Flags { scenarios, target, gating: None, ceiling, baselines, transport, output }
+}
+
+/// More than a mistyped rate should do to somebody's service.
+const MAX_RATE: Rate = Rate { count_milli: 10_000_000, per_ns: 1_000_000_000 };
+
+fn ceiling(args: Option<CeilingArgs>) -> Result<Option<Rate>> {
+    let given = args.and_then(|own| own.max_rate);
+    given
+        .map(|text| parse_rate(&text).map_err(|reason| Error::usage(format!("--max-rate: {reason}"))))
+        .transpose()
 }
 
 pub fn gate_of(settings: &Settings, otherwise: Gate) -> Gate {

@@ -112,25 +112,27 @@ pub fn store(
 ) -> Result<()> {
     let now = Timestamp::now().to_string();
     let mut stored = Vec::new();
-    for document in documents.iter_mut() {
-        document.accepted_at = Some(now.clone());
-        match library.store(document) {
-            Ok(path) => stored.push(path),
-            Err(error) => {
-                // All or none: half of a set would be another set.
-                for path in &stored {
-                    let _ = library.remove(path);
-                }
-                return Err(error);
-            }
+    let features: std::collections::BTreeSet<_> = documents.iter().map(|d| d.feature.clone()).collect();
+    let went = documents
+        .iter_mut()
+        .try_for_each(|document| {
+            document.accepted_at = Some(now.clone());
+            stored.push(library.store(document)?);
+            Ok(())
+        })
+        .and_then(|()| features.iter().try_for_each(|feature| library.anchor_to_newest(feature, acceptance)));
+    if let Err(error) = went {
+        // All or none: half of a set would be another set.
+        for path in &stored {
+            let _ = library.remove(path);
         }
+        for feature in &features {
+            let _ = library.anchor_to_newest(feature, acceptance);
+        }
+        return Err(error);
     }
     for path in stored {
         tell(&format!("stored {}\n", library.told(&path)))?;
-    }
-    let features: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.feature).collect();
-    for feature in features {
-        library.anchor_to_newest(feature, acceptance)?;
     }
     let instances: std::collections::BTreeSet<_> = documents.iter().map(|d| &d.instance).collect();
     if instances.len() < runs as usize {
@@ -226,9 +228,10 @@ pub struct VerifyRequest {
 /// If there is nothing to read, or a scenario is invalid.
 pub fn verify(request: &VerifyRequest) -> Result<u8> {
     let library = request.set.library();
-    let (mut damaged, mut missing) = (0, 0);
+    let (mut damaged, mut missing, mut runs) = (0, 0, 0);
     for feature in request.set.features(&library)? {
         let (read, mut mistakes) = library.check(&feature)?;
+        runs += read.len();
         if let Err(error) = library.anchor(&feature) {
             mistakes.push(error);
         }
@@ -280,6 +283,7 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
         }
     }
     let (text, code) = match (damaged, missing) {
+        (0, 0) if runs == 0 => ("there are no runs: nothing is compared with anything".to_owned(), 4),
         (0, 0) => ("every file is whole".to_owned(), 0),
         (0, n) => (format!("{} without a baseline", counted(n, "endpoint")), 4),
         (n, _) => (format!("{} damaged: restore from version control, or remove", counted(n, "file")), 2),

@@ -67,10 +67,15 @@ pub fn init(request: &InitRequest) -> Result<u8> {
         let hint = "give another --feature or --dir, or take it away first";
         return Err(Error::usage_hint(format!("{} is already there", path.display()), hint));
     }
-    for (path, text) in files.iter().filter(|(path, _)| !path.exists()) {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).map_err(|e| Error::output(parent, "create", e))?;
-        write_atomic(path, text.as_bytes())?;
+    let new: Vec<_> = files.iter().filter(|(path, _)| !path.exists()).collect();
+    if let Err(error) = new.iter().try_for_each(|(path, text)| write_atomic(path, text.as_bytes())) {
+        // All or none: a part of them would stand in the way of the next try.
+        for (path, _) in &new {
+            let _ = std::fs::remove_file(path);
+        }
+        return Err(error);
+    }
+    for (path, _) in new {
         tell(&format!("wrote {}\n", path.display()))?;
     }
     let options = LoadOptions { transport: Kind::Wire.name(), ..LoadOptions::default() };

@@ -8,13 +8,14 @@ use super::report::{stored_verdict, write_reports};
 use super::session::{Session, complain, paint, print};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
-use crate::gate::{GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
+use crate::gate::{GateEvent, GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
+use crate::logging::{Level, log, tells};
 use crate::report::{
     Detail, Live, ReportModel, Screen, json, render_annotations, render_closing, render_latencies,
     render_markdown, render_terminal,
 };
 use crate::scenario::{Loaded, QuickOptions, Scenario, quick as quick_scenario, quick_yaml};
-use crate::secrets::Secrets;
+use crate::secrets::{Secrets, without_userinfo};
 use crate::units::format_ms;
 use crate::verdict::{DEFAULT_IMPACT, never_judged};
 
@@ -139,10 +140,22 @@ pub fn append_to_job_summary(text: &str) {
 /// Runs with the live view on standard error, and with signals heard.
 pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
     let out = request.out.clone();
+    if request.transport.insecure {
+        complain(
+            "WARNING: --insecure: no certificate is verified; whoever answers is believed and is sent what is secret",
+        );
+    }
+    log(Level::Info, "run", || {
+        format!("{} of {}, into {}", request.id, without_userinfo(&request.target.told()), out.display())
+    });
     let mut live = Live::new(session.quiet, paint(session.no_color, std::io::stderr().is_terminal()));
     let result = block_on(async {
         let interrupt = listen()?;
-        run_gate(request, interrupt, &mut |event| live.show(&event)).await
+        run_gate(request, interrupt, &mut |event| {
+            log_event(&event);
+            live.show(&event);
+        })
+        .await
     });
     live.finish();
     if result.as_ref().is_err_and(|e| !e.is_input()) && out.join("verdict.json").exists() {
@@ -153,6 +166,29 @@ pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
         complain(&format!("what was measured until then is in {}", out.display()));
     }
     result
+}
+
+fn log_event(event: &GateEvent<'_>) {
+    if !tells(Level::Info) {
+        return;
+    }
+    let text = match event {
+        GateEvent::Waiting { arm } => format!("waiting for the {}", arm.unwrap_or("target")),
+        GateEvent::SmokeStarted { arm } => format!("functional pass of the {}", arm.unwrap_or("target")),
+        GateEvent::SmokeDone(smoke) => {
+            format!("functional pass: {}", if smoke.passed() { "passed" } else { "failed" })
+        }
+        GateEvent::LookStarted { look, .. } => format!("look {look} begins"),
+        GateEvent::LookDone { look, verdict, again } => {
+            let more = if *again { "; another look follows" } else { "" };
+            format!("look {look} is done: {}{more}", verdict.summary)
+        }
+        GateEvent::StartAwaited(at) => format!("ready; the load begins at {at}"),
+        GateEvent::ProbeDoubt(text) => format!("probe {text}"),
+        GateEvent::TelemetryDoubt(text) => format!("telemetry: {text}"),
+        _ => return,
+    };
+    log(Level::Info, "gate", || text);
 }
 
 pub struct QuickRequest {

@@ -17,7 +17,7 @@ use crate::secrets::Secrets;
 use crate::store::Shelf;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::TelemetryOptions;
-use crate::transport::{Kind, TransportOptions};
+use crate::transport::{Kind, Signature, TransportOptions};
 use crate::units::Rate;
 use crate::verdict::{Allow, Reference, never_seen};
 
@@ -67,12 +67,16 @@ pub struct Session {
     pub restart_hook: Option<String>,
     /// Baselines from another kind of machine void the run.
     pub same_host: bool,
+    /// An endpoint without a baseline holds even where it has no rule to compare by.
+    pub require_baseline: bool,
     /// How many of the newest baseline instances count.
     pub instances: usize,
     pub wait: Option<Duration>,
     pub allow: Allow,
     pub kind: Option<Kind>,
     pub transport: TransportOptions,
+    /// All features together send no more than this to another machine.
+    pub max_rate: Rate,
     pub shard: Option<ShardRecord>,
     /// Whether each request of the load carries a `traceparent`.
     pub traced: bool,
@@ -171,6 +175,7 @@ impl Session {
             repeat: self.repeat,
             restarts,
             same_host: self.same_host,
+            require_baseline: self.require_baseline,
             instances: self.instances,
             side_by_side: None,
         }
@@ -207,8 +212,12 @@ impl Session {
             load: true,
             watch: None,
             passes_every: None,
-            transport: self.transport.clone(),
+            transport: TransportOptions {
+                signature: Signature { run: id.to_owned(), ..self.transport.signature.clone() },
+                ..self.transport.clone()
+            },
             kind: self.kind,
+            max_rate: self.max_rate,
             shard: self.shard,
             start_at: self.start_at,
             traced: self.traced,

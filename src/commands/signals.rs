@@ -9,7 +9,7 @@ pub fn listen() -> Result<Interrupt> {
     let all = [
         (SignalKind::interrupt(), "SIGINT", 130),
         (SignalKind::terminate(), "SIGTERM", 143),
-        (SignalKind::hangup(), "SIGHUP", 129),
+        (SignalKind::hangup(), "SIGHUP", 130),
     ];
     // Whoever ran it by `nohup` wants it to go on.
     let heard = all

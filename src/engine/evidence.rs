@@ -1,36 +1,23 @@
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use http::HeaderName;
-use regex::Regex;
 
 use super::examine::other_failures;
+use super::hidden::without_credentials;
 use super::iteration::{Sent, StepResult};
 use super::values::Values;
-use crate::checks::{Query, Scan, decoded, plain_text};
+use crate::checks::{Scan, decoded};
 use crate::metrics::{Evidence, ResponseExcerpt};
 use crate::scenario::{Action, BodyTemplate, PartContent, Scenario, Step};
 use crate::secrets::{Secrets, cut, without_userinfo};
 use crate::transport::{BODY_CAP, Exchange};
 
+const MOST_MESSAGE: usize = 400;
 const MOST_BODY: usize = 1500;
 const MOST_HEADER: usize = 200;
 const MOST_SENT: usize = 8 << 10;
 
-/// Cookies that were captured are as good as passwords, and are hidden like those of the session.
-fn with_cookies(scenario: &Scenario, values: &Values<'_>, secrets: &Secrets) -> Secrets {
-    let captures = scenario.steps.iter().flat_map(|step| &step.captures);
-    let cookies = captures.filter_map(|capture| match &capture.query {
-        Query::Cookie(name) => {
-            let value = values.captured()[capture.slot].as_ref()?;
-            Some((format!("COOKIE_{name}"), plain_text(value).into_owned()))
-        }
-        _ => None,
-    });
-    secrets.and(cookies.collect())
-}
-
-/// Everything that a person needs to see why a step failed, and to see it again: scrubbed and cut.
+/// Everything that a person needs to see why a step failed, and to see it again: without `secrets`, and cut.
 pub fn evidence(
     scenario: &Scenario,
     step: &Step,
@@ -39,7 +26,6 @@ pub fn evidence(
     values: &Values<'_>,
     secrets: &Secrets,
 ) -> Evidence {
-    let secrets = &with_cookies(scenario, values, secrets);
     let place = result.place.unwrap_or(step.place);
     let service_ns = result.done.saturating_duration_since(result.sent).as_nanos() as u64;
     // What was never checked, since the response did not come as it should, did not fail.
@@ -69,22 +55,36 @@ pub fn evidence(
     }
 }
 
-/// A message without secrets, and without the personal data that the step looks for.
-pub fn shown(step: &Step, message: &str, secrets: &Secrets) -> String {
-    let scrubbed = secrets.scrub_brief(message);
-    step.scan().map_or_else(|| scrubbed.clone(), |scan| scan.masked(&scrubbed))
+/// What was sent, as a command that sends the same, and what came back: for whoever reads along.
+pub fn dialogue(
+    step: &Step,
+    sent: Option<&Sent>,
+    exchange: Option<&Exchange>,
+    values: &Values<'_>,
+    secrets: &Secrets,
+) -> String {
+    let mut lines: Vec<String> =
+        sent.map(|sent| reproduce(step, sent, values, secrets)).into_iter().collect();
+    if let Some(exchange) = exchange {
+        let shown = excerpt(exchange, step.scan(), secrets);
+        lines.push(format!("{}, {} bytes", shown.status, shown.size));
+        lines.extend(shown.headers);
+        lines.push(String::new());
+        lines.push(shown.body);
+    }
+    lines.join("\n")
 }
 
-/// A member of a JSON object whose name says that its value is nobody's business.
-static CREDENTIAL: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r#"(?i)("[a-z_-]*(?:token|secret|password|api_?key)"\s*:\s*")[^"]+(")"#;
-    Regex::new(pattern).expect("a constant pattern")
-});
+/// A message without secrets, and without the personal data that the step looks for.
+pub fn shown(step: &Step, message: &str, secrets: &Secrets) -> String {
+    let scrubbed = cut(&without_credentials(&secrets.scrub(message)), MOST_MESSAGE);
+    step.scan().map_or_else(|| scrubbed.clone(), |scan| scan.masked(&scrubbed))
+}
 
 fn excerpt(exchange: &Exchange, scan: Option<&Scan>, secrets: &Secrets) -> ResponseExcerpt {
     let headers = exchange.headers.map();
     let clean = |text: &str| {
-        let scrubbed = CREDENTIAL.replace_all(&secrets.scrub(text), "$1…$2").into_owned();
+        let scrubbed = without_credentials(&secrets.scrub(text)).into_owned();
         scan.map_or(scrubbed.clone(), |scan| scan.masked(&scrubbed))
     };
     let shown = headers
@@ -264,8 +264,5 @@ mod tests {
             let text = header_text(&HeaderName::from_static(name), value, &secrets);
             assert_eq!(shell(&text, &secrets), expected);
         }
-        let body = r#"{"access_token": "eyJ", "tokens": "3", "Password":"x", "note": "token: y"}"#;
-        let hidden = CREDENTIAL.replace_all(body, "$1…$2");
-        assert_eq!(hidden, r#"{"access_token": "…", "tokens": "3", "Password":"…", "note": "token: y"}"#);
     }
 }

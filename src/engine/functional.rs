@@ -1,7 +1,8 @@
 use std::cell::RefCell;
 
-use super::evidence::{evidence, shown};
+use super::evidence::{dialogue, evidence, shown};
 use super::examine::now_unix_ms;
+use super::hidden::hiding;
 use super::iteration::{Prepared, Sent, StepResult, Way, perform, token_for};
 use super::session::Session;
 use super::stop::Interrupt;
@@ -9,10 +10,11 @@ use super::token::Tokens;
 use super::values::{Captured, Values};
 use crate::checks::Failure;
 use crate::error_class::ErrorClass;
+use crate::logging::{Level, log, tells};
 use crate::metrics::{SmokeRecord, SmokeStatus, SmokeStep};
 use crate::random::pick;
 use crate::scenario::{Action, Part, Scenario, Step};
-use crate::secrets::Secrets;
+use crate::secrets::{Secrets, without_userinfo};
 use crate::transport::{Lane, Transport};
 
 /// What single passes need beside their scenarios.
@@ -142,6 +144,7 @@ impl<'a, T: Transport> Pass<'a, T> {
             let trace = RefCell::new(None);
             let Some(result) = self.send(number, step, cleans, &trace).await else { return record };
             record.elapsed_ms = result.done.duration_since(result.sent).as_secs_f64() * 1e3;
+            self.tell(step, &result, trace.borrow().as_ref(), record.elapsed_ms);
             let Some(failure) = &result.failure else {
                 record.status = if first.is_some() { SmokeStatus::NearMiss } else { SmokeStatus::Passed };
                 record.message = first;
@@ -151,15 +154,17 @@ impl<'a, T: Transport> Pass<'a, T> {
                 ErrorClass::Status | ErrorClass::Check | ErrorClass::PersonalData => failure.message.clone(),
                 class => format!("{}: {}", class.name(), failure.message),
             };
+            let sent = trace.borrow();
+            let (sent, exchange) = (sent.as_ref(), result.exchange.as_ref());
             let secrets = self.functional.secrets;
+            let secrets = &hiding(self.scenario, &self.values, &self.session, sent, exchange, secrets);
             let message = shown(step, &message, secrets);
             // Personal data that got out once got out.
             if first.is_none() && retryable(&step.action) && failure.class != ErrorClass::PersonalData {
                 first = Some(format!("first try: {message}"));
                 continue;
             }
-            let sent = trace.borrow();
-            let evidence = evidence(self.scenario, step, &result, sent.as_ref(), &self.values, secrets);
+            let evidence = evidence(self.scenario, step, &result, sent, &self.values, secrets);
             record.status = SmokeStatus::Failed;
             record.place = format!("{}:{}:{}", self.scenario.path.display(), evidence.line, evidence.column);
             record.request.clone_from(&evidence.request);
@@ -168,6 +173,28 @@ impl<'a, T: Transport> Pass<'a, T> {
             record.evidence = Some(Box::new(evidence));
             return record;
         }
+    }
+
+    /// For `--log`.
+    fn tell(&self, step: &Step, result: &StepResult, sent: Option<&Sent>, elapsed_ms: f64) {
+        if !tells(Level::Debug) {
+            return;
+        }
+        let exchange = result.exchange.as_ref();
+        let secrets = self.functional.secrets;
+        let secrets = &hiding(self.scenario, &self.values, &self.session, sent, exchange, secrets);
+        log(Level::Debug, "step", || {
+            let request = sent.map_or("nothing".to_owned(), |s| {
+                format!("{} {}", s.method, without_userinfo(&s.uri.to_string()))
+            });
+            let came =
+                exchange.map_or(String::new(), |e| format!(" -> {}, {} bytes", e.status, e.body.len()));
+            let failed = result.failure.as_ref().map_or(String::new(), |own| {
+                format!("; {}: {}", own.class.name(), shown(step, &own.message, secrets))
+            });
+            secrets.scrub(&format!("{}: {request}{came} in {elapsed_ms:.1} ms{failed}", step.endpoint))
+        });
+        log(Level::Trace, "step", || dialogue(step, sent, exchange, &self.values, secrets));
     }
 
     /// `None`: a signal came first.

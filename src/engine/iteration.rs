@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::build::{Making, build};
 use super::examine::{Failed, examine, judge};
+use super::hosts::permitted;
 use super::redirect::follow;
 use super::sampling::Sampler;
 use super::session::Session;
@@ -293,6 +294,12 @@ impl<T> Ask<'_, T> {
         };
         let mut request = build(self.step.action.request(), making)
             .map_err(|message| ExchangeError::new(ErrorClass::Protocol, message))?;
+        let host = request.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        if !permitted(self.way.scenario, self.way.target, host) {
+            let message =
+                format!("not sent: `{host}` is another host; list it under `allow_hosts` to go there");
+            return Err(ExchangeError::new(ErrorClass::Check, message));
+        }
         if let Some(trace_id) = self.trace_id {
             // W3C Trace Context; the flag asks for it to be kept.
             let parent = format!("00-{trace_id:032x}-{:016x}-01", rand::random::<u64>().max(1));

@@ -18,6 +18,7 @@ use super::sampling::Sampler;
 use super::session::Session;
 use super::values::Values;
 use super::worker::{Report, Shared};
+use crate::logging::{Level, log};
 use crate::metrics::{Outcome, Recorder, Sample};
 use crate::random::pick;
 use crate::scenario::{Act, Scenario, SessionScope};
@@ -313,6 +314,16 @@ impl<T: Transport> Local<T> {
                 result.failure.as_ref().map_or(Outcome::Ok, |failure| Outcome::Failed(failure.class));
             let sample = Sample { endpoint, planned_ns, sent_ns, done_ns, outcome, warmup };
             self.recorder.borrow_mut().finished(&sample, &result.phases, window_ns);
+            log(Level::Trace, "load", || {
+                let name = &self.shared.layout.endpoints[endpoint].name;
+                let [late_us, took_us] =
+                    [sent_ns.saturating_sub(planned_ns), done_ns - sent_ns].map(|ns| ns / 1000);
+                let status = result.exchange.as_ref().map_or(0, |exchange| exchange.status);
+                format!(
+                    "{name}: planned at {} us, sent {late_us} us late, took {took_us} us, {status}",
+                    planned_ns / 1000
+                )
+            });
             if let Some(trace_id) = result.trace_id {
                 self.recorder.borrow_mut().traced(&sample, trace_id, window_ns);
             }

@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::evidence::{evidence, shown};
+use super::hidden::hiding;
 use super::iteration::{Ask, StepResult};
 use super::local::Local;
+use crate::logging::{Level, log};
 use crate::metrics::{ErrorExample, Outcome, Sample};
 use crate::transport::{Exchange, Transport};
 
@@ -52,18 +54,22 @@ impl<T: Transport> Local<T> {
         let Ask { way, step, values, .. } = ask;
         let Some(failure) = &result.failure else { return };
         let name = &self.shared.layout.endpoints[endpoint].name;
+        log(Level::Debug, "load", || {
+            let message = shown(step, &failure.message, &self.shared.secrets);
+            format!("{name}: {}: {message}", failure.class.name())
+        });
         let mut report = self.report.borrow_mut();
         let examples = &mut report.arms[self.shared.arm(scenario)].examples;
         let same = || examples.iter().filter(|e| e.class == failure.class);
         if same().count() >= ErrorExample::A_CLASS {
             return;
         }
+        let (sent, exchange) = (ask.sent(), result.exchange.as_ref());
         let secrets = &self.shared.secrets;
+        let secrets = &hiding(way.scenario, values, way.session, sent.as_ref(), exchange, secrets);
         let whole = same().filter(|example| example.endpoint == *name).count() < EVIDENCE_AN_ENDPOINT;
-        let evidence = whole.then(|| {
-            let sent = ask.sent();
-            Box::new(evidence(way.scenario, step, result, sent.as_ref(), values, secrets))
-        });
+        let evidence =
+            whole.then(|| Box::new(evidence(way.scenario, step, result, sent.as_ref(), values, secrets)));
         let message = shown(step, &failure.message, secrets);
         examples.push(ErrorExample { endpoint: name.clone(), class: failure.class, message, evidence });
     }

@@ -1,6 +1,7 @@
 use http::Method;
 use http::header::{AUTHORIZATION, COOKIE, LOCATION};
 
+use super::hosts::{host_of, is_metadata, permitted};
 use super::iteration::{Way, note};
 use crate::error_class::ErrorClass;
 use crate::scenario::Step;
@@ -14,7 +15,6 @@ pub async fn follow<T: Transport>(
     mut exchange: Exchange,
 ) -> Result<Exchange, ExchangeError> {
     let refuse = |message: String| ExchangeError::new(ErrorClass::Check, message);
-    let home = url::Url::parse(way.target).ok();
     for hop in 0.. {
         if !matches!(exchange.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(exchange);
@@ -31,10 +31,15 @@ pub async fn follow<T: Transport>(
         let to = from
             .join(&location)
             .map_err(|e| refuse(format!("redirects: `{location}` is no address to go on to: {e}")))?;
-        let new = to.host_str().unwrap_or_default();
+        let new = host_of(to.as_str());
         let same_origin = from.origin() == to.origin();
-        let known = from.host_str() == Some(new) || home.as_ref().and_then(url::Url::host_str) == Some(new);
-        if !known && !way.scenario.allow_hosts.iter().any(|host| host == new) {
+        let known = from.host_str() == to.host_str() || permitted(way.scenario, way.target, new);
+        if is_metadata(new) && from.host_str() != to.host_str() {
+            return Err(refuse(format!(
+                "redirects: `{new}` is where clouds keep credentials; nobody is led there"
+            )));
+        }
+        if !known {
             return Err(refuse(format!(
                 "redirects: `{new}` is another host; list it under `allow_hosts` to go there"
             )));

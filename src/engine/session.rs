@@ -45,6 +45,12 @@ impl Session {
         }
     }
 
+    /// By the name that stands for each where it must not be shown.
+    pub fn cookies(&self) -> Vec<(String, String)> {
+        let jar = self.jar.borrow();
+        jar.iter_unexpired().map(|own| (format!("COOKIE_{}", own.name()), own.value().to_owned())).collect()
+    }
+
     pub fn has_cookies(&self) -> bool {
         self.any.get()
     }

@@ -10,8 +10,9 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
 use super::build::absolute;
+use crate::logging::{Level, log};
 use crate::scenario::{Chance, Context, Template, TokenRequest};
-use crate::secrets::Secrets;
+use crate::secrets::{Secrets, without_userinfo};
 use crate::transport::{Lane, Request, Transport};
 use crate::units::percent_encoded;
 
@@ -116,6 +117,7 @@ impl Tokens {
             .as_str()
             .ok_or_else(|| format!("the answer of the token endpoint {url} has no `access_token`"))?;
         self.secrets.learn("OAUTH2_TOKEN", token);
+        log(Level::Debug, "oauth2", || format!("a token from {}", without_userinfo(&url)));
         let life = body["expires_in"].as_u64().map_or(DEFAULT_LIFE, Duration::from_secs);
         // The last fifth, at most half a minute, is left for clocks that differ and requests under way.
         let spare = (life / 5).min(Duration::from_secs(30));

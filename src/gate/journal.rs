@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::metrics::{
     Block, ClockRecord, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT,
@@ -162,6 +163,10 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
     let hint = "it is damaged, cut short, or no record of a run; `report` on a folder with a journal alone reads that";
     let fail = |reason: String| Error::input(&file, "read record", reason).with_hint(hint);
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
+    unbroken(&bytes, &value).map_err(|reason| {
+        Error::input(&file, "read record", reason)
+            .with_hint("if it was changed on purpose, take `sha256` out of it")
+    })?;
     match value["format"].as_u64() {
         Some(format) if format <= u64::from(RECORD_FORMAT) => {
             serde_json::from_value(value).map_err(|e| fail(e.to_string()))
@@ -170,6 +175,28 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
             Err(fail(format!("format {format} is not known; this loadgate reads up to {RECORD_FORMAT}")))
         }
         None => Err(fail("it is no record of a run: it has no `format`".into())),
+    }
+}
+
+const SEAL: &str = ",\"sha256\":\"";
+
+/// Ends a JSON object with the SHA-256 of all before it.
+fn sealed(mut object: Vec<u8>) -> Vec<u8> {
+    object.pop();
+    let seal = format!("{SEAL}{}\"}}", sha256_hex(&object));
+    object.extend_from_slice(seal.as_bytes());
+    object
+}
+
+/// Whether a record is as it was written; earlier versions did not seal theirs.
+fn unbroken(bytes: &[u8], value: &serde_json::Value) -> std::result::Result<(), String> {
+    let Some(told) = value["sha256"].as_str() else { return Ok(()) };
+    let end = bytes.trim_ascii_end().len();
+    let length = SEAL.len() + told.len() + 2;
+    let whole = end.checked_sub(length).map(|at| bytes.split_at(at));
+    match whole {
+        Some((object, seal)) if seal.starts_with(SEAL.as_bytes()) && sha256_hex(object) == told => Ok(()),
+        _ => Err("it is not as it was written: its checksum does not fit".into()),
     }
 }
 
@@ -192,7 +219,7 @@ pub fn journal_path(out: &Path) -> PathBuf {
 pub fn write_results(out: &Path, record: &RunRecord, verdict: &Verdict) -> Result<()> {
     let (run, judged) = (out.join("run.json"), out.join("verdict.json"));
     let bytes = serde_json::to_vec(record).map_err(|e| Error::output(&run, "write", e))?;
-    write_atomic(&run, &bytes)?;
+    write_atomic(&run, &sealed(bytes))?;
     if !record.runs.is_empty() {
         let log = out.join("latency.hlog");
         let bytes = interval_log(record).map_err(|e| Error::output(&log, "write", e))?;

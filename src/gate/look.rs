@@ -334,6 +334,8 @@ impl Run {
             ));
         }
         record.generator = outcome.generator.clone();
+        record.generator.few_files =
+            outcome.generator.dropped_arrivals > 0 && in_flight_cap() < IN_FLIGHT_CAP;
         record.abort.clone_from(&own.abort);
     }
 }

@@ -7,6 +7,7 @@ mod early;
 mod figures;
 mod journal;
 mod look;
+mod permitted;
 mod pipeline;
 mod progress;
 mod record;

@@ -9,6 +9,7 @@ use super::early::Early;
 #[cfg(feature = "telemetry")]
 use super::figures::start_telemetry;
 use super::journal::{Entry, assemble, journal_path, write_results};
+use super::permitted::permit;
 use super::record::{environment, scenario_records_of};
 use super::request::{GateEvent, GateRequest, GateResult};
 use super::soak::Soak;
@@ -70,6 +71,7 @@ pub struct Run {
 
 impl Run {
     fn new(request: GateRequest, interrupt: Interrupt) -> Result<Self> {
+        permit(&request)?;
         if request.out.join("run.json").exists() {
             return Err(Error::usage_hint(
                 format!("{} already holds a run", request.out.display()),
@@ -123,6 +125,7 @@ impl Run {
             probe_failed: None,
             out_of_time: None,
             stale_baselines: request.stale_baselines.clone(),
+            unverified: request.transport.insecure,
             control: request.beside.as_ref().map(|beside| {
                 Box::new(ControlRecord { target: told(&beside.target), ..ControlRecord::default() })
             }),

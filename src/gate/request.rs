@@ -14,6 +14,7 @@ use crate::secrets::Secrets;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::TelemetryOptions;
 use crate::transport::{Kind, TransportOptions};
+use crate::units::Rate;
 use crate::verdict::{Allow, Reference, Verdict};
 
 /// One whole run.
@@ -55,6 +56,8 @@ pub struct GateRequest {
     /// Functional passes of all arms beside the load too, so often: what fails in two of three in a row ends it.
     pub passes_every: Option<Duration>,
     pub transport: TransportOptions,
+    /// All features together send no more than this to another machine.
+    pub max_rate: Rate,
     /// One transport for everything; else reqwest for smoke and readiness, `wire` for the load.
     pub kind: Option<Kind>,
     /// Of the load, if not all of it.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::generator::GeneratorRecord;
 use super::look_builder::achieved;
 use super::run_record::{
-    EndpointPlan, ErrorExample, GeneratorRecord, LookRecord, RunRecord, SmokeRecord, SmokeStatus, SmokeStep,
-    TimelineBlock, WarmupRecord,
+    EndpointPlan, ErrorExample, LookRecord, RunRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock,
+    WarmupRecord,
 };
 use super::shards::{MergedRecord, ShardLook, ShardRecord};
 use super::side_by_side::AnsweredBy;
@@ -339,6 +340,7 @@ fn generator(parts: &[(&ShardLook, String)]) -> GeneratorRecord {
     GeneratorRecord {
         workers: own().map(|g| g.workers).sum(),
         dropped_arrivals: own().map(|g| g.dropped_arrivals).sum(),
+        few_files: own().any(|g| g.few_files),
         send_lag_p99_us: own().filter_map(|g| g.send_lag_p99_us).reduce(f64::max),
         cpu_busy: own().filter_map(|g| g.cpu_busy).reduce(f64::max),
         local_failures: own().map(|g| g.local_failures).sum(),

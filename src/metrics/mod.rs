@@ -3,6 +3,7 @@
 
 mod alert_record;
 mod block;
+mod generator;
 mod histogram;
 mod interval_log;
 mod look_builder;
@@ -18,6 +19,7 @@ mod slow_request;
 
 pub use alert_record::{AlertCondition, AlertRule, AlertSeverity, AlertVerdict};
 pub use block::{Block, BlockGrid};
+pub use generator::{Environment, GeneratorRecord};
 pub use histogram::{BUCKETS, Histogram, bucket_ms, rank};
 pub use interval_log::interval_log;
 pub use look_builder::LookBuilder;
@@ -26,9 +28,9 @@ pub use phase::PhaseHistograms;
 pub use probe_record::{ProbePlan, Reading};
 pub use recorder::{EndpointOwn, Recorder};
 pub use run_record::{
-    AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, Environment, ErrorExample, Evidence,
-    GeneratorRecord, JudgementPlan, LookRecord, RECORD_FORMAT, Repeat, ResponseExcerpt, RunRecord,
-    ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
+    AbortRecord, DEFAULT_INSTANCES, EndpointPlan, EndpointRecord, ErrorExample, Evidence, JudgementPlan,
+    LookRecord, RECORD_FORMAT, RECORD_SCHEMA, Repeat, ResponseExcerpt, RunRecord, ScenarioRecord,
+    SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};
 pub use shards::{ClockRecord, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan};

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::alert_record::AlertRule;
+use super::generator::{Environment, GeneratorRecord};
 use super::histogram::Histogram;
 use super::phase::PhaseHistograms;
 use super::probe_record::{ProbePlan, Reading};
@@ -14,6 +15,8 @@ use crate::units::{Metric, Rules};
 
 /// The version of `run.json` that this build writes. Later builds read every earlier one.
 pub const RECORD_FORMAT: u32 = 1;
+/// Of `run.json`, draft-07.
+pub const RECORD_SCHEMA: &str = include_str!("../../schema/run.json");
 
 /// All that one invocation measured; `run.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,6 +65,9 @@ pub struct RunRecord {
     /// Why the baselines that it was compared with may not be the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_baselines: Option<String>,
+    /// No certificate was verified: whoever answered was believed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
     /// The budget that a further look would have exceeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_time: Option<String>,
@@ -94,6 +100,9 @@ pub struct JudgementPlan {
     /// Baselines from another kind of machine make it invalid.
     #[serde(default)]
     pub same_host: bool,
+    /// An endpoint without a baseline holds even where it has no rule to compare by.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_baseline: bool,
     /// How many of the newest baseline instances count.
     #[serde(default = "default_instances")]
     pub instances: usize,
@@ -108,24 +117,6 @@ pub enum Repeat {
     /// Up to five looks, as few as settle the question.
     Auto,
     Times(u32),
-}
-
-/// The machine that generated the load.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Environment {
-    pub cpu_model: String,
-    pub cores: usize,
-    pub kernel: String,
-    pub ci_run: Option<String>,
-    pub git_commit: Option<String>,
-}
-
-impl Environment {
-    /// What makes two machines of one kind; empty where it is not known.
-    #[must_use]
-    pub fn host_class(&self) -> String {
-        if self.cores == 0 { String::new() } else { format!("{} × {}", self.cores, self.cpu_model) }
-    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -410,21 +401,6 @@ pub struct TimelineBlock {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<ErrorClass, u64>,
     pub histogram: Histogram,
-}
-
-/// How the load generator itself fared.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct GeneratorRecord {
-    pub workers: usize,
-    pub dropped_arrivals: u64,
-    pub send_lag_p99_us: Option<f64>,
-    /// CPU share of the busiest worker thread.
-    pub cpu_busy: Option<f64>,
-    /// Connections or sockets that this machine itself refused (descriptors, ports).
-    pub local_failures: u64,
-    /// Arrivals that were still waiting to be sent when the window had ended.
-    #[serde(default)]
-    pub unsent_arrivals: u64,
 }
 
 /// A failed request, scrubbed and cut.

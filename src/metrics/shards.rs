@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::run_record::{EndpointRecord, Environment, LookRecord, RunRecord};
+use super::generator::Environment;
+use super::run_record::{EndpointRecord, LookRecord, RunRecord};
 
 /// Every `count`-th arrival or virtual user, from `index` on (0-based).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

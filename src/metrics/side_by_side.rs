@@ -126,6 +126,7 @@ impl RunRecord {
             probe_failed: None,
             out_of_time: None,
             stale_baselines: None,
+            unverified: false,
             shard: self.shard,
             clock: None,
             merged: None,

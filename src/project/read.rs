@@ -19,10 +19,11 @@ const PROJECT_KEYS: [&str; 5] = ["vars", "services", "environments", "profiles",
 const SERVICE_KEYS: [&str; 4] = ["scenarios", "only", "vars", "targets"];
 const ENVIRONMENT_KEYS: [&str; 4] = ["target", "control", "candidate", "vars"];
 const PLACE_KEYS: [&str; 3] = ["target", "control", "candidate"];
-const SETTING_KEYS: [&str; 14] = [
+const SETTING_KEYS: [&str; 15] = [
     "gate",
     "repeat",
     "rate",
+    "max_rate",
     "budget",
     "wait",
     "allow",
@@ -248,10 +249,11 @@ fn read_settings(reader: &Reader, fields: &Fields<'_>, folder: &Path) -> Setting
             Some(Repeat::Times(times as u32))
         }
     });
-    let rate = fields.get("rate").and_then(|n| {
-        let text = reader.scalar(n, "a rate such as 50/s")?;
-        reader.take(n, "expected a rate", parse_rate(&text))
-    });
+    let rate = |key: &str| {
+        let node = fields.get(key)?;
+        let text = reader.scalar(node, "a rate such as 50/s")?;
+        reader.take(node, "expected a rate", parse_rate(&text))
+    };
     let allow: Option<Vec<&str>> = fields.get("allow").map(|n| {
         let words = [("no-baseline", "no-baseline"), ("unresolved", "unresolved")];
         n.items().iter().filter_map(|n| reader.word(n, "what is allowed", &words)).collect()
@@ -261,7 +263,8 @@ fn read_settings(reader: &Reader, fields: &Fields<'_>, folder: &Path) -> Setting
     Settings {
         gate: fields.get("gate").and_then(|n| reader.word(n, "gate", &gates)),
         repeat,
-        rate,
+        rate: rate("rate"),
+        max_rate: rate("max_rate"),
         budget: duration("budget"),
         wait: duration("wait"),
         allow_no_baseline: allow.as_ref().map(|words| words.contains(&"no-baseline")),

@@ -4,6 +4,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::error::{Error, Result};
+use crate::logging::{Level, log};
 use crate::transport::{TransportOptions, client_config};
 
 /// More than this is no answer to a probe.
@@ -54,12 +55,12 @@ impl Remote {
     /// If TLS cannot be set up.
     pub fn new(options: &TransportOptions) -> Result<Self> {
         let trusted = TransportOptions {
-            user_agent: options.user_agent.clone(),
+            signature: options.signature.clone(),
             ca_file: options.ca_file.clone(),
             ..TransportOptions::default()
         };
         let client = reqwest::Client::builder()
-            .user_agent(trusted.user_agent.clone())
+            .user_agent(trusted.signature.user_agent.clone())
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .tls_backend_preconfigured(client_config(&trusted)?)
@@ -125,11 +126,17 @@ impl Remote {
             value.set_sensitive(true);
             all.insert(name.clone(), value);
         }
+        let asked = format!("{method} {}", place(url));
         let mut request = self.client.request(method, url).headers(all).timeout(timeout);
         if media_type.is_some() {
             request = request.body(body);
         }
-        let mut response = request.send().await.map_err(|e| passing(&e))?;
+        let answered = request.send().await;
+        log(Level::Debug, "remote", || match &answered {
+            Ok(response) => format!("{asked} -> {}", response.status().as_u16()),
+            Err(e) => format!("{asked}: {}", failed(e)),
+        });
+        let mut response = answered.map_err(|e| passing(&e))?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -145,6 +152,11 @@ impl Remote {
         }
         Ok(Answer { status, retry_after, body })
     }
+}
+
+/// Scheme, host and port of an address: the paths and queries of webhooks are as good as passwords.
+fn place(url: &str) -> String {
+    url::Url::parse(url).map_or_else(|_| "an address".to_owned(), |url| url.origin().ascii_serialization())
 }
 
 fn never(reason: String) -> Unanswered {

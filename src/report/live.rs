@@ -9,6 +9,7 @@ use super::progress::{told_errors, told_latencies, told_near, told_phase, told_p
 use super::smoke::{render_smoke, render_step};
 use super::watch::{clock, render_watch};
 use crate::gate::{GateEvent, Progress};
+use crate::logging::{Level, tells};
 
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// The first line waits for the first answers, but no longer than this.
@@ -72,7 +73,9 @@ impl Moving {
 impl Live {
     #[must_use]
     pub fn new(quiet: bool, paint: Paint) -> Self {
-        let moving = (!quiet && std::io::stderr().is_terminal()).then(Moving::new);
+        // Between the lines of a log moving ones would be torn apart.
+        let moving = !quiet && !tells(Level::Info) && std::io::stderr().is_terminal();
+        let moving = moving.then(Moving::new);
         Self {
             quiet,
             paint,

@@ -87,6 +87,13 @@ impl LoadPlan {
         self.stages.iter().map(Stage::arrivals).sum()
     }
 
+    /// The most arrivals a second that it rises to; 0 in the closed model.
+    #[must_use]
+    pub fn highest_per_s(&self) -> f64 {
+        let rates = self.lead.iter().chain(&self.stages).map(|stage| stage.level.rates());
+        rates.map(|(from, to)| from.max(to)).fold(0.0, f64::max)
+    }
+
     /// Makes every measured stage so many times as long.
     pub fn scale(&mut self, by: f64) {
         for stage in &mut self.stages {

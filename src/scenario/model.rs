@@ -43,7 +43,7 @@ pub struct Scenario {
     pub pairing: Option<Pairing>,
     pub probes: Vec<Probe>,
     pub alerts: Vec<AlertRule>,
-    /// Hosts beside the target that a redirect may lead to.
+    /// Hosts beside the target that steps and redirects may lead to.
     pub allow_hosts: Vec<String>,
     /// Its part of what `--rate` shares out.
     pub weight: u32,

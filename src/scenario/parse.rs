@@ -150,8 +150,10 @@ fn read_scenario(reader: &Reader, root: &Node, scope: &mut Scope<'_>, scale: f64
     let pairing = fields.get("pairing").and_then(|n| reader.word(n, "pairing", &pairings));
     let hosts = fields.get("allow_hosts").and_then(|n| reader.list(n, "a list of hosts")).unwrap_or_default();
     let allow_hosts = hosts.iter().filter_map(|n| read_host(reader, n)).collect();
-    if let Some((key, _)) = fields.entry("allow_hosts").filter(|_| steps.iter().all(|s| s.redirects == 0)) {
-        reader.warn(&key.span, "`allow_hosts` has no effect", "no step follows `redirects`");
+    let stays = |step: &Step| step.redirects == 0 && step.action.request().url.is_path();
+    if let Some((key, _)) = fields.entry("allow_hosts").filter(|_| steps.iter().all(stays)) {
+        let label = "no step follows `redirects` or has an address of its own";
+        reader.warn(&key.span, "`allow_hosts` has no effect", label);
     }
     if reader.found_any() {
         return None;

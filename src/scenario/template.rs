@@ -145,6 +145,30 @@ impl Template {
             .then(|| self.value(&Context { rows: &[], captures: &[], chance: &chance }))
     }
 
+    /// The text that it begins with in every iteration, up to the end of a URL's host at least or else none of that.
+    #[must_use]
+    pub fn beginning(&self) -> String {
+        let mut out = String::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) | Segment::Secret { value: text, .. } => out.push_str(text),
+                Segment::Typed(value) => out.push_str(&plain_text(value)),
+                Segment::Data { .. } | Segment::Capture { .. } | Segment::Generated { .. } => {
+                    // A host that goes on with a value is not known.
+                    let whole = out.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?', '#']));
+                    return if whole { out } else { String::new() };
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether it is a path below the target in every iteration.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        matches!(self.segments.first(), Some(Segment::Literal(text)) if text.starts_with('/'))
+    }
+
     /// Whether a part of it is made where it is used.
     #[must_use]
     pub fn is_generated(&self) -> bool {

@@ -3,6 +3,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::logging::{Level, log};
 
 /// Writes what must not be there yet, whole or not at all. `false`: something is.
 ///
@@ -58,5 +59,6 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         Error::output(path, "write", e).with_hint("is the disk full, or the folder read-only?")
     })?;
+    log(Level::Debug, "store", || format!("{}: {} bytes written", path.display(), bytes.len()));
     File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| Error::output(folder, "sync folder", e))
 }

@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,19 @@ pub struct Journal {
     path: PathBuf,
     jobs: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
-    file: Arc<Mutex<BufWriter<File>>>,
+    out: Arc<Mutex<Out>>,
     failed: Arc<Mutex<Option<std::io::Error>>>,
 }
 
-/// Writes to the file.
-type Job = Box<dyn FnOnce(&mut BufWriter<File>) -> std::io::Result<()> + Send>;
+/// Adds what is to be written.
+type Job = Box<dyn FnOnce(&mut Vec<u8>) -> std::io::Result<()> + Send>;
+
+/// The file, and what could not be written to it yet: where the disk is full for a moment, nothing is lost, and no line is
+/// torn.
+struct Out {
+    file: File,
+    waiting: Vec<u8>,
+}
 
 /// Beyond so much that waits, whoever appends writes itself: on a machine that is full the writer hardly ever runs.
 const MOST_JOBS: usize = 64;
@@ -31,14 +38,15 @@ impl Journal {
     /// If the file is there already or cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| Error::output(folder, "create folder", e))?;
+            std::fs::create_dir_all(folder)
+                .map_err(|e| Error::output(folder, "create folder", e).with_hint("choose another --out"))?;
         }
         let fail = |e| Error::output(path, "create journal", e).with_hint("choose another --out");
         let file = OpenOptions::new().create_new(true).append(true).open(path).map_err(fail)?;
         let (jobs, waiting) = std::sync::mpsc::sync_channel::<Job>(MOST_JOBS);
         let failed = Arc::new(Mutex::new(None));
-        let file = Arc::new(Mutex::new(BufWriter::new(file)));
-        let (own, noted) = (file.clone(), failed.clone());
+        let out = Arc::new(Mutex::new(Out { file, waiting: Vec::new() }));
+        let (own, noted) = (out.clone(), failed.clone());
         let writer = std::thread::Builder::new().name("journal".into()).spawn(move || {
             machine::yield_to_others();
             for job in waiting {
@@ -48,7 +56,7 @@ impl Journal {
             }
         });
         let writer = Some(writer.map_err(fail)?);
-        Ok(Self { path: path.to_owned(), jobs: Some(jobs), writer, file, failed })
+        Ok(Self { path: path.to_owned(), jobs: Some(jobs), writer, out, failed })
     }
 
     /// Adds `entries`; soon they are with the operating system, so that they outlive this process.
@@ -56,10 +64,11 @@ impl Journal {
     /// # Errors
     /// With the path, if these or earlier ones could not be written.
     pub fn append<T: Serialize + Send + 'static>(&mut self, entries: Vec<T>) -> Result<()> {
-        self.submit(Box::new(move |file| {
+        self.submit(Box::new(move |lines| {
             entries.into_iter().try_for_each(|entry| {
-                serde_json::to_writer(&mut *file, &entry)?;
-                file.write_all(b"\n")
+                serde_json::to_writer(&mut *lines, &entry)?;
+                lines.push(b'\n');
+                Ok(())
             })
         }))
     }
@@ -74,11 +83,10 @@ impl Journal {
             .jobs
             .as_ref()
             .ok_or_else(|| Error::output(&self.path, "append to journal", "its writer has ended"))?;
-        let job: Job = Box::new(move |file| {
-            let flushed = file.flush();
+        let job: Job = Box::new(move |_| {
             // Nobody waits any more: then nobody needs to know.
             let _ = done.send(());
-            flushed
+            Ok(())
         });
         // In its turn, behind all that waits; a writer that is gone is told below.
         let _ = jobs.send(job);
@@ -92,7 +100,7 @@ impl Journal {
         let jobs = self.jobs.as_ref().map(|jobs| jobs.try_send(job));
         let written = match jobs {
             Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(job) | TrySendError::Disconnected(job))) => run(job, &self.file),
+            Some(Err(TrySendError::Full(job) | TrySendError::Disconnected(job))) => run(job, &self.out),
             None => Err(std::io::Error::other("its writer has ended")),
         };
         written.map_err(|e| Error::output(&self.path, "append to journal", e))
@@ -123,9 +131,21 @@ impl Journal {
     }
 }
 
-fn run(job: Job, file: &Mutex<BufWriter<File>>) -> std::io::Result<()> {
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    job(&mut file).and_then(|()| file.flush())
+fn run(job: Job, out: &Mutex<Out>) -> std::io::Result<()> {
+    let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+    let Out { file, waiting } = &mut *out;
+    job(waiting)?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let before = file.metadata()?.len();
+    if let Err(e) = file.write_all(waiting) {
+        // Half a line would make all that follows unreadable.
+        let _ = file.set_len(before);
+        return Err(e);
+    }
+    waiting.clear();
+    Ok(())
 }
 
 impl Drop for Journal {

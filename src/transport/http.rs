@@ -22,8 +22,10 @@ impl HttpTransport {
     /// If TLS cannot be set up.
     pub fn new(options: &TransportOptions) -> Result<Self> {
         super::tls::choose_provider();
+        let signed = options.signature.headers();
+        let signed = signed.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
         let mut builder = reqwest::Client::builder()
-            .user_agent(options.user_agent.clone())
+            .default_headers(signed.collect())
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()

@@ -26,7 +26,7 @@ pub use wire::{Lane, WireTransport};
 /// What all requests of a worker share.
 #[derive(Clone, Debug, Default)]
 pub struct TransportOptions {
-    pub user_agent: String,
+    pub signature: Signature,
     /// Accept any certificate.
     pub insecure: bool,
     /// HTTP/2 only: by prior knowledge without TLS. Otherwise a TLS target chooses, and HTTP/1.1 is spoken without TLS.
@@ -35,6 +35,25 @@ pub struct TransportOptions {
     pub ca_file: Option<PathBuf>,
     /// Certificate chain and private key (PEM) that show the target who asks.
     pub client_identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// By which whoever runs the target can tell these requests from all others, and stop them.
+#[derive(Clone, Debug, Default)]
+pub struct Signature {
+    pub user_agent: String,
+    /// The run's id; empty where there is none.
+    pub run: String,
+}
+
+impl Signature {
+    pub const RUN: &'static str = "loadgate-run";
+
+    /// Headers that every request bears, but for those that it has itself.
+    fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [("user-agent", self.user_agent.as_str()), (Self::RUN, self.run.as_str())]
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+    }
 }
 
 /// A body larger than this is refused rather than buffered.

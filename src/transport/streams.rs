@@ -14,14 +14,14 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::failure::classify;
 use super::wire::{Io, dial};
-use super::{BODY_CAP, ExchangeError, Headers, Phases, Request, TransportOptions, tls};
+use super::{BODY_CAP, ExchangeError, Headers, Phases, Request, Signature, TransportOptions, tls};
 use crate::error::Result;
 use crate::error_class::ErrorClass;
 
 /// Streams that outlast a response: server-sent events and `WebSocket`s, each on a connection of its own over HTTP/1.1.
 pub struct Streams {
     tls: Arc<rustls::ClientConfig>,
-    user_agent: String,
+    signature: Signature,
 }
 
 /// What a stream began with.
@@ -38,7 +38,7 @@ impl Streams {
     pub fn new(options: &TransportOptions) -> Result<Self> {
         let mut config = tls::client_config(options)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: Arc::new(config), user_agent: options.user_agent.clone() })
+        Ok(Self { tls: Arc::new(config), signature: options.signature.clone() })
     }
 
     /// Asks for a stream of events. Whatever the status, what follows can be read.
@@ -128,7 +128,9 @@ impl Streams {
                 .map_err(|e| ExchangeError::new(ErrorClass::Protocol, format!("`{text}`: {e}")))
         };
         headers.entry(::http::header::HOST).or_insert(value(&request.authority())?);
-        headers.entry(::http::header::USER_AGENT).or_insert(value(&self.user_agent)?);
+        for (name, own) in self.signature.headers() {
+            headers.entry(name).or_insert(value(own)?);
+        }
         Ok(headers)
     }
 }

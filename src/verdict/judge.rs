@@ -49,6 +49,11 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         let remedy = "run again when the store is back, if what was accepted meanwhile matters";
         Finding::new(FindingKind::Baseline, Severity::Warn, None, text).remedy(remedy)
     }));
+    findings.extend(record.unverified.then(|| {
+        let text = "No certificate was verified (--insecure): whoever answered was believed, and may not be the target.";
+        let remedy = "trust the target's own authority with --cacert FILE instead";
+        Finding::new(FindingKind::Validity, Severity::Warn, None, text).remedy(remedy)
+    }));
     findings.extend(record.out_of_time.iter().map(|budget| {
         let text = format!("No further look was taken: it would have ended after the budget of {budget}.");
         Finding::new(FindingKind::Regression, Severity::Info, None, text).remedy("give it more with --budget")

@@ -45,7 +45,7 @@ pub use impact::{Acceptance, DEFAULT_IMPACT, Impact, ImpactMetric, acceptance, i
 pub use judge::{Allow, Judgement, judge, sort_findings};
 pub use model::{
     Action, Cause, Comparison, Contrast, EndpointSummary, Finding, FindingKind, GeneratorSummary, Outcome,
-    PhaseSummary, Settled, Severity, VERDICT_FORMAT, Verdict,
+    PhaseSummary, Settled, Severity, VERDICT_FORMAT, VERDICT_SCHEMA, Verdict,
 };
 pub use outlook::{Outlook, outlook, reference_level};
 pub use probe_summary::{ProbeStanding, ProbeSummary, probe_means, told_figure};

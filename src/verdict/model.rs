@@ -5,6 +5,8 @@ use super::probe_summary::ProbeSummary;
 use crate::units::Metric;
 
 pub const VERDICT_FORMAT: u32 = 1;
+/// Of `verdict.json`, draft-07.
+pub const VERDICT_SCHEMA: &str = include_str!("../../schema/verdict.json");
 
 /// The answer, as `verdict.json` has it. Latencies in ms, rates, changes and intervals as fractions.
 #[derive(Clone, Debug, Serialize, Deserialize)]

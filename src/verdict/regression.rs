@@ -59,6 +59,15 @@ pub fn judge(
             }
         }
     }
+    if record.plan.require_baseline && record.plan.side_by_side.is_none() {
+        for plan in plans.iter().filter(|plan| plan.rules.regression.is_empty() && !plan.shown_only) {
+            let known = references.iter().find(|r| r.endpoint == plan.endpoint && !r.runs.is_empty());
+            if known.is_none_or(|reference| reference.digest != plan.digest) {
+                result.without_baseline += 1;
+                result.findings.push(no_baseline(plan, known.is_some(), plans, references));
+            }
+        }
+    }
     outliers::leave_out(&mut quantiles);
     result.findings.extend(left_out(&quantiles));
     let sequential = record.plan.repeat == Repeat::Auto && record.plan.restarts;

@@ -159,7 +159,7 @@ const SLOW_TARGET: &str =
     "the target answers too slowly for this rate: lower it, shorten the timeout, or give the target more";
 const LONGER: &str = "give the stage more time with `for`, or more users";
 const QUIETER: &str = "use a bigger or quieter machine, or a lower rate";
-const MORE_FILES: &str = "raise the limit of open files (`ulimit -n`), or use fewer users or --shard";
+const MORE_FILES: &str = "raise the limit of open files (`ulimit -n`) or the range of ports (`net.ipv4.ip_local_port_range`), or use fewer users or --shard";
 
 /// How the load generator fared over all looks, in words where it fell short.
 pub fn generator(record: &RunRecord, plans: &[&EndpointPlan]) -> (GeneratorSummary, Vec<Ailment>) {
@@ -235,8 +235,12 @@ fn ailments_of(look: &LookRecord, sent: &[SentRecord], plans: &[&EndpointPlan]) 
         add(format!("{sent}{cores} {busy} busy"), BIGGER);
     } else if own.dropped_arrivals > 0 {
         let count = own.dropped_arrivals;
-        let most = "too many requests were waiting for the target at once";
-        add(format!("{count} arrivals were dropped: {most}"), SLOW_TARGET);
+        let (most, remedy) = if own.few_files {
+            ("its limit of open files allows no more requests at once", MORE_FILES)
+        } else {
+            ("too many requests were waiting for the target at once", SLOW_TARGET)
+        };
+        add(format!("{count} arrivals were dropped: {most}"), remedy);
     } else if own.unsent_arrivals > 0 && endpoints().next().is_none() {
         let count = own.unsent_arrivals;
         add(format!("{count} of the `iterations` were not begun in time"), LONGER);

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Method};
 use loadgate::error_class::ErrorClass;
 use loadgate::transport::{
-    Exchange, ExchangeError, HttpTransport, Lane, Phases, Request, Transport, TransportOptions, WireTransport,
+    Exchange, ExchangeError, HttpTransport, Lane, Phases, Request, Signature, Transport, TransportOptions,
+    WireTransport,
 };
 use tokio::task::LocalSet;
 
@@ -16,6 +17,7 @@ use crate::conformance_servers::{Act, Authority, Serve, Server, TOGETHER, answer
 
 const CAP: usize = 16 << 20;
 const AGENT: &str = "conformance/1";
+const RUN: &str = "run-1";
 /// Long enough to leave a deadline out of the matter.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -85,7 +87,8 @@ fn tell(got: &Result<Exchange, ExchangeError>) -> String {
 }
 
 fn options() -> TransportOptions {
-    TransportOptions { user_agent: AGENT.into(), ..TransportOptions::default() }
+    let signature = Signature { user_agent: AGENT.into(), run: RUN.into() };
+    TransportOptions { signature, ..TransportOptions::default() }
 }
 
 struct Case {
@@ -410,6 +413,7 @@ async fn see(name: &str, transport: impl Transport) {
     for (header, expected) in [
         ("host", vec![host.as_str()]),
         ("user-agent", vec![AGENT]),
+        ("loadgate-run", vec![RUN]),
         ("x-twice", vec!["one", "two"]),
         ("content-type", vec!["application/json"]),
         ("content-length", vec![length.as_str()]),

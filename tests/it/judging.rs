@@ -132,6 +132,7 @@ pub fn record(made: &Made) -> RunRecord {
             repeat: Repeat::Auto,
             restarts: true,
             same_host: false,
+            require_baseline: false,
             instances: 5,
             side_by_side: None,
         },
@@ -159,6 +160,7 @@ pub fn record(made: &Made) -> RunRecord {
         service: None,
         out_of_time: None,
         stale_baselines: None,
+        unverified: false,
     }
 }
 

@@ -1,9 +1,10 @@
 use std::path::Path;
 
 /// Modules by layer, the lowest first. A module imports only from rows below its own, never from its own.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["units", "exit_code", "error", "error_class", "digest", "machine", "random", "phases"],
     &["secrets"],
+    &["logging"],
     &["metrics", "transport", "checks", "demo"],
     &["scenario", "store", "remote"],
     &["engine", "verdict", "probes"],

@@ -34,6 +34,8 @@
 //! - `pages`        pages in a browser, comments by GitHub's reader; hostile text; runs that are large
 //! - `kits`         what CI systems and clusters are given: manifests that they know, arguments that the binary knows
 //! - `gates`        gates that controllers ask for over HTTP: Argo Rollouts' web metric, Flagger's webhooks
+//! - `leaks`        secrets with one core, and a target that says back whatever it is told: in no output, log or file
+//! - `contract`     flags, exit codes, files and schemas are what STABILITY.md, the README and `--help` say
 //! - `layers`       the import direction of the source
 
 #[path = "../simulator/mod.rs"]
@@ -47,6 +49,7 @@ mod baselines;
 mod canaries;
 mod conformance;
 mod conformance_servers;
+mod contract;
 mod corners;
 mod demo;
 mod deployments;
@@ -58,6 +61,7 @@ mod imports;
 mod judging;
 mod kits;
 mod layers;
+mod leaks;
 mod load;
 mod nginx;
 #[cfg(feature = "object-store")]

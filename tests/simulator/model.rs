@@ -132,6 +132,7 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
             repeat: plan_of.0,
             restarts: plan_of.1,
             same_host: false,
+            require_baseline: false,
             instances: 5,
             side_by_side: None,
         },
@@ -161,6 +162,7 @@ pub fn record(world: World, id: &str, plan_of: (Repeat, bool), runs: Vec<LookRec
         service: None,
         out_of_time: None,
         stale_baselines: None,
+        unverified: false,
     }
 }
 

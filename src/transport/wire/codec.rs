@@ -2,7 +2,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::Method;
 
 use crate::error_class::ErrorClass;
-use crate::transport::{BODY_CAP, ExchangeError, Headers, Request, Wants, over_cap};
+use crate::transport::{BODY_CAP, ExchangeError, Headers, Request, Signature, Wants, over_cap};
 
 /// As hyper has it, so that both transports refuse the same.
 pub const MOST_HEADERS: usize = 100;
@@ -11,7 +11,7 @@ const MOST_HEAD_BYTES: usize = 8192 + 4096 * 100;
 const MOST_IGNORED_BYTES: usize = 16 << 10;
 
 /// The whole request, head and body.
-pub fn encode(request: &Request, user_agent: &str) -> Bytes {
+pub fn encode(request: &Request, signature: &Signature) -> Bytes {
     let body = request.body.as_deref().unwrap_or_default();
     let mut out = BytesMut::with_capacity(256 + body.len());
     out.put_slice(request.method.as_str().as_bytes());
@@ -28,8 +28,8 @@ pub fn encode(request: &Request, user_agent: &str) -> Bytes {
     if !has("host") {
         line(b"host", request.authority().as_bytes());
     }
-    if !has("user-agent") && !user_agent.is_empty() {
-        line(b"user-agent", user_agent.as_bytes());
+    for (name, value) in signature.headers().filter(|(name, _)| !has(name)) {
+        line(name.as_bytes(), value.as_bytes());
     }
     if !has("accept") {
         line(b"accept", b"*/*");

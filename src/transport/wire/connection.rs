@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::error_class::ErrorClass;
+use crate::logging::{Level, log};
 use crate::transport::failure::classify;
 use crate::transport::{ExchangeError, Phases, Request};
 
@@ -39,6 +40,28 @@ impl Connection {
 
 /// Opens a connection; the time of each phase with it.
 pub async fn dial(
+    request: &Request,
+    tls: &Arc<rustls::ClientConfig>,
+    http2: bool,
+) -> Result<(Connection, Phases), ExchangeError> {
+    let dialed = open(request, tls, http2).await;
+    log(Level::Debug, "connect", || {
+        let (host, port) = request.endpoint();
+        match &dialed {
+            Ok((connection, phases)) => {
+                let phases = [("DNS", phases.dns_ns), ("connect", phases.connect_ns), ("TLS", phases.tls_ns)];
+                let told = phases.map(|(name, ns)| ns.map(|ns| format!("{name} {} us", ns / 1000)));
+                let told: Vec<String> = told.into_iter().flatten().collect();
+                let version = if connection.is_http2 { "HTTP/2" } else { "HTTP/1.1" };
+                format!("{host}:{port}: {}, {version}", told.join(", "))
+            }
+            Err(error) => format!("{host}:{port}: {}: {}", error.class.name(), error.message),
+        }
+    });
+    dialed
+}
+
+async fn open(
     request: &Request,
     tls: &Arc<rustls::ClientConfig>,
     http2: bool,

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::connection::Io;
 use crate::error_class::ErrorClass;
 use crate::transport::failure::classify;
-use crate::transport::{BODY_CAP, Exchange, ExchangeError, Headers, Phases, Request, over_cap};
+use crate::transport::{BODY_CAP, Exchange, ExchangeError, Headers, Phases, Request, Signature, over_cap};
 
 pub type Sender = http2::SendRequest<Full<Bytes>>;
 
@@ -46,12 +46,12 @@ fn failed(error: &hyper::Error) -> Failure {
 pub async fn exchange(
     mut sender: Sender,
     request: &Request,
-    user_agent: &str,
+    signature: &Signature,
     opened: Phases,
 ) -> Result<Exchange, Failure> {
     let asked = Instant::now();
     sender.ready().await.map_err(|e| failed(&e))?;
-    let response = sender.send_request(message(request, user_agent)).await.map_err(|e| failed(&e))?;
+    let response = sender.send_request(message(request, signature)).await.map_err(|e| failed(&e))?;
     let head = Instant::now();
     let (parts, mut incoming) = response.into_parts();
     let announced = hyper::body::Body::size_hint(&incoming).lower();
@@ -80,7 +80,7 @@ pub async fn exchange(
     Ok(Exchange { status: parts.status.as_u16(), headers, body: body.freeze(), done, phases })
 }
 
-fn message(request: &Request, user_agent: &str) -> http::Request<Full<Bytes>> {
+fn message(request: &Request, signature: &Signature) -> http::Request<Full<Bytes>> {
     let mut message = http::Request::new(Full::new(request.body.clone().unwrap_or_default()));
     *message.method_mut() = request.method.clone();
     *message.uri_mut() = request.uri.clone();
@@ -90,8 +90,10 @@ fn message(request: &Request, user_agent: &str) -> http::Request<Full<Bytes>> {
     for name in [HOST, CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
     }
-    if let (false, Ok(value)) = (headers.contains_key(USER_AGENT), user_agent.parse()) {
-        headers.insert(USER_AGENT, value);
+    for (name, value) in signature.headers() {
+        if let (false, Ok(value)) = (headers.contains_key(name), value.parse()) {
+            headers.insert(name, value);
+        }
     }
     headers.entry(http::header::ACCEPT).or_insert(http::HeaderValue::from_static("*/*"));
     message

@@ -18,13 +18,13 @@ pub use connection::{Io, dial};
 pub use pool::Lane;
 use pool::Pool;
 
-use super::{Exchange, ExchangeError, Request, Streams, Transport, TransportOptions, tls};
+use super::{Exchange, ExchangeError, Request, Signature, Streams, Transport, TransportOptions, tls};
 use crate::error::Result;
 use crate::error_class::ErrorClass;
 
 /// One worker's connections.
 pub struct WireTransport {
-    user_agent: String,
+    signature: Signature,
     http2: bool,
     tls: Arc<rustls::ClientConfig>,
     pool: RefCell<Pool>,
@@ -43,7 +43,7 @@ impl WireTransport {
     /// If TLS cannot be set up.
     pub fn new(options: &TransportOptions) -> Result<Self> {
         Ok(Self {
-            user_agent: options.user_agent.clone(),
+            signature: options.signature.clone(),
             http2: options.http2,
             tls: Arc::new(tls::client_config(options)?),
             pool: RefCell::default(),
@@ -66,9 +66,9 @@ impl WireTransport {
         request: &Request,
         phases: super::Phases,
     ) -> std::result::Result<Exchange, ExchangeError> {
-        match http2::exchange(sender, request, &self.user_agent, phases).await {
+        match http2::exchange(sender, request, &self.signature, phases).await {
             Err(http2::Failure { unseen: true, .. }) => match self.open(pool, request).await? {
-                (Line::Http2(sender), phases) => http2::exchange(sender, request, &self.user_agent, phases)
+                (Line::Http2(sender), phases) => http2::exchange(sender, request, &self.signature, phases)
                     .await
                     .map_err(|failure| failure.error),
                 (Line::Http1(_), _) => {
@@ -144,7 +144,7 @@ impl Transport for WireTransport {
         };
         match line {
             Line::Http1(mut connection) => {
-                let bytes = request.encoded.get_or_init(|| codec::encode(request, &self.user_agent));
+                let bytes = request.encoded.get_or_init(|| codec::encode(request, &self.signature));
                 let (mut exchange, reusable) =
                     http1::converse(&mut connection, bytes, request, &self.scratch, deadline).await?;
                 if reusable {

@@ -1,0 +1,345 @@
+//! Secrets by the dozen, all with one core that nothing else contains, and a target that says back whatever it is told, in
+//! every form: in no output, at no log level, nor in anything that is stored may the core be found.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json as made;
+
+use crate::servers::Service;
+use crate::support::loadgate;
+
+/// Of every secret here.
+const CORE: &str = "c4nary7q";
+
+/// Environment variables, each a secret of its own place.
+const SECRETS: [(&str, &str); 12] = [
+    ("LG_HEADER", "hdr-c4nary7q-Header1"),
+    ("LG_KEY", "key-c4nary7q-Key22"),
+    ("LG_FORM", "f\"o&r<m> c4nary7q/+%\\é'"),
+    ("LG_PATH", "path-c4nary7q-p"),
+    ("LG_QUERY", "que ry/c4nary7q?&=+"),
+    ("LG_BODY", "bo\"dy\\c4nary7q<&>'é\u{7f}/x"),
+    ("LG_PASSWORD", "pa:ss c4nary7q/wo%rd"),
+    ("LG_CLIENT", "client c4nary7q&secret"),
+    ("LG_PART", "part\"c4nary7q\"\\n"),
+    ("LG_HOOK", "hook-c4nary7q/x"),
+    ("LG_FRAME", "frame \"c4nary7q\""),
+    ("LG_PROBE", "probe-c4nary7q-1"),
+];
+
+/// Says back everything, as it is and as JSON, HTML and URLs have it.
+async fn echo(request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap_or_default();
+    let mut said = format!("{} {}\n", parts.method, parts.uri);
+    for (name, value) in &parts.headers {
+        said += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+    }
+    said += &String::from_utf8_lossy(&body);
+    let html = said.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let status = if parts.uri.path().starts_with("/broken") { 500 } else { 200 };
+    let cookie = format!("sid=cookie-{CORE}-abcdef; Path=/");
+    let answer = made!({ "said": said, "html": html, "parsed": serde_json::from_slice::<serde_json::Value>(&body).ok() });
+    let headers = [
+        ("set-cookie", cookie),
+        ("content-type", "application/json".to_owned()),
+        ("x-said", format!("{}", parts.uri)),
+    ];
+    (StatusCode::from_u16(status).unwrap(), headers, answer.to_string()).into_response()
+}
+
+async fn login() -> Response {
+    let headers = [("x-csrf", format!("csrf-{CORE}-1234")), ("set-cookie", format!("jar=jar-{CORE}-xyz12"))];
+    let body = made!({ "session": { "ticket": format!("tick-{CORE}-12345678") }, "id": format!("{CORE}k9k9k9k9k9k9k9k9k9k9k9k9k9k9") });
+    (headers, body.to_string()).into_response()
+}
+
+async fn token(headers: HeaderMap) -> Response {
+    assert!(headers.contains_key("authorization"));
+    made!({ "access_token": format!("oauth-{CORE}-token"), "expires_in": 3600 }).to_string().into_response()
+}
+
+fn service() -> Service {
+    let events =
+        || async { ([("content-type", "text/event-stream")], format!("data: token=ev-{CORE}-12345\n\n")) };
+    Service::start(
+        Router::new()
+            .route("/login", post(login))
+            .route("/token", post(token))
+            .route("/events", get(events))
+            .route("/hook", any(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "no") }))
+            .fallback(any(echo)),
+    )
+}
+
+/// Each file fails where everything comes together: the failing step shows what was sent and what came.
+fn scenarios(folder: &Path, failing: bool) {
+    let check = if failing { "\n    check: [ { jsonpath: $.said, equals: nothing } ]" } else { "" };
+    let load = "load: { warmup: 0s, stages: [ { rate: 40/s, for: 1s } ] }\nlimits: { error_rate: < 99% }\n";
+    let common = "headers: { x-api-key: \"${secret.LG_KEY}\", x-plain: \"${secret.LG_HEADER}\" }\n";
+    let files = [
+        (
+            "bearer",
+            format!(
+                "auth: {{ bearer: \"${{secret.LG_HEADER}}\" }}
+steps:
+  - name: log in
+    post: /login
+    form: {{ user: me, password: \"${{secret.LG_FORM}}\" }}
+    capture: {{ ticket_token: {{ jsonpath: $.session.ticket }}, csrf: {{ header: x-csrf }}, jar: {{ cookie: jar }}, id: {{ jsonpath: $.id }} }}
+  - name: use
+    post: \"/echo/${{secret.LG_PATH}}/${{id}}\"
+    query: {{ key: \"${{secret.LG_QUERY}}\", t: \"${{ticket_token}}\" }}
+    headers: {{ x-csrf: \"${{csrf}}\", x-jar: \"${{jar}}\" }}
+    json: {{ a: \"${{secret.LG_BODY}}\", b: [ \"${{ticket_token}}\", \"${{id}}\" ] }}{check}
+"
+            ),
+        ),
+        (
+            "basic",
+            format!(
+                "auth: {{ basic: {{ user: me, password: \"${{secret.LG_PASSWORD}}\" }} }}
+steps:
+  - name: parts
+    post: /broken/parts
+    multipart: {{ a: \"${{secret.LG_PART}}\", b: \"${{secret.LG_BODY}}\" }}
+    check: [ status: {} ]{}
+",
+                if failing { "200" } else { "500" },
+                if failing { "" } else { "\n  - { name: again, get: /echo }" }
+            ),
+        ),
+        (
+            "oauth",
+            format!(
+                "auth: {{ oauth2: {{ token_url: /token, client_id: svc, client_secret: \"${{secret.LG_CLIENT}}\" }} }}
+steps:
+  - name: form
+    post: \"/echo?again=${{secret.LG_QUERY}}\"
+    form: {{ a: \"${{secret.LG_FORM}}\", b: \"${{secret.LG_BODY}}\" }}{check}
+"
+            ),
+        ),
+        (
+            "stream",
+            format!(
+                "steps:
+  - name: events
+    sse: {{ get: \"/events?k=${{secret.LG_QUERY}}\"{} }}
+",
+                if failing { ", each: [ body: { contains: nothing } ]" } else { "" }
+            ),
+        ),
+        ("unreachable", "steps:\n  - { name: never, get: \"http://localhost:9/x?k=${secret.LG_QUERY}\" }\n".to_owned()),
+    ];
+    for (name, text) in files.iter().filter(|(name, _)| failing || *name != "unreachable") {
+        std::fs::write(folder.join(format!("{name}.yaml")), format!("feature: {name}\n{common}{text}{load}"))
+            .unwrap();
+    }
+}
+
+fn probes(folder: &Path, url: &str) {
+    let text = format!(
+        "probes:
+  queue: {{ json: \"{url}/echo?p=${{secret.LG_PROBE}}\", jsonpath: $.none, headers: {{ x-k: \"${{secret.LG_PROBE}}\" }}, limit: < 5 }}
+notify:
+  - {{ webhook: \"{url}/hook/${{secret.LG_HOOK}}\", headers: {{ authorization: \"Bearer ${{secret.LG_HOOK}}\" }}, on: [pass, hold, fail, alert] }}
+"
+    );
+    std::fs::write(folder.join("watch.txt"), text).unwrap();
+}
+
+/// All forms of it that are looked for: as it is, and as Base64 has it wherever it begins.
+fn needles() -> Vec<String> {
+    let mut all = vec![CORE.to_owned()];
+    for before in 0..3_usize {
+        let text = BASE64.encode(format!("{}{CORE}", "x".repeat(before)));
+        // What its neighbours have a part in may look otherwise.
+        let from = (before * 8).div_ceil(6);
+        let to = (before + CORE.len()) * 8 / 6;
+        all.push(text[from..to].to_owned());
+    }
+    all
+}
+
+fn assert_clean(what: &str, text: &[u8]) {
+    let lower = String::from_utf8_lossy(text);
+    for needle in needles() {
+        if let Some(at) = lower.find(&needle) {
+            let from = (0..at.saturating_sub(200)).rev().find(|i| lower.is_char_boundary(*i)).unwrap_or(0);
+            let to = (at + 100..lower.len()).find(|i| lower.is_char_boundary(*i)).unwrap_or(lower.len());
+            panic!("{what} has a secret: …{}…", &lower[from..to]);
+        }
+    }
+}
+
+fn assert_folder_clean(folder: &Path) -> usize {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files += assert_folder_clean(&path);
+        } else {
+            assert_clean(&path.display().to_string(), &std::fs::read(&path).unwrap());
+            assert_clean("a file's name", path.display().to_string().as_bytes());
+            files += 1;
+        }
+    }
+    files
+}
+
+fn secret(folder: &Path, level: &str, words: &[&str]) -> Command {
+    let mut command = loadgate(folder);
+    command.args(["--log", level]).args(words).envs(SECRETS);
+    command
+}
+
+/// Runs it, and looks at all that it says. The exit code, and what was said.
+fn clean(folder: &Path, level: &str, words: &[&str]) -> (i32, String) {
+    let ran = crate::support::run(&mut secret(folder, level, words));
+    let all = format!("{}{}", ran.out, ran.err);
+    assert_clean(&format!("{words:?} at {level}"), all.as_bytes());
+    (ran.code, all)
+}
+
+#[test]
+fn no_secret_is_in_any_output_at_any_level() {
+    let service = service();
+    for failing in [true, false] {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path();
+        scenarios(folder, failing);
+        probes(folder, &service.url);
+        let target = service.url.replace("http://", &format!("http://who:{CORE}-userinfo@"));
+        for level in ["off", "info", "debug", "trace"] {
+            let out = format!("smoke-{level}");
+            let words = ["smoke", ".", "--target", &target, "--out", &out];
+            let (code, said) = clean(folder, level, &words);
+            assert_eq!(code, i32::from(failing), "{said}");
+            let tells = said.contains("TRACE step: curl");
+            assert_eq!(tells, level == "trace", "{said}");
+        }
+        let words = [
+            "run",
+            ".",
+            "--target",
+            &target,
+            "--out",
+            "whole",
+            "--probes",
+            "watch.txt",
+            "--allow",
+            "no-baseline",
+        ];
+        let (code, said) = clean(folder, "trace", &words);
+        assert!(matches!(code, 1 | 3), "{said}");
+        let words =
+            ["baseline", "record", ".", "--target", &target, "--out", "recorded", "--reason", "known good"];
+        let (code, said) = clean(folder, "trace", &words);
+        assert_eq!(code == 0, !failing, "{said}");
+        clean(folder, "trace", &["baseline", "show"]);
+        clean(folder, "trace", &["validate", "."]);
+        for format in ["table", "json", "junit", "markdown", "html"] {
+            clean(folder, "trace", &["report", "whole", "--format", format]);
+            clean(folder, "trace", &["compare", "whole", "--format", format]);
+        }
+        clean(folder, "trace", &["notify", "whole", "--probes", "watch.txt", "--dry-run"]);
+        clean(
+            folder,
+            "trace",
+            &[
+                "canary",
+                "basic.yaml",
+                "--control",
+                &target,
+                "--candidate",
+                &target,
+                "--for",
+                "10s",
+                "--out",
+                "sides",
+            ],
+        );
+        let files = assert_folder_clean(folder);
+        assert!(files > 30, "{files} files were looked at");
+    }
+}
+
+#[test]
+fn no_secret_of_flags_is_in_any_output() {
+    let service = service();
+    let temp = tempfile::tempdir().unwrap();
+    let header = format!("x-anything: flag-{CORE}-1");
+    let url = format!("{}/broken", service.url.replace("http://", &format!("http://who:{CORE}-userinfo@")));
+    let words =
+        ["quick", &url, "-H", &header, "--rate", "20/s", "--for", "1s", "--warmup", "0s", "--out", "out"];
+    let (code, said) = clean(temp.path(), "trace", &words);
+    assert_eq!(code, 1, "{said}");
+    assert!(assert_folder_clean(temp.path()) >= 5);
+}
+
+/// What a run that was killed leaves behind, in the midst of its load.
+#[test]
+fn no_secret_is_in_the_journal() {
+    let service = service();
+    let temp = tempfile::tempdir().unwrap();
+    scenarios(temp.path(), false);
+    let words = ["run", "basic.yaml", "bearer.yaml", "--target", &service.url, "--out", "out"];
+    let text = std::fs::read_to_string(temp.path().join("bearer.yaml")).unwrap();
+    let long = text.replace("for: 1s", "for: 60s").replace("json: {", "timeout: 1ms\n    json: {");
+    std::fs::write(temp.path().join("bearer.yaml"), long.replace("name: use", "name: use\n    only: load"))
+        .unwrap();
+    let mut child =
+        secret(temp.path(), "trace", &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let journal = temp.path().join("out/journal");
+    let until = Instant::now() + Duration::from_secs(20);
+    while std::fs::metadata(&journal).map_or(0, |there| there.len()) < 2000 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    end(&mut child);
+    assert!(std::fs::metadata(&journal).unwrap().len() > 500);
+    assert_folder_clean(temp.path());
+}
+
+fn end(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Core dumps hold everything; this machine makes them, as the same process without a secret shows.
+#[test]
+fn no_core_is_dumped_of_a_process_that_holds_secrets() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let service = service();
+    let scenario = |value: &str| {
+        format!("feature: f\nsteps:\n  - {{ name: s, get: /echo, headers: {{ x-k: \"{value}\" }} }}\n")
+    };
+    let dumped = |value: &str| {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("s.yaml"), scenario(value)).unwrap();
+        let program = loadgate(temp.path()).get_program().to_owned();
+        let mut command = Command::new("sh");
+        let script = "ulimit -c unlimited; exec \"$0\" smoke s.yaml --target \"$1\" --watch 60s --out out";
+        command.args(["-c", script]).arg(program).arg(&service.url).current_dir(temp.path()).envs(SECRETS);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !temp.path().join("out/journal").exists() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
+        child.wait().unwrap().core_dumped()
+    };
+    assert!(dumped("nothing"), "this machine dumps no cores at all");
+    assert!(!dumped("${secret.LG_KEY}"));
+}
