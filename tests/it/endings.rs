@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Demo, fixture, json, loadgate, results, run};
 
 /// Waits until the run has closed some blocks.
-fn until_measuring(folder: &std::path::Path, least_blocks: usize) {
+pub fn until_measuring(folder: &std::path::Path, least_blocks: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let journal = std::fs::read_to_string(results(folder).join("journal")).unwrap_or_default();
@@ -19,7 +19,7 @@ fn until_measuring(folder: &std::path::Path, least_blocks: usize) {
     }
 }
 
-fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     let done =
         std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
     assert!(done.success());

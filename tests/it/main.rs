@@ -17,6 +17,7 @@
 //! - `hostile`      bad bytes from the target: one clear error class each, memory bounded
 //! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
+//! - `survival`     its own machine fails it: full disks, kill -9 anywhere, no descriptors, ports or readers, a clock that is set
 //! - `projects`     services, environments, profiles; many verdicts as one
 //! - `quick`        one URL from flags
 //! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
@@ -81,6 +82,7 @@ mod soaks;
 mod steps;
 mod streams;
 mod support;
+mod survival;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 mod verdicts;

@@ -2,6 +2,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,21 +22,61 @@ pub fn loadgate(folder: &Path) -> Command {
     command
 }
 
-/// The same with no more than so much address space.
-pub fn loadgate_within(folder: &Path, kilobytes: u64) -> Command {
+/// The same, begun by another command that is given it with its arguments.
+pub fn loadgate_by(folder: &Path, before: &[&str]) -> Command {
     let own = loadgate(folder);
-    let mut command = Command::new("sh");
-    let limited = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
-    command.args(["-c", &limited]).arg(own.get_program()).current_dir(folder).stdin(Stdio::null());
+    let mut command = Command::new(before[0]);
+    command.args(&before[1..]).arg(own.get_program()).current_dir(folder).stdin(Stdio::null());
     for (name, value) in own.get_envs() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
     }
+    command
+}
+
+/// The same with no more than so much address space.
+pub fn loadgate_within(folder: &Path, kilobytes: u64) -> Command {
+    let mut command =
+        loadgate_by(folder, &["sh", "-c", &format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"")]);
     // An arena for each thread would take up address space by the number of cores, not by what is kept.
     command.env("MALLOC_ARENA_MAX", "1");
     command
+}
+
+/// Rows side by side, since they mostly wait.
+pub fn at_once<T: Sync>(rows: &[T], check: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    check(row);
+                }
+            });
+        }
+    });
+}
+
+/// Disks and networks of one's own: as a user who is root in a namespace, or as root.
+static UNSHARE: LazyLock<&str> = LazyLock::new(|| {
+    let works =
+        |flags: &&str| Command::new("unshare").args([flags, "true"]).status().is_ok_and(|s| s.success());
+    ["-rmn", "-mn"]
+        .into_iter()
+        .find(works)
+        .expect("`unshare` needs user namespaces, or root (docker run --privileged)")
+});
+
+/// A script that may do as root to a namespace of its own (`m`: mounts, `n`: network) what it will; `"$0" "$@"` is loadgate.
+pub fn apart(folder: &Path, namespace: char, script: &str) -> Command {
+    let flags = format!("{}{namespace}", UNSHARE.trim_end_matches("mn"));
+    loadgate_by(folder, &["unshare", &flags, "sh", "-c", script])
+}
+
+pub fn spawned(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 pub struct Ran {
@@ -60,6 +102,14 @@ impl Ran {
         self
     }
 
+    /// Fails if a panic was met on the way.
+    #[track_caller]
+    pub fn sound(self) -> Self {
+        let all = format!("{}{}", self.out, self.err);
+        assert!(!all.contains("panicked") && !all.contains("backtrace"), "{all}");
+        self
+    }
+
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         let all = format!("{}{}", self.out, self.err);
@@ -71,6 +121,11 @@ impl Ran {
 pub fn json(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// How many requests a verdict has of its first endpoint.
+pub fn requests(verdict: &Value) -> u64 {
+    verdict["endpoints"][0]["requests"].as_u64().unwrap_or(0)
 }
 
 /// The endpoints that findings of a severity name.
@@ -151,4 +206,29 @@ pub fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, Vec<u8
 
 pub fn results(folder: &Path) -> PathBuf {
     folder.join("out")
+}
+
+/// All below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Every file but the journal is whole; what was about to be written when it was killed has a hidden name.
+#[track_caller]
+pub fn whole(folder: &Path, killed: bool) {
+    for path in files(folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let bytes = std::fs::read(&path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let good = match name.rsplit_once('.').map_or(name.as_str(), |(_, kind)| kind) {
+            "journal" | "ballast" => true,
+            _ if name.starts_with('.') => killed,
+            "json" => serde_json::from_str::<Value>(&text).is_ok(),
+            "html" => text.trim_end().ends_with("</html>"),
+            "xml" => text.trim_end().ends_with("</testsuites>"),
+            _ => text.ends_with('\n'),
+        };
+        assert!(good, "{} is not whole: {} bytes", path.display(), bytes.len());
+    }
 }
