@@ -191,7 +191,7 @@ impl Fault {
         let all = || format!("\n--- stdout\n{}\n--- stderr\n{}", ran.out, ran.err);
         proves_it(&ran, &temp.path().join("out"), under_load).map_err(|e| format!("{e}{}", all()))?;
         let record = json(&temp.path().join("out/run.json"));
-        if under_load { self.load_tells(&record) } else { self.smoke_tells(&record, &ran) }
+        if under_load { self.load_tells(&record, &ran) } else { self.smoke_tells(&record, &ran) }
             .map_err(|e| format!("{e}{}", all()))
     }
 
@@ -206,7 +206,7 @@ impl Fault {
         ensure(self.says.iter().any(|says| first.contains(says)), || format!("not in the first line: {by}"))
     }
 
-    fn load_tells(&self, record: &Value) -> Result<(), String> {
+    fn load_tells(&self, record: &Value, ran: &Ran) -> Result<(), String> {
         let endpoint = &record["runs"][0]["endpoints"][0];
         let errors: u64 =
             endpoint["errors"].as_object().into_iter().flatten().filter_map(|e| e.1.as_u64()).sum();
@@ -215,6 +215,8 @@ impl Fault {
         ensure(if self.some { (RATE / 4..RATE).contains(&errors) } else { errors == RATE }, || lost.clone())?;
         let examples = record["error_examples"].as_array().ok_or("no examples")?;
         ensure(!examples.is_empty(), || "no examples".to_owned())?;
+        let shown = self.says.iter().any(|says| ran.out.contains(says));
+        ensure(shown, || format!("nobody is told {:?}", self.says))?;
         let strange = |e: &&Value| !self.is_told_by(&e["class"], e["message"].as_str().unwrap_or_default());
         let strange = examples.iter().find(strange);
         strange.map_or(Ok(()), |e| Err(format!("told as {} by {}", e["class"], e["message"])))
