@@ -268,7 +268,8 @@ pub fn side_by_side<J: Sync>(jobs: &[J], work: impl Fn(&J) -> Result<(), String>
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let worker = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
-            found.lock().unwrap().extend(work(job).err());
+            let problem = work(job).err();
+            found.lock().unwrap().extend(problem);
         }
     };
     std::thread::scope(|scope| (0..AT_ONCE.min(jobs.len())).for_each(|_| drop(scope.spawn(worker))));

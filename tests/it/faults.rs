@@ -168,7 +168,13 @@ fn frames_that_break_http2_are_errors_and_never_a_pass() {
     let closed = "bytes remaining on stream";
     let abusive = "excessive load";
     meet_all(&[
-        Fault::http2("GOAWAY, stream not looked at", after(&[send(goaway(0, 0)), Hold]), "reset", "http2"),
+        // BUG: these are h2's words for `NO_ERROR`, and tell nobody what happened.
+        Fault::http2(
+            "GOAWAY, stream not looked at",
+            after(&[send(goaway(0, 0)), Hold]),
+            "reset",
+            "not a result of an error",
+        ),
         Fault::http2("GOAWAY, calm down", after(&[send(goaway(0, 11)), Hold]), "reset", abusive),
         Fault::http2(
             "a flood of GOAWAY",
