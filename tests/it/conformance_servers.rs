@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 pub const TOGETHER: usize = 20;
 
 /// Servers have threads of their own: a transport that blocks its thread cannot stop them.
-static BACKGROUND: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+pub static BACKGROUND: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 /// One step of what a server does with a connection. After the last it closes in order.
 #[derive(Clone, PartialEq)]
@@ -37,11 +37,19 @@ pub enum Act {
     Head,
     /// Reads what comes first, whatever it is.
     Sip,
+    /// Reads so many bytes and leaves the rest in the socket.
+    Bite(usize),
+    /// Reads until one more stream of HTTP/2 has begun.
+    Stream,
     Send(Bytes),
+    /// Sends the same over and over until the client has gone.
+    Flood(Bytes),
     /// Sends pieces of so many bytes, apart in time so that each arrives alone.
     Drip(usize, Bytes),
     /// Milliseconds.
     Pause(u64),
+    /// Closes its own direction only.
+    Shut,
     /// Reads until the client has closed.
     Hold,
     /// The end is RST, not FIN.
@@ -57,6 +65,8 @@ pub enum Serve {
     Http2(Option<Arc<ServerConfig>>),
     /// A port in use by a socket that does not listen, so that nobody else can come to listen there.
     Refuse,
+    /// It listens and never accepts, and its queue is full: a connection is neither made nor refused.
+    Full,
 }
 
 pub fn scripts(scripts: impl Into<Vec<Vec<Act>>>) -> Serve {
@@ -87,6 +97,22 @@ pub struct Server {
     pub address: SocketAddr,
     log: Log,
     _refusing: Option<TcpSocket>,
+    _full: Option<(TcpListener, Vec<std::net::TcpStream>)>,
+}
+
+/// A listener that accepts nobody any more, and those who wait there.
+fn full() -> (SocketAddr, TcpListener, Vec<std::net::TcpStream>) {
+    let _runtime = BACKGROUND.enter();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let listener = socket.listen(1).expect("listens");
+    let address = listener.local_addr().expect("bound");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 64, "the queue of a listener with a backlog of 1 does not fill");
+    }
+    (address, listener, waiting)
 }
 
 impl Server {
@@ -95,13 +121,18 @@ impl Server {
         if let Serve::Refuse = serve {
             let socket = TcpSocket::new_v4().expect("a socket");
             socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
-            return Self { address: socket.local_addr().expect("bound"), log, _refusing: Some(socket) };
+            let address = socket.local_addr().expect("bound");
+            return Self { address, log, _refusing: Some(socket), _full: None };
+        }
+        if let Serve::Full = serve {
+            let (address, listener, waiting) = full();
+            return Self { address, log, _refusing: None, _full: Some((listener, waiting)) };
         }
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("non-blocking");
         let address = listener.local_addr().expect("bound");
         BACKGROUND.spawn(accept(listener, serve.clone(), log.clone()));
-        Self { address, log, _refusing: None }
+        Self { address, log, _refusing: None, _full: None }
     }
 
     pub fn connections(&self) -> usize {
@@ -146,7 +177,7 @@ async fn connection(
         }
         Serve::Http2(None) => http2(stream, together).await,
         Serve::Http2(Some(config)) => http2(TlsAcceptor::from(config).accept(stream).await?, together).await,
-        Serve::Refuse => Ok(()),
+        Serve::Refuse | Serve::Full => Ok(()),
     }
 }
 
@@ -162,7 +193,12 @@ where
                 log.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             }
             Act::Sip => drop(stream.read_buf(&mut read).await?),
+            Act::Bite(size) => drop(stream.read_exact(&mut vec![0; *size]).await?),
+            Act::Stream => stream_begins(&mut stream, &mut read).await?,
             Act::Send(bytes) => put(&mut stream, bytes).await?,
+            Act::Flood(bytes) => loop {
+                put(&mut stream, bytes).await?;
+            },
             Act::Drip(size, bytes) => {
                 for piece in bytes.chunks(*size) {
                     put(&mut stream, piece).await?;
@@ -170,6 +206,7 @@ where
                 }
             }
             Act::Pause(milliseconds) => pause(*milliseconds).await,
+            Act::Shut => stream.shutdown().await?,
             Act::Hold => while stream.read_buf(&mut read).await? > 0 {},
             Act::Reset => return Ok(()),
         }
@@ -177,7 +214,7 @@ where
     stream.shutdown().await
 }
 
-async fn put(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+pub async fn put(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes).await?;
     stream.flush().await
 }
@@ -186,7 +223,7 @@ async fn pause(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }
 
-async fn request(
+pub async fn request(
     stream: &mut (impl AsyncRead + Unpin),
     read: &mut BytesMut,
     with_body: bool,
@@ -204,6 +241,32 @@ async fn request(
         more(stream, read).await?;
     }
     Ok(read.split_to(whole).freeze())
+}
+
+/// Leaves out the client's preface, and every frame before and with the next HEADERS.
+async fn stream_begins(stream: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) -> io::Result<()> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const HEADERS: u8 = 1;
+    loop {
+        while read.len() < 9 {
+            more(stream, read).await?;
+        }
+        if PREFACE.starts_with(&read[..9]) {
+            while read.len() < PREFACE.len() {
+                more(stream, read).await?;
+            }
+            drop(read.split_to(PREFACE.len()));
+            continue;
+        }
+        let (length, kind) = (u32::from_be_bytes([0, read[0], read[1], read[2]]) as usize, read[3]);
+        while read.len() < 9 + length {
+            more(stream, read).await?;
+        }
+        drop(read.split_to(9 + length));
+        if kind == HEADERS {
+            return Ok(());
+        }
+    }
 }
 
 async fn more(stream: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) -> io::Result<()> {
@@ -313,21 +376,45 @@ impl Authority {
 
     /// How a server with these names is set up.
     pub fn certify(&self, names: &[&str], alpn: &[&str]) -> Arc<ServerConfig> {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(names).expect("names");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        let mut config =
-            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("versions")
-                .with_no_client_auth()
-                .with_single_cert(
-                    vec![certificate.der().clone()],
-                    PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-                )
-                .expect("a usable certificate");
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        self.serve_as(&certificate_for(names), alpn)
     }
+
+    /// The same with a certificate that was good once.
+    pub fn certify_expired(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let mut params = certificate_for(names);
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        self.serve_as(&params, &[])
+    }
+
+    fn serve_as(&self, params: &CertificateParams, alpn: &[&str]) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        serve_with(&certificate, &key, alpn)
+    }
+}
+
+fn certificate_for(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    CertificateParams::new(names).expect("names")
+}
+
+/// How a server is set up whose certificate is vouched for by nobody but itself.
+pub fn self_signed(names: &[&str]) -> Arc<ServerConfig> {
+    let key = KeyPair::generate().expect("a key");
+    let certificate = certificate_for(names).self_signed(&key).expect("a certificate");
+    serve_with(&certificate, &key, &[])
+}
+
+fn serve_with(certificate: &Certificate, key: &KeyPair, alpn: &[&str]) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .expect("a usable certificate");
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
 }

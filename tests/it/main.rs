@@ -15,6 +15,7 @@
 //! - `telemetry`    figures while a load runs: Prometheus scrapes and is written to, OTLP
 //! - `streams`      server-sent events and `WebSocket`s, TLS and client certificates included
 //! - `hostile`      bad bytes from the target: one clear error class each, memory bounded
+//! - `faults`       targets that misbehave in every way that a network knows: resets, silence, TLS, names, frames, redirects
 //! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
 //! - `survival`     its own machine fails it: full disks, kill -9 anywhere, no descriptors, ports or readers, a clock that is set
@@ -55,6 +56,9 @@ mod corners;
 mod demo;
 mod deployments;
 mod endings;
+mod fault_runs;
+mod fault_servers;
+mod faults;
 mod features;
 mod gates;
 mod hostile;
