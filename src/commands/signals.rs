@@ -34,9 +34,12 @@ pub fn listen() -> Result<Interrupt> {
 
 /// Runs `work` on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Error::harness(format!("cannot start: {e}")))?
-        .block_on(work)
+        .map_err(|e| Error::harness(format!("cannot start: {e}")))?;
+    let done = runtime.block_on(work);
+    // A resolver that waits for a name server must not be waited for.
+    runtime.shutdown_background();
+    done
 }

@@ -229,6 +229,9 @@ fn spawn(
         .spawn(move || {
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, work(shared, transport, number, messages, stop));
+            drop(local);
+            // A resolver that waits for a name server must not be waited for.
+            runtime.shutdown_background();
         })
         .map_err(fail)
 }

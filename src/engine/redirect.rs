@@ -31,6 +31,9 @@ pub async fn follow<T: Transport>(
         let to = from
             .join(&location)
             .map_err(|e| refuse(format!("redirects: `{location}` is no address to go on to: {e}")))?;
+        if !matches!(to.scheme(), "http" | "https") {
+            return Err(refuse(format!("redirects: `{location}` is not an absolute http or https URL")));
+        }
         let new = host_of(to.as_str());
         let same_origin = from.origin() == to.origin();
         let known = from.host_str() == to.host_str() || permitted(way.scenario, way.target, new);

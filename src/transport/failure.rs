@@ -23,6 +23,22 @@ pub fn classify(error: &(dyn StdError + 'static), outer: ErrorClass) -> Exchange
         if current.is::<rustls::Error>() {
             class = ErrorClass::Tls;
         }
+        if let Some(h2) = current.downcast_ref::<h2::Error>() {
+            // What this side finds fault with; bytes that are no HTTP/2 at all come to a frame of a wrong size.
+            let broken = [
+                h2::Reason::PROTOCOL_ERROR,
+                h2::Reason::FRAME_SIZE_ERROR,
+                h2::Reason::COMPRESSION_ERROR,
+                h2::Reason::FLOW_CONTROL_ERROR,
+            ];
+            if h2.is_library() && h2.reason().is_some_and(|reason| broken.contains(&reason)) {
+                class = ErrorClass::Protocol;
+            }
+            if h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR) {
+                let message = "the target ended the connection (GOAWAY) before it answered".to_owned();
+                return ExchangeError { class, message, done: Instant::now(), local };
+            }
+        }
         if let Some(hyper) = current.downcast_ref::<hyper::Error>()
             && (hyper.is_parse() || hyper.is_parse_status() || hyper.is_parse_too_large())
         {

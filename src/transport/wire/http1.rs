@@ -60,6 +60,10 @@ pub async fn converse(
                     if decoder.is_done() {
                         return Poll::Ready(Ok((now, used == data.len() && written == bytes.len())));
                     }
+                    // A peer that sends faster than this reads uses up the task's turns, and the timer gets none.
+                    if now >= deadline {
+                        return Poll::Ready(Err(timed_out()));
+                    }
                 }
             }
         }
