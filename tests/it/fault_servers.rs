@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -53,17 +53,26 @@ pub fn answer(stream: u32) -> Vec<u8> {
 pub struct Mortal {
     pub address: SocketAddr,
     asked: Arc<AtomicUsize>,
+    /// Keeps the port after its death: another test's server must not be met there.
+    _port: TcpSocket,
 }
 
 impl Mortal {
     pub fn start(lifetime: usize) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.set_nonblocking(true).expect("non-blocking");
-        let address = listener.local_addr().expect("bound");
+        let _runtime = BACKGROUND.enter();
+        let bound = |address: SocketAddr| {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.set_reuseport(true).expect("a port for two");
+            socket.bind(address).expect("a port");
+            socket
+        };
+        let socket = bound(([127, 0, 0, 1], 0).into());
+        let address = socket.local_addr().expect("bound");
+        let port = bound(address);
+        let listener = socket.listen(1024).expect("listens");
         let (asked, dead) = (Arc::<AtomicUsize>::default(), Arc::<Notify>::default());
         let counted = asked.clone();
         BACKGROUND.spawn(async move {
-            let listener = TcpListener::from_std(listener).expect("a listener");
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
@@ -78,7 +87,7 @@ impl Mortal {
             drop(listener);
             connections.shutdown().await;
         });
-        Self { address, asked }
+        Self { address, asked, _port: port }
     }
 
     /// The one that killed it is one of them.

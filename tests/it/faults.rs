@@ -177,7 +177,9 @@ fn frames_that_break_http2_are_errors_and_never_a_pass() {
             after(&[send(goaway(1, 0).repeat(5000)), Shut, Hold]),
             "reset",
             "stream closed",
-        ),
+        )
+        .or("reset", "not a result of an error")
+        .or("reset", "connection closed"),
         Fault::http2("each stream is reset", streams(|id| reset(id, 2)), "reset", "stream error received"),
         Fault::http2("each stream is refused", streams(|id| reset(id, 7)), "reset", "refused stream"),
         Fault::http2(
@@ -299,7 +301,8 @@ fn a_target_that_dies_midway_fails_and_no_request_is_lost() {
         let steps = json(&temp.path().join("smoke/run.json"))["smoke"]["steps"].clone();
         let told = [0, 1, 2].map(|n: usize| steps[n]["status"].clone());
         assert_eq!(told, ["passed", "failed", "skipped"], "{steps}");
-        assert_eq!(steps[1]["class"], "connect", "the second try is refused: {steps}");
+        // The second try is refused, unless it goes out on another kept connection that is as dead.
+        assert!(steps[1]["class"] == "connect" || steps[1]["class"] == "reset", "{steps}");
 
         for (load, all) in [(["--rate", "40/s"], Some(60)), (["-c", "4"], None)] {
             let target = Mortal::start(31);
