@@ -173,20 +173,19 @@ fn any_form(c: char) -> String {
         return c.to_string();
     }
     let code = u32::from(c);
-    let mut all = vec![format!(r"\\*{}", regex::escape(&c.to_string()))];
+    let mut all = vec![regex::escape(&c.to_string())];
     let mut percent = String::new();
     for byte in c.encode_utf8(&mut [0; 4]).bytes() {
         let _ = write!(percent, "%(?:25)*(?i:{byte:02x})");
     }
     all.push(percent);
-    all.push(format!(r"\\+u(?i:\{{0*{code:x}\}}|{code:04x})"));
+    all.push(format!(r"u(?i:\{{0*{code:x}\}}|{code:04x})"));
     all.push(format!("&(?:amp;)*#(?:0*{code}|(?i:x0*{code:x}));"));
     match c {
         ' ' => all.push(r"\+".into()),
-        '\\' => all.push(r"\\+".into()),
-        '\n' => all.push(r"\\+n".into()),
-        '\r' => all.push(r"\\+r".into()),
-        '\t' => all.push(r"\\+t".into()),
+        '\n' => all.push("n".into()),
+        '\r' => all.push("r".into()),
+        '\t' => all.push("t".into()),
         '&' => all.push("&(?:amp;)+".into()),
         '<' => all.push("&(?:amp;)*lt;".into()),
         '>' => all.push("&(?:amp;)*gt;".into()),
@@ -196,7 +195,8 @@ fn any_form(c: char) -> String {
     }
     // The longest form first: a plain `&` is the beginning of an entity.
     all.reverse();
-    format!("(?:{})", all.join("|"))
+    // Each text within a text puts backslashes of its own in front.
+    format!(r"\\*(?:{})", all.join("|"))
 }
 
 /// All secrets that this process has come to know, for what knows of no run: logs and panics.
@@ -212,6 +212,15 @@ pub fn cut(text: &str, most: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// The password in front of a URL's host, or where there is none what stands there instead.
+#[must_use]
+pub fn credentials_in(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let (given, _) = authority.rsplit_once('@')?;
+    Some(given.split_once(':').map_or(given, |(_, password)| password))
 }
 
 /// A URL without the user and password in front of its host.

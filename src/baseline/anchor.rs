@@ -9,7 +9,7 @@ use crate::verdict::{Anchor, AnchorLevel, Reference};
 pub const ANCHOR_FORMAT: u32 = 1;
 
 /// The best level of each endpoint that was ever accepted: `_anchor.json` beside a feature's baselines.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnchorDocument {
     pub format: u32,
     pub feature: String,
@@ -20,7 +20,7 @@ pub struct AnchorDocument {
     pub checksum: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndpointAnchor {
     /// Of the request and stage that the levels are of.
     pub digest: String,
@@ -39,7 +39,7 @@ pub struct StoredLevel {
     pub recorded: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GivenUp {
     pub metric: String,
     pub level: StoredLevel,

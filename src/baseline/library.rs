@@ -193,6 +193,16 @@ impl Library {
     ///
     /// # Errors
     /// As [`Library::documents`], and if it cannot be written.
+    /// Puts back what stood there.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn restore_anchor(&self, feature: &str, anchor: &AnchorDocument) -> Result<()> {
+        let name = self.name(feature, ANCHOR);
+        self.shelf.replace(&name, &mut || checked_bytes(Path::new(&name), anchor))?;
+        Ok(())
+    }
+
     pub fn anchor_to_newest(&self, feature: &str, acceptance: &Acceptance<'_>) -> Result<()> {
         let name = self.name(feature, ANCHOR);
         self.shelf.replace(&name, &mut || {

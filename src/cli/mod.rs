@@ -6,6 +6,7 @@ mod canary;
 mod canary_args;
 mod manual;
 mod project;
+mod quick_args;
 mod resolve;
 mod rollout;
 mod rollout_args;

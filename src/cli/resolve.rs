@@ -2,13 +2,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, ImportArg, LogArg, NotifyArg, QuickArgs,
-    RunArgs, ScenarioArgs, SchemaArg, SmokeArgs, TargetArgs, TellingArgs, TransportArgs,
+    AllowArg, Args, BaselineArgs, Command, FormatArg, GateArg, ImportArg, LogArg, NotifyArg, RunArgs,
+    ScenarioArgs, SchemaArg, SmokeArgs, TargetArgs, TellingArgs, TransportArgs,
 };
 use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canaries;
 use super::manual::{completions, manual};
 use super::project::{expected, only_one, services};
+use super::quick_args::QuickArgs;
 use super::rollout::rollout;
 use super::serve::serving;
 use super::session::{Flags, bare};

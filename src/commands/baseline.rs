@@ -113,6 +113,7 @@ pub fn store(
     let now = Timestamp::now().to_string();
     let mut stored = Vec::new();
     let features: std::collections::BTreeSet<_> = documents.iter().map(|d| d.feature.clone()).collect();
+    let anchors = features.iter().map(|feature| library.anchor(feature)).collect::<Result<Vec<_>>>()?;
     let went = documents
         .iter_mut()
         .try_for_each(|document| {
@@ -126,8 +127,10 @@ pub fn store(
         for path in &stored {
             let _ = library.remove(path);
         }
-        for feature in &features {
-            let _ = library.anchor_to_newest(feature, acceptance);
+        for (feature, before) in features.iter().zip(&anchors) {
+            if library.anchor(feature).is_ok_and(|now| now != *before) {
+                let _ = library.restore_anchor(feature, before);
+            }
         }
         return Err(error);
     }

@@ -13,7 +13,7 @@ use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
 use crate::report::{Detail, Paint, Screen, inert};
 use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, Watching, load};
-use crate::secrets::Secrets;
+use crate::secrets::{Secrets, credentials_in};
 use crate::store::Shelf;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::TelemetryOptions;
@@ -188,6 +188,10 @@ impl Session {
         id: &str,
         out: &Path,
     ) -> Result<GateRequest> {
+        let addresses = [self.target.as_ref()].into_iter().flatten().map(TargetSpec::name);
+        for credentials in addresses.filter_map(credentials_in) {
+            loaded.secrets.learn("TARGET_CREDENTIALS", credentials);
+        }
         Ok(GateRequest {
             scenarios: loaded.scenarios,
             secrets: loaded.secrets,

@@ -5,6 +5,7 @@ use crate::engine::{EndpointSpec, Layout, Slice};
 use crate::machine;
 use crate::metrics::{EndpointPlan, Environment, Pairing, ScenarioRecord};
 use crate::scenario::{Action, Scenario, Step};
+use crate::secrets::without_userinfo;
 use crate::units::Rules;
 
 /// A name for this invocation that sorts by time.
@@ -63,7 +64,7 @@ fn endpoint_plan(step: &Step, spec: &EndpointSpec) -> EndpointPlan {
     EndpointPlan {
         endpoint: spec.name.clone(),
         digest: step.digest.clone(),
-        request: format!("{kind}{} {}", request.method, request.url.canonical()),
+        request: format!("{kind}{} {}", request.method, without_userinfo(&request.url.canonical())),
         line: step.place.line,
         rate_per_s: spec.rate_per_s,
         planned: spec.planned,

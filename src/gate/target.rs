@@ -248,7 +248,11 @@ pub async fn wait_ready<T: Transport>(
             Err(error) => error.message,
         };
         if Instant::now() >= deadline {
-            return Err(format!("after {:.0} s, {reason}", within.as_secs_f64()));
+            let waited = match within {
+                short if short < Duration::from_secs(1) => format!("{} ms", short.as_millis()),
+                long => format!("{:.0} s", long.as_secs_f64()),
+            };
+            return Err(format!("after {waited}, {reason}"));
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(250)) => {}

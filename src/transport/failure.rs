@@ -20,8 +20,12 @@ pub fn classify(error: &(dyn StdError + 'static), outer: ErrorClass) -> Exchange
                 class = ErrorClass::Protocol;
             }
         }
-        if current.is::<rustls::Error>() {
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
             class = ErrorClass::Tls;
+            if matches!(tls, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) {
+                let message = "what comes back is no TLS: does it speak plain HTTP there?".to_owned();
+                return ExchangeError { class, message, done: Instant::now(), local };
+            }
         }
         if let Some(h2) = current.downcast_ref::<h2::Error>() {
             // What this side finds fault with; bytes that are no HTTP/2 at all come to a frame of a wrong size.

@@ -105,6 +105,9 @@ fn the_readme_names_every_flag_and_no_other() {
         "for",
         "digest",
         "quick",
+        "from-literal",
+        "connections",
+        "path",
     ];
     let strange: Vec<&String> =
         named.difference(&known).filter(|name| !others.contains(&name.as_str())).collect();
