@@ -118,7 +118,7 @@ fn who_cannot_be_trusted_is_not_asked() {
         Fault::tls("its own", self_signed(&["localhost"]), "UnknownIssuer"),
         raw("TLS 1.0", vec![Sip, record(22, &hello), Hold], "peer is incompatible"),
         raw("refuses the version", vec![Sip, record(21, &[2, 70]), Hold], "ProtocolVersion"),
-        raw("plain HTTP on a port for TLS", plain, "InvalidContentType"),
+        raw("plain HTTP on a port for TLS", plain, "does it speak plain HTTP there"),
         raw("leaves in the handshake", vec![Sip], "eof"),
         Fault::new("TLS on a plain port", secure, "http://localhost", "protocol", "HTTP"),
     ]);
