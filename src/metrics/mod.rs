@@ -4,6 +4,7 @@
 mod alert_record;
 mod block;
 mod histogram;
+mod interchange;
 mod interval_log;
 mod look_builder;
 mod merge;
@@ -31,6 +32,8 @@ pub use run_record::{
     ScenarioRecord, SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};
-pub use shards::{ClockRecord, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan};
+pub use shards::{
+    ClockRecord, MOST_SHARDS, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan,
+};
 pub use side_by_side::{AnsweredBy, ControlRecord, EarlyStop, Pairing, SEGMENTS, SideBySide};
 pub use slow_request::SlowRequest;
