@@ -189,7 +189,8 @@ mod tests {
     /// What lacks of 2⁵⁰ shards was once listed.
     #[test]
     fn a_load_has_no_more_shards_than_can_be() {
-        let read = |count: u64| serde_json::from_str::<ShardRecord>(&format!("{{\"index\":0,\"count\":{count}}}"));
+        let read =
+            |count: u64| serde_json::from_str::<ShardRecord>(&format!("{{\"index\":0,\"count\":{count}}}"));
         assert!(read(1).is_ok() && read(MOST_SHARDS).is_ok());
         assert!(read(0).is_err() && read(1 << 50).is_err());
         assert!(serde_json::from_str::<MergedRecord>("{\"count\":1125899906842624,\"shards\":[]}").is_err());
