@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
 use crate::metrics::{Environment, Histogram, LookRecord, RunRecord};
+use crate::store::Plausible;
 use crate::units::{Metric, Rules, format_ms};
 use crate::verdict::{ReferenceRun, estimates};
 
@@ -206,7 +207,7 @@ pub fn from_checked_bytes<T: DeserializeOwned>(
     if checksum(&value) != written {
         return Err(fail("its checksum does not match: it was changed after it was written".into()));
     }
-    serde_json::from_value(value).map_err(|e| fail(e.to_string()))
+    serde_json::from_value(value).map(|Plausible(document)| document).map_err(|e| fail(e.to_string()))
 }
 
 /// Object keys are in sorted order in a `Value`, so the text is canonical.

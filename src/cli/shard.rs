@@ -3,10 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, Result};
-use crate::metrics::ShardRecord;
+use crate::metrics::{MOST_SHARDS, ShardRecord};
 use crate::units::parse_duration_ns;
 
-const MOST_SHARDS: u64 = 10_000;
 const MOST_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// One way of telling a process of an array which one it is.

@@ -8,7 +8,7 @@ use crate::metrics::{
     Block, ClockRecord, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT,
     Reading, RunRecord, SlowRequest, SmokeRecord, interval_log,
 };
-use crate::store::{read_journal, write_atomic};
+use crate::store::{Plausible, read_journal, write_atomic};
 use crate::verdict::Verdict;
 
 /// What is written down as it happens; a record is built from these, after a crash as after a clean end.
@@ -56,7 +56,7 @@ pub struct EndpointEnd {
 pub fn assemble(path: &Path) -> Result<RunRecord> {
     let mut assembly = Assembly::default();
     let mut sound = true;
-    read_journal(path, |entry| sound &= assembly.take(entry).is_some())?;
+    read_journal(path, |Plausible(entry)| sound &= assembly.take(entry).is_some())?;
     let record = assembly.finish().filter(|_| sound);
     record.ok_or_else(|| Error::input(path, "read journal", "it is not whole"))
 }
@@ -169,7 +169,7 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
     })?;
     match value["format"].as_u64() {
         Some(format) if format <= u64::from(RECORD_FORMAT) => {
-            serde_json::from_value(value).map_err(|e| fail(e.to_string()))
+            serde_json::from_value(value).map(|Plausible(record)| record).map_err(|e| fail(e.to_string()))
         }
         Some(format) => {
             Err(fail(format!("format {format} is not known; this loadgate reads up to {RECORD_FORMAT}")))

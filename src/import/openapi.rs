@@ -208,7 +208,7 @@ impl Importer<'_> {
                     media.map(|own| own["schema"].clone()).unwrap_or_default()
                 }
             };
-            sample(&self.document, &schema, 0)
+            sample(&self.document, &schema)
         });
         match value {
             Value::String(text) => text,
@@ -287,7 +287,7 @@ impl Importer<'_> {
             .or_else(|| content.iter().next());
         let Some((kind, media)) = media else { return };
         let kind = kind.split(';').next().unwrap_or(kind).trim().to_ascii_lowercase();
-        let mut value = self.example_of(media).unwrap_or_else(|| sample(&self.document, &media["schema"], 0));
+        let mut value = self.example_of(media).unwrap_or_else(|| sample(&self.document, &media["schema"]));
         if kind.contains("json") {
             self.safe.json("", &mut value);
             step.body = DraftBody::Json(value);

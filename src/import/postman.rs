@@ -20,6 +20,8 @@ const GENERATED: [(&str, &str); 5] = [
     ("$randomInt", "rand_int(0, 1000)"),
 ];
 
+const MOST_KNOWN: usize = 1 << 16;
+
 struct Collection {
     /// What the collection says of its variables.
     values: BTreeMap<String, String>,
@@ -236,7 +238,11 @@ impl Collection {
     fn known(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (name, value) in &self.values {
-            text = text.replace(&format!("{{{{{name}}}}}"), value);
+            let own = format!("{{{{{name}}}}}");
+            // Variables that are made of others, several times over, have no end.
+            if text.matches(&own).count().saturating_mul(value.len()) < MOST_KNOWN {
+                text = text.replace(&own, value);
+            }
         }
         text
     }

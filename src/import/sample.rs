@@ -1,5 +1,7 @@
 //! Values that a schema allows, from its examples where it has some.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
@@ -9,9 +11,17 @@ const MOST_DEPTH: usize = 6;
 /// Beyond it a schema is made of itself.
 const MOST_NESTED: usize = 2 * MOST_DEPTH;
 
+/// Beyond so many parts a value is no example any more: many schemas each made of themselves several times over.
+const MOST_PARTS: usize = 2_000;
+
 /// An example value of a schema.
-pub fn sample(document: &Document, schema: &Value, depth: usize) -> Value {
-    if depth > MOST_NESTED {
+pub fn sample(document: &Document, schema: &Value) -> Value {
+    part(document, schema, 0, &Cell::new(MOST_PARTS))
+}
+
+fn part(document: &Document, schema: &Value, depth: usize, left: &Cell<usize>) -> Value {
+    left.set(left.get().saturating_sub(1));
+    if depth > MOST_NESTED || left.get() == 0 {
         return Value::Null;
     }
     let schema = document.resolved(schema);
@@ -20,15 +30,15 @@ pub fn sample(document: &Document, schema: &Value, depth: usize) -> Value {
     }
     if let Some(all) = schema["allOf"].as_array() {
         let mut whole = Map::new();
-        for part in all.iter().chain(schema.get("properties").map(|_| &schema)) {
-            let part = if part.get("allOf").is_some() && part.get("properties").is_some() {
-                let mut own = part.clone();
+        for one in all.iter().chain(schema.get("properties").map(|_| &schema)) {
+            let one = if one.get("allOf").is_some() && one.get("properties").is_some() {
+                let mut own = one.clone();
                 own.as_object_mut().map(|own| own.remove("allOf"));
                 own
             } else {
-                part.clone()
+                one.clone()
             };
-            match sample(document, &part, depth + 1) {
+            match part(document, &one, depth + 1, left) {
                 Value::Object(fields) => whole.extend(fields),
                 other if all.len() == 1 => return other,
                 _ => {}
@@ -39,7 +49,7 @@ pub fn sample(document: &Document, schema: &Value, depth: usize) -> Value {
     for key in ["oneOf", "anyOf"] {
         if let Some(choices) = schema[key].as_array() {
             let real = choices.iter().find(|own| document.resolved(own)["type"] != "null");
-            return real.or(choices.first()).map_or(Value::Null, |own| sample(document, own, depth + 1));
+            return real.or(choices.first()).map_or(Value::Null, |own| part(document, own, depth + 1, left));
         }
     }
     let kind = match &schema["type"] {
@@ -53,10 +63,10 @@ pub fn sample(document: &Document, schema: &Value, depth: usize) -> Value {
         _ => "string".to_owned(),
     };
     match kind.as_str() {
-        "object" => object(document, &schema, depth),
+        "object" => object(document, &schema, depth, left),
         "array" if depth < MOST_DEPTH => {
             let least = schema["minItems"].as_u64().unwrap_or(1).clamp(1, 3);
-            let item = sample(document, &schema["items"], depth + 1);
+            let item = part(document, &schema["items"], depth + 1, left);
             if item.is_null() { json!([]) } else { Value::Array(vec![item; least as usize]) }
         }
         "array" => json!([]),
@@ -80,7 +90,7 @@ fn given(schema: &Value) -> Option<Value> {
         .or_else(|| schema.get("enum").and_then(first))
 }
 
-fn object(document: &Document, schema: &Value, depth: usize) -> Value {
+fn object(document: &Document, schema: &Value, depth: usize, left: &Cell<usize>) -> Value {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut fields = Map::new();
@@ -92,7 +102,7 @@ fn object(document: &Document, schema: &Value, depth: usize) -> Value {
             continue;
         }
         if (needed && depth < MOST_DEPTH) || given(&known).is_some() || (depth == 0 && required.is_empty()) {
-            fields.insert(name.clone(), sample(document, own, depth + 1));
+            fields.insert(name.clone(), part(document, own, depth + 1, left));
         }
     }
     Value::Object(fields)
@@ -120,5 +130,25 @@ fn text(schema: &Value) -> String {
     match schema["maxLength"].as_u64() {
         Some(most) => own.chars().take(most as usize).collect(),
         None => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 20 to the sixth power of values were once made of it.
+    #[test]
+    fn schemas_made_of_themselves_many_times_come_to_an_end() {
+        let own = json!({ "$ref": "#/s" });
+        let names: Vec<String> = (0..20).map(|n| format!("p{n}")).collect();
+        let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), own.clone())).collect();
+        for schema in
+            [json!({ "required": names, "properties": properties }), json!({ "allOf": vec![own; 20] })]
+        {
+            let root = json!({ "openapi": "3.1.0", "s": schema });
+            let document = Document::new(root).unwrap();
+            assert!(sample(&document, &schema).is_object());
+        }
     }
 }

@@ -3,8 +3,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2DeflateSerializer};
+use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::interchange::decoded;
 
 /// Latencies in nanoseconds, 1 µs to 1 h, three significant digits (with the interval log the only door to `hdrhistogram`).
 ///
@@ -20,9 +22,9 @@ enum Counts {
     Dense(Box<hdrhistogram::Histogram<u64>>),
 }
 
-const LOWEST_NS: u64 = 1_000;
-const HIGHEST_NS: u64 = 3_600_000_000_000;
-const DIGITS: u8 = 3;
+pub(super) const LOWEST_NS: u64 = 1_000;
+pub(super) const HIGHEST_NS: u64 = 3_600_000_000_000;
+pub(super) const DIGITS: u8 = 3;
 const MOST_PAIRS: usize = 1024;
 
 impl Default for Histogram {
@@ -52,11 +54,16 @@ fn number(lowest: u64) -> usize {
     ((u64::from(shift) - 9) * 1024 + (lowest >> shift)) as usize
 }
 
+/// The lowest value of bucket `number`.
+fn lowest(number: usize) -> u64 {
+    let (shift, within) = if number < 2048 { (9, number) } else { (number / 1024 + 8, number % 1024 + 1024) };
+    (within as u64) << shift
+}
+
 /// The highest value of bucket `number`, in milliseconds.
 #[must_use]
 pub fn bucket_ms(number: usize) -> f64 {
-    let (shift, within) = if number < 2048 { (9, number) } else { (number / 1024 + 8, number % 1024 + 1024) };
-    highest((within as u64) << shift) as f64 / 1e6
+    highest(lowest(number)) as f64 / 1e6
 }
 
 impl Histogram {
@@ -223,11 +230,9 @@ impl<'de> Deserialize<'de> for Histogram {
             return Ok(Self::default());
         }
         let bytes = BASE64.decode(&text).map_err(serde::de::Error::custom)?;
-        let read: hdrhistogram::Histogram<u64> =
-            HdrDeserializer::new().deserialize(&mut bytes.as_slice()).map_err(serde::de::Error::custom)?;
         let mut own = Self::default();
-        for value in read.iter_recorded() {
-            own.record_n(value.value_iterated_to(), value.count_at_value());
+        for (number, count) in decoded(&bytes).map_err(serde::de::Error::custom)? {
+            own.record_n(lowest(number), count);
         }
         Ok(own)
     }

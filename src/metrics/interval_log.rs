@@ -37,9 +37,10 @@ pub fn interval_log(record: &RunRecord) -> std::io::Result<Vec<u8>> {
             .blocks
             .iter()
             .filter(|block| !block.histogram.is_empty())
-            .map(|block| {
-                let name = format!("{arm}{}", percent_encoded(&look.endpoints[block.endpoint].endpoint));
-                (block.start_ms, block.len_ms, name, &block.histogram)
+            .filter_map(|block| {
+                let endpoint = look.endpoints.get(block.endpoint)?;
+                let name = format!("{arm}{}", percent_encoded(&endpoint.endpoint));
+                Some((block.start_ms, block.len_ms, name, &block.histogram))
             })
             .collect();
         intervals.extend(look.endpoints.iter().filter(|e| !e.error.is_empty()).map(|endpoint| {
@@ -66,7 +67,24 @@ pub fn interval_log(record: &RunRecord) -> std::io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Seconds since 1970; 0 for what is no timestamp.
+/// Seconds since 1970; 0 for what is no timestamp, or was before.
 fn unix_s(text: &str) -> f64 {
-    text.parse::<jiff::Timestamp>().map_or(0.0, |at| at.as_microsecond() as f64 / 1e6)
+    text.parse::<jiff::Timestamp>().map_or(0.0, |at| at.as_microsecond() as f64 / 1e6).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both once ended the program.
+    #[test]
+    fn a_log_is_made_of_blocks_of_no_endpoint_and_of_runs_before_1970() {
+        let text = include_str!("../../tests/fixtures/formats/run-1.json");
+        let mut record: RunRecord = serde_json::from_str(text).unwrap();
+        record.runs[0].started = "1969-01-01T00:00:00Z".into();
+        let whole = interval_log(&record).unwrap();
+        record.runs[0].blocks[0].endpoint = 99;
+        let lines = |log: &[u8]| String::from_utf8_lossy(log).lines().count();
+        assert_eq!(lines(&interval_log(&record).unwrap()), lines(&whole) - 1);
+    }
 }

@@ -5,6 +5,7 @@ mod alert_record;
 mod block;
 mod generator;
 mod histogram;
+mod interchange;
 mod interval_log;
 mod look_builder;
 mod merge;
@@ -33,6 +34,8 @@ pub use run_record::{
     SmokeRecord, SmokeStatus, SmokeStep, TimelineBlock, WarmupRecord,
 };
 pub use sample::{Outcome, Sample};
-pub use shards::{ClockRecord, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan};
+pub use shards::{
+    ClockRecord, MOST_SHARDS, MergedRecord, SentRecord, ShardLook, ShardPart, ShardRecord, WholePlan,
+};
 pub use side_by_side::{AnsweredBy, ControlRecord, EarlyStop, Pairing, SEGMENTS, SideBySide};
 pub use slow_request::SlowRequest;

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::generator::Environment;
 use super::run_record::{EndpointRecord, LookRecord, RunRecord};
@@ -10,7 +11,19 @@ use super::run_record::{EndpointRecord, LookRecord, RunRecord};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRecord {
     pub index: u64,
+    #[serde(deserialize_with = "count_of_shards")]
     pub count: u64,
+}
+
+/// A load has no more of them.
+pub const MOST_SHARDS: u64 = 10_000;
+
+fn count_of_shards<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let count = u64::deserialize(deserializer)?;
+    if (1..=MOST_SHARDS).contains(&count) {
+        return Ok(count);
+    }
+    Err(D::Error::custom(format!("a load has 1 to {MOST_SHARDS} shards, not {count}")))
 }
 
 /// What all shards together plan of an endpoint.
@@ -32,6 +45,7 @@ pub struct ClockRecord {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct MergedRecord {
     /// How many there should be.
+    #[serde(deserialize_with = "count_of_shards")]
     pub count: u64,
     /// By index.
     pub shards: Vec<ShardPart>,
@@ -166,5 +180,20 @@ impl RunRecord {
             probe_failed: self.probe_failed.clone(),
             looks: looks.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What lacks of 2⁵⁰ shards was once listed.
+    #[test]
+    fn a_load_has_no_more_shards_than_can_be() {
+        let read =
+            |count: u64| serde_json::from_str::<ShardRecord>(&format!("{{\"index\":0,\"count\":{count}}}"));
+        assert!(read(1).is_ok() && read(MOST_SHARDS).is_ok());
+        assert!(read(0).is_err() && read(1 << 50).is_err());
+        assert!(serde_json::from_str::<MergedRecord>("{\"count\":1125899906842624,\"shards\":[]}").is_err());
     }
 }

@@ -73,18 +73,18 @@ impl LoadPlan {
     /// The measured window.
     #[must_use]
     pub fn window_ns(&self) -> u64 {
-        self.stages.iter().map(|stage| stage.length_ns).sum()
+        self.stages.iter().map(|stage| stage.length_ns).fold(0, u64::saturating_add)
     }
 
     #[must_use]
     pub fn lead_ns(&self) -> u64 {
-        self.lead.iter().map(|stage| stage.length_ns).sum()
+        self.lead.iter().map(|stage| stage.length_ns).fold(0, u64::saturating_add)
     }
 
     /// Arrivals in the measured window; 0 in the closed model.
     #[must_use]
     pub fn arrivals(&self) -> u64 {
-        self.stages.iter().map(Stage::arrivals).sum()
+        self.stages.iter().map(Stage::arrivals).fold(0, u64::saturating_add)
     }
 
     /// The most arrivals a second that it rises to; 0 in the closed model.

@@ -162,7 +162,8 @@ impl Node {
 fn offset_of(text: &str, line: usize, column: usize) -> usize {
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let within = text[before..].char_indices().nth(column.saturating_sub(1)).map_or(0, |(at, _)| at);
-    (before + within).min(text.len().saturating_sub(1))
+    let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
+    (before + within).min(last)
 }
 
 fn located(spanned: Spanned<Raw>) -> Node {
@@ -239,5 +240,22 @@ impl<'de> Visitor<'de> for RawVisitor {
             entries.push((Key { name: key.value, span }, located(map.next_value()?)));
         }
         Ok(NodeValue::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last letter was once cut in two.
+    #[test]
+    fn a_mistake_at_the_end_of_a_text_is_placed_whatever_its_letters() {
+        for text in ["a: [é", "a: \"é", "é: {日", "\t\u{e9}", "- é\n\t\u{1f600}", ""] {
+            let source = Arc::new(SourceText { path: "a.yaml".into(), text: text.to_owned() });
+            if let Err(found) = Node::parse(&source) {
+                assert!(found.render().contains("a.yaml:"), "{text}");
+            }
+        }
+        assert_eq!(offset_of("a\né", 9, 9), 2);
     }
 }

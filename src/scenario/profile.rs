@@ -5,6 +5,8 @@ use super::parse::required;
 use super::stage::{Level, Stage};
 use crate::units::{Metric, NS_PER_S, parse_above, parse_rate};
 
+/// As durations are read.
+const LONGEST_S: f64 = 1e6;
 const DEFAULT_WARMUP_MAX_NS: u64 = 60_000_000_000;
 const DEFAULT_ABORT_WINDOW_NS: u64 = 10_000_000_000;
 /// How long a stage that is given by its iterations may take.
@@ -136,6 +138,11 @@ fn read_stage(
                 return None;
             }
             Some(match level {
+                Level::Rate(rate) if count as f64 / rate.per_second() > LONGEST_S => {
+                    let label = "at this rate they would take weeks";
+                    reader.fail(&at.span, "so many iterations have no end", label, None);
+                    return None;
+                }
                 Level::Rate(rate) => Stage { level, length_ns: rate.offset_ns(count), iterations: None },
                 _ => Stage {
                     level,
@@ -183,4 +190,25 @@ fn read_abort_rule(reader: &Reader, node: &Node) -> Option<AbortRule> {
     };
     let above = reader.take(when, "expected a condition", parse_above(metric, &text[name.len()..]))?;
     Some(AbortRule { metric, above, window_ns })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::LoadOptions;
+    use super::super::parse::parse;
+    use crate::error::SourceText;
+
+    /// The length of the stage was once cut to 64 bits.
+    #[test]
+    fn iterations_without_an_end_are_refused() {
+        let read = |iterations: u64| {
+            let text = format!(
+                "feature: f\nsteps: [ {{ name: a, get: / }} ]\nload: {{ stages: [ {{ rate: 1/s, iterations: {iterations} }} ] }}\n"
+            );
+            parse(SourceText { path: "a.yaml".into(), text }, &LoadOptions::default(), 1.0)
+        };
+        assert!(read(1_000_000).is_ok());
+        let found = read(u64::MAX).err().unwrap();
+        assert!(found[0].message.contains("have no end"), "{}", found[0].message);
+    }
 }

@@ -115,7 +115,9 @@ impl Scope<'_> {
             None => self.meaning(name, (true, true)).filter(Meaning::is_constant),
         };
         let compiled = Template::compile(text, &meaning);
-        let changing = |error: &TemplateError| self.meaning(&error.name, (true, true)).is_some();
+        let changing = |error: &TemplateError| {
+            self.meaning(&error.name, (true, true)).is_some_and(|meaning| !meaning.is_constant())
+        };
         match compiled {
             Ok(template) => Some(template),
             Err(error) if changing(&error) => {
@@ -174,6 +176,9 @@ impl Scope<'_> {
         } else if self.declares(name) {
             let help = Some("move this step behind the one that captures it".to_owned());
             reader.fail(&span, format!("`{name}` is not captured yet"), "a later step captures it", help);
+        } else if self.vars.iter().any(|(var, _)| var == name) {
+            let label = "it is made of others, several times over";
+            reader.fail(&span, format!("`{name}` makes this text too long"), label, None);
         } else {
             let known = self.names();
             let known: Vec<&str> = known.iter().map(String::as_str).collect();

@@ -35,6 +35,9 @@ enum Segment {
     },
 }
 
+/// Parts and bytes that variables may bring in.
+const MOST_NESTED: usize = 1 << 20;
+
 /// What a name in a template stands for.
 #[derive(Clone, Debug)]
 pub enum Meaning {
@@ -92,9 +95,10 @@ impl Template {
     /// Compiles `text`; `$${` stands for a literal `${`.
     ///
     /// # Errors
-    /// The first name for which `lookup` has no meaning; an unclosed `${` counts as one.
+    /// The first name for which `lookup` has no meaning; an unclosed `${` counts as one, and so does what makes it longer
+    /// than any text can be meant to be, as variables do that are made of others several times over.
     pub fn compile(text: &str, lookup: &dyn Fn(&str) -> Option<Meaning>) -> Result<Self, TemplateError> {
-        let mut segments = Vec::new();
+        let (mut segments, mut nested) = (Vec::new(), 0);
         let mut literal = String::new();
         let mut at = 0;
         while let Some(found) = text[at..].find("${").map(|i| at + i) {
@@ -121,7 +125,13 @@ impl Template {
                 Meaning::Data { source, column } => segments.push(Segment::Data { source, column, name }),
                 Meaning::Capture { slot } => segments.push(Segment::Capture { slot, name }),
                 Meaning::Generated(generator) => segments.push(Segment::Generated { generator, name }),
-                Meaning::Nested(template) => segments.extend(template.segments),
+                Meaning::Nested(template) => {
+                    nested += template.size();
+                    if nested > MOST_NESTED {
+                        return Err(TemplateError { at: found..end, name });
+                    }
+                    segments.extend(template.segments);
+                }
             }
             at = end;
         }
@@ -173,6 +183,15 @@ impl Template {
     #[must_use]
     pub fn is_generated(&self) -> bool {
         self.segments.iter().any(|s| matches!(s, Segment::Generated { .. }))
+    }
+
+    /// Parts and bytes: what it takes to keep it.
+    fn size(&self) -> usize {
+        let size = |segment: &Segment| match segment {
+            Segment::Literal(text) | Segment::Secret { value: text, .. } => 1 + text.len(),
+            _ => 1,
+        };
+        self.segments.iter().map(size).sum()
     }
 
     /// The slots of captured values that it uses.
@@ -352,6 +371,24 @@ mod tests {
         assert_eq!(Template::compile("top ${limit}", &lookup).unwrap().constant(), Some(json!("top 5")));
         assert_eq!(Template::compile("${t.id}", &lookup).unwrap().constant(), None);
         assert_eq!(Template::compile("n${t.id}", &lookup).unwrap().value(&context), json!("n42"));
+    }
+
+    /// Each twice the one before: thirty lines once took all memory.
+    #[test]
+    fn variables_made_of_variables_come_to_an_end() {
+        let mut before = Template::literal("0123456789");
+        let refused = (0..30).find_map(|_| {
+            let own = before.clone();
+            let lookup = |name: &str| (name == "a").then(|| Meaning::Nested(own.clone()));
+            match Template::compile("${a}${a}", &lookup) {
+                Ok(template) => {
+                    before = template;
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        });
+        assert_eq!(refused, Some(TemplateError { at: 4..8, name: "a".into() }));
     }
 
     #[test]

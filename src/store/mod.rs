@@ -9,10 +9,12 @@ mod ledger;
 mod lock;
 #[cfg(feature = "object-store")]
 mod objects;
+mod plausible;
 mod shelf;
 
 pub use atomic::{read_json, write_atomic};
 pub use journal::{Journal, read_journal};
 pub use ledger::Ledger;
 pub use lock::Lock;
+pub use plausible::Plausible;
 pub use shelf::{Shelf, is_remote};

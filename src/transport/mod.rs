@@ -19,9 +19,9 @@ pub use request::{Request, Wants};
 
 pub use self::http::HttpTransport;
 pub use crate::phases::Phases;
-pub use streams::{EventStream, Opening, SWITCHED, ServerEvent, Socket, Streams};
+pub use streams::{EventParser, EventStream, Opening, SWITCHED, ServerEvent, Socket, Streams};
 pub use tls::{choose_provider, client_config};
-pub use wire::{Lane, WireTransport};
+pub use wire::{Decoder, Lane, WireTransport};
 
 /// What all requests of a worker share.
 #[derive(Clone, Debug, Default)]

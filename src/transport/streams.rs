@@ -8,8 +8,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::failure::classify;
@@ -103,9 +104,8 @@ impl Streams {
                 message.headers_mut().insert(name, value);
             }
         }
-        let config =
-            WebSocketConfig::default().max_message_size(Some(BODY_CAP)).max_frame_size(Some(BODY_CAP));
-        let shaken = tokio_tungstenite::client_async_with_config(message, connection.io, Some(config)).await;
+        let shaken =
+            tokio_tungstenite::client_async_with_config(message, connection.io, Some(capped())).await;
         phases.first_byte_ns = Some(asked.elapsed().as_nanos() as u64);
         match shaken {
             Ok((stream, response)) => {
@@ -219,7 +219,7 @@ impl EventStream {
 
 /// Takes a stream of events apart as its bytes come (HTML standard, §9.2.6).
 #[derive(Default)]
-struct EventParser {
+pub struct EventParser {
     line: Vec<u8>,
     /// The last byte was a carriage return, so that a line feed now ends nothing.
     after_return: bool,
@@ -229,7 +229,11 @@ struct EventParser {
 }
 
 impl EventParser {
-    fn feed(&mut self, bytes: &[u8]) -> std::result::Result<Vec<ServerEvent>, ExchangeError> {
+    /// The events that these bytes complete.
+    ///
+    /// # Errors
+    /// If one is over the cap.
+    pub fn feed(&mut self, bytes: &[u8]) -> std::result::Result<Vec<ServerEvent>, ExchangeError> {
         let mut events = Vec::new();
         for byte in bytes {
             let after_return = std::mem::replace(&mut self.after_return, *byte == b'\r');
@@ -273,9 +277,18 @@ impl EventParser {
     }
 }
 
-pub struct Socket(WebSocketStream<Io>);
+fn capped() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(BODY_CAP)).max_frame_size(Some(BODY_CAP))
+}
 
-impl Socket {
+pub struct Socket<S = Io>(WebSocketStream<S>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// On a stream whose handshake is done.
+    pub async fn over(stream: S) -> Self {
+        Self(WebSocketStream::from_raw_socket(stream, Role::Client, Some(capped())).await)
+    }
+
     /// # Errors
     /// If the connection has ended.
     pub async fn send(&mut self, text: String) -> std::result::Result<(), ExchangeError> {

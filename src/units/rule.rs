@@ -125,7 +125,7 @@ fn level(metric: Metric, text: &str, value: &str) -> Result<f64, String> {
         Metric::ErrorRate if value.ends_with('%') => parse_share(value)?,
         // A bare number would be a fraction to some and a percentage to others.
         Metric::ErrorRate => {
-            let sign = &text[..1];
+            let sign = &text.trim()[..1];
             return Err(format!("`{text}` has no unit; expected a percentage such as `{sign} {value}%`"));
         }
         Metric::Quantile(_) => parse_duration_ns(value)? as f64 / super::NS_PER_MS,
@@ -176,6 +176,8 @@ mod tests {
         assert_eq!(parse_limit(Metric::ErrorRate, "<0.1%").unwrap().below, 0.001);
         assert!(parse_limit(Metric::ErrorRate, "< 0.5").unwrap_err().contains("< 0.5%"));
         assert!(parse_limit(Metric::P95, "400ms").is_err() && parse_limit(Metric::P95, "< 4%").is_err());
+        let wide = parse_limit(Metric::ErrorRate, "\u{3000}< 0.5");
+        assert!(wide.unwrap_err().contains("< 0.5%"), "a wide blank in front was once cut in two");
         assert_eq!(
             parse_tolerance(Metric::P50, "10% and 2ms").unwrap(),
             Tolerance { share: 0.1, floor_ms: 2.0 }

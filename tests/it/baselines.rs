@@ -1,6 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use loadgate::baseline::{BaselineDocument, Library};
+use loadgate::error::Error;
 use loadgate::metrics::Repeat;
+use loadgate::store::Shelf;
 use serde_json::Value;
 
 use crate::simulator::model::{Change, World, look, random, record};
@@ -223,4 +226,48 @@ fn earlier_formats_are_read() {
     let later = std::fs::read_to_string(formats.join("baseline-1.json")).unwrap();
     std::fs::write(target.join("later.json"), later.replacen("\"format\": 1", "\"format\": 99", 1)).unwrap();
     baseline(folder, "verify", &["--env", "demo"]).expect(2).says("format 99 is not known");
+}
+
+/// Each byte of a file as three others: what is then read is the same as before, or nothing is.
+fn any_byte_changed(whole: &[u8], read: impl Fn(&[u8]) -> Result<Value, Error>) {
+    let before = read(whole).unwrap();
+    let mut bytes = whole.to_vec();
+    let (mut refused, mut same) = (0, 0);
+    for at in 0..whole.len() {
+        let was = whole[at];
+        let digit = if was.is_ascii_digit() { b'0' + (was - b'0' + 1) % 10 } else { b'7' };
+        for other in [was ^ 1, was ^ 0x80, digit] {
+            bytes[at] = other;
+            match read(&bytes) {
+                Ok(read) => {
+                    assert_eq!(read, before, "byte {at}: {} for {}", char::from(other), char::from(was));
+                    same += 1;
+                }
+                Err(error) => {
+                    let told = error.to_string();
+                    assert!(told.contains("hint: restore it from version control"), "byte {at}: {told}");
+                    refused += 1;
+                }
+            }
+        }
+        bytes[at] = was;
+    }
+    assert!(refused > 50 * same, "{refused} refused, {same} read the same");
+}
+
+#[test]
+fn a_baseline_changed_in_any_byte_is_refused_or_the_same() {
+    let json = |document: &BaselineDocument| serde_json::to_value(document).unwrap();
+    let whole = std::fs::read(fixture("formats/baseline-2.json")).unwrap();
+    any_byte_changed(&whole, |bytes| {
+        BaselineDocument::from_bytes(Path::new("baseline.json"), bytes).map(|document| json(&document))
+    });
+    let temp = tempfile::tempdir().unwrap();
+    let library = Library::new(&Shelf::local(temp.path()), "test");
+    let path = temp.path().join("test/f/_anchor.json");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    any_byte_changed(&std::fs::read(fixture("formats/anchor-1.json")).unwrap(), |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        library.anchor("f").map(|anchor| serde_json::to_value(anchor).unwrap())
+    });
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
-pub use codec::MOST_HEADERS;
+pub use codec::{Decoder, MOST_HEADERS};
 use connection::Connection;
 pub use connection::{Io, dial};
 pub use pool::Lane;
