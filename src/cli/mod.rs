@@ -57,7 +57,10 @@ fn own_child() -> Option<crate::error::Result<u8>> {
 /// What a panic says may be about anything, secrets included.
 fn fault(info: &std::panic::PanicHookInfo<'_>) -> String {
     let at = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
-    let said = info.payload_as_str().unwrap_or("it did not say why");
+    let payload = info.payload();
+    let said = payload.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or("it did not say why");
     let trace = std::backtrace::Backtrace::capture();
     let trace = match trace.status() {
         std::backtrace::BacktraceStatus::Captured => format!("\n{trace}"),

@@ -1,6 +1,7 @@
 //! What STABILITY.md promises, held to the binary: a flag that comes or goes changes that page in the same commit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -60,7 +61,7 @@ fn flags_are_those_that_the_page_promises() {
     let mut table = String::from("| command | flags |\n|---|---|\n");
     for (command, flags) in flags() {
         let flags: Vec<String> = flags.iter().map(|name| format!("`--{name}`")).collect();
-        table += &format!("| `{command}` | {} |\n", flags.join(" "));
+        writeln!(table, "| `{command}` | {} |", flags.join(" ")).unwrap();
     }
     let page = text("STABILITY.md");
     let told = page.split_once("<!-- flags -->\n").unwrap().1.split_once("<!-- /flags -->").unwrap().0;

@@ -1,6 +1,7 @@
 //! Secrets by the dozen, all with one core that nothing else contains, and a target that says back whatever it is told, in
 //! every form: in no output, at no log level, nor in anything that is stored may the core be found.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ async fn echo(request: Request) -> Response {
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap_or_default();
     let mut said = format!("{} {}\n", parts.method, parts.uri);
     for (name, value) in &parts.headers {
-        said += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+        writeln!(said, "{name}: {}", String::from_utf8_lossy(value.as_bytes())).unwrap();
     }
     said += &String::from_utf8_lossy(&body);
     let html = said.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");

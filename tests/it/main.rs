@@ -37,6 +37,7 @@
 //! - `kits`         what CI systems and clusters are given: manifests that they know, arguments that the binary knows
 //! - `gates`        gates that controllers ask for over HTTP: Argo Rollouts' web metric, Flagger's webhooks
 //! - `leaks`        secrets with one core, and a target that says back whatever it is told: in no output, log or file
+//! - `bounds`       where load may go, how much of it, who it says it is from; records that were changed
 //! - `contract`     flags, exit codes, files and schemas are what STABILITY.md, the README and `--help` say
 //! - `layers`       the import direction of the source
 
@@ -48,6 +49,7 @@ mod alerts;
 mod arms;
 mod authoring;
 mod baselines;
+mod bounds;
 mod canaries;
 mod conformance;
 mod conformance_servers;

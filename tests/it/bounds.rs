@@ -1,0 +1,197 @@
+//! Where load may go, how much of it, and who it says it is from.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{any, get};
+
+use crate::servers::{Service, folder, rewrite, smoke, whole};
+use crate::support::{json, loadgate, results, run};
+
+const LOAD: &str =
+    "load: { warmup: 0s, stages: [ { rate: 60/s, for: 3s } ] }\nlimits: { error_rate: < 90% }\n";
+
+#[test]
+fn no_host_is_put_under_load_that_nobody_named() {
+    let other = Service::start(Router::new().fallback(any(|| async { "other" })));
+    let elsewhere = other.url.replace("localhost", "127.0.0.1");
+    let told = elsewhere.clone();
+    let service = Service::start(
+        Router::new().fallback(any(move || async move { format!("{{\"next\":\"{told}/n\"}}") })),
+    );
+    // Known beforehand: nothing is sent.
+    let known = format!(
+        "feature: f\nsteps:\n  - {{ name: a, get: / }}\n  - {{ name: b, get: \"{elsewhere}/x\" }}\n{LOAD}"
+    );
+    let temp = folder(&known);
+    for mut command in [smoke(temp.path(), &service), whole(temp.path(), &service)] {
+        run(&mut command)
+            .expect(2)
+            .says("scenario.yaml:4:")
+            .says("`b` leads to `127.0.0.1`, which is not the target")
+            .says("`allow_hosts: [ 127.0.0.1 ]`");
+    }
+    assert!(service.log().is_empty() && other.log().is_empty() && !results(temp.path()).exists());
+    rewrite(temp.path(), &format!("{known}allow_hosts: [ 127.0.0.1 ]\n"));
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    assert_eq!(other.log(), ["GET /x"]);
+    // The target's own host by another name of its port is the same host.
+    rewrite(temp.path(), &known.replace("127.0.0.1", "localhost"));
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    // Known only in the iteration: held back there.
+    let captured = "feature: f\nsteps:\n  - { name: a, get: /, capture: { next: { jsonpath: $.next } } }\n  - { name: b, get: \"${next}\" }\n";
+    rewrite(temp.path(), captured);
+    run(&mut smoke(temp.path(), &service))
+        .expect(1)
+        .says("not sent: `127.0.0.1` is another host; list it under `allow_hosts`");
+    assert_eq!(other.count("GET /n"), 0);
+    rewrite(temp.path(), &format!("{captured}allow_hosts: [ 127.0.0.1 ]\n"));
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    assert_eq!(other.count("GET /n"), 1);
+}
+
+#[test]
+fn nobody_is_led_to_where_clouds_keep_credentials() {
+    let to = |place: &'static str| {
+        get(move || async move { (StatusCode::FOUND, [(header::LOCATION, place)]).into_response() })
+    };
+    let router = Router::new()
+        .route("/four", to("http://169.254.169.254/latest/meta-data/"))
+        .route("/number", to("http://2852039166/"))
+        .route("/six", to("http://[fd00:ec2::254]/"))
+        .route("/mapped", to("http://[::ffff:169.254.169.254]/"))
+        .route("/name", to("http://metadata.google.internal/computeMetadata/v1/"));
+    let service = Service::start(router);
+    for path in ["four", "number", "six", "mapped", "name"] {
+        let text = format!(
+            "feature: f\nsteps:\n  - {{ name: a, get: /{path}, redirects: 3 }}\nallow_hosts: [ 169.254.169.254, metadata.google.internal ]\n"
+        );
+        let temp = folder(&text);
+        run(&mut smoke(temp.path(), &service)).expect(1).says("where clouds keep credentials");
+    }
+}
+
+/// What `0.0.0.0` reaches is this machine, but its name does not say so.
+#[test]
+fn a_high_rate_at_another_machine_must_be_meant() {
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        // Two tries of the functional pass are all that comes before the test is over.
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+        }
+    });
+    let temp = tempfile::tempdir().unwrap();
+    let target = format!("http://0.0.0.0:{port}/");
+    let quick = |rate: &str, target: &str, more: &[&str]| {
+        let mut command = loadgate(temp.path());
+        command.args(["quick", target, "--rate", rate, "--for", "1s", "--out", "out"]).args(more);
+        run(&mut command)
+    };
+    quick("12000/s", &target, &[]).expect(2).says("the load rises to 12000/s").says("--max-rate 12000/s");
+    quick("720001/m", &target, &["--max-rate", "12000/s"]).expect(2).says("the load rises to 12001/s");
+    quick("1/s", &target, &["--max-rate", "0.5/s"]).expect(2).says("no more than 0.5/s");
+    assert!(!temp.path().join("out").exists(), "nothing was begun");
+    // Meant: it is asked, and its answer fails the functional pass.
+    quick("12000/s", &target, &["--max-rate", "12000/s"]).expect(1).says("got 404");
+    // All files together count, each at its highest.
+    for (name, stages) in
+        [("a", "{ rate: 6000/s, for: 1s }"), ("b", "{ rate: 10/s, for: 1s }, { ramp: 4001/s, for: 1s }")]
+    {
+        let text = format!(
+            "feature: {name}\nsteps: [ {{ name: s, get: / }} ]\nload: {{ warmup: 0s, stages: [ {stages} ] }}\n"
+        );
+        std::fs::write(temp.path().join(format!("{name}.yaml")), text).unwrap();
+    }
+    let mut command = loadgate(temp.path());
+    run(command.args(["run", "a.yaml", "b.yaml", "--target", &target, "--out", "two"]))
+        .expect(2)
+        .says("the load rises to 10001/s");
+}
+
+#[test]
+fn every_request_says_which_run_it_is_of() {
+    let seen: Arc<Mutex<Vec<HeaderMap>>> = Arc::default();
+    let kept = seen.clone();
+    let router = Router::new().fallback(any(move |request: Request| async move {
+        kept.lock().unwrap().push(request.headers().clone());
+        "well"
+    }));
+    let service = Service::start(router);
+    let text = format!(
+        "feature: f\nsteps:\n  - {{ name: a, get: / }}\n  - {{ name: own, get: /own, headers: {{ loadgate-run: mine }} }}\n{LOAD}"
+    );
+    let temp = folder(&text);
+    // How late this machine is says nothing here.
+    let ran = run(&mut whole(temp.path(), &service));
+    assert!(matches!(ran.code, 0 | 3), "{}", ran.out);
+    let id = json(&results(temp.path()).join("run.json"))["id"].as_str().unwrap().to_owned();
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() > 100);
+    let (mut own, mut others) = (0, 0);
+    for headers in seen.iter() {
+        match headers["loadgate-run"].to_str().unwrap() {
+            "mine" => own += 1,
+            run => {
+                assert_eq!(run, id);
+                others += 1;
+            }
+        }
+        assert_eq!(headers[header::USER_AGENT], concat!("loadgate/", env!("CARGO_PKG_VERSION")));
+    }
+    assert!(own > 50 && others > 50, "{own} and {others}");
+}
+
+#[test]
+fn whoever_verifies_nothing_is_told_so_aloud() {
+    let service = Service::start(Router::new().fallback(any(|| async { "well" })));
+    let temp = folder("feature: f\nsteps: [ { name: a, get: / } ]\n");
+    run(smoke(temp.path(), &service).args(["--insecure", "--quiet"])).expect(0).says("WARNING: --insecure");
+    let verdict = json(&results(temp.path()).join("verdict.json"));
+    assert!(
+        verdict["findings"][0]["reason"].as_str().unwrap().contains("No certificate was verified"),
+        "{verdict}"
+    );
+}
+
+/// Each byte of a record, changed: it is refused, or nothing else is read from it.
+#[test]
+fn a_record_that_was_changed_anywhere_is_refused_or_the_same() {
+    let service = Service::start(Router::new().fallback(any(|| async { "well" })));
+    let temp = folder("feature: f\nsteps: [ { name: a, get: / } ]\n");
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    let path = results(temp.path()).join("run.json");
+    let whole = std::fs::read(&path).unwrap();
+    let read = || loadgate::gate::read_record(&path).map(|record| serde_json::to_vec(&record).unwrap());
+    let before = read().unwrap();
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        for with in [whole[at] ^ 1, whole[at] ^ 0x20, b'0'] {
+            let mut bytes = whole.clone();
+            bytes[at] = with;
+            std::fs::write(&path, &bytes).unwrap();
+            match read() {
+                Ok(same) => assert!(same == before, "byte {at} as {with}: another record is read"),
+                Err(_) => refused += 1,
+            }
+        }
+        std::fs::write(&path, &whole[..at]).unwrap();
+        assert!(read().is_err(), "the first {at} bytes alone are read");
+    }
+    assert!(refused > 2 * whole.len(), "{refused} of {}", whole.len());
+    let changed = String::from_utf8(whole).unwrap().replace("\"env\":\"default\"", "\"env\":\"defaulT\"");
+    std::fs::write(&path, changed).unwrap();
+    let mut command = loadgate(temp.path());
+    run(command.args(["report", "out"]))
+        .expect(2)
+        .says("its checksum does not fit")
+        .says("take `sha256` out of it");
+}
