@@ -29,11 +29,13 @@ pub fn hiding(
     secrets: &Secrets,
 ) -> Secrets {
     let mut found: Vec<(String, String)> = session.cookies();
+    // Of cookies that a scenario takes the value of, even short ones.
+    let mut taken = Vec::new();
     for capture in scenario.steps.iter().flat_map(|step| &step.captures) {
         let Some(value) = values.captured()[capture.slot].as_ref() else { continue };
         let text = plain_text(value).into_owned();
         match &capture.query {
-            Query::Cookie(name) => found.push((format!("COOKIE_{name}"), text)),
+            Query::Cookie(name) => taken.push((format!("COOKIE_{name}"), text)),
             _ if is_credential(&capture.name, value) => found.push((capture.name.clone(), text)),
             _ => {}
         }
@@ -45,7 +47,9 @@ pub fn hiding(
     }
     found.extend(sent.iter().flat_map(|sent| in_headers(&sent.headers)));
     found.extend(exchange.iter().flat_map(|exchange| in_headers(exchange.headers.map())));
-    secrets.and(found.into_iter().filter(|(_, text)| text.len() >= LEAST).collect())
+    found.retain(|(_, text)| text.len() >= LEAST);
+    taken.extend(found);
+    secrets.and(taken)
 }
 
 fn in_headers(headers: &HeaderMap) -> Vec<(String, String)> {
