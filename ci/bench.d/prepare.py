@@ -23,9 +23,9 @@ def prepare(scratch, *, build, binary, quick, beside_peers):
         raise BenchError("two cores are needed: one for the client, one for the server")
     if build and not binary:
         _build_loadgate()
-    binary = binary or REPOSITORY / "target/release/loadgate"
+    binary = binary or REPOSITORY / "target/dist/loadgate"
     if not binary.is_file():
-        raise BenchError("there is no target/release/loadgate; run without --no-build")
+        raise BenchError("there is no target/dist/loadgate; run without --no-build")
     notes, peers = _peers() if beside_peers else ([], {})
     truth_source, pacing_script = SHARED / "truth.c", SHARED / "pacing.py"
     bench = Bench(
@@ -69,7 +69,7 @@ def commit():
 
 def _build_loadgate():
     progress("building loadgate")
-    if subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=REPOSITORY).returncode:
+    if subprocess.run(["cargo", "build", "--profile", "dist", "--locked", "--quiet"], cwd=REPOSITORY).returncode:
         raise BenchError("loadgate does not build")
 
 

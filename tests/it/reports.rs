@@ -168,7 +168,7 @@ fn junit_is_what_others_take_it_for() {
 }
 
 /// A helper in Python among the fixtures, which fails by what it is to find wrong.
-fn python(script: &str, args: &[&Path]) -> String {
+pub fn python(script: &str, args: &[&Path]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join("target/venv/bin/python3")).arg(fixture(script)).args(args).output();
     let output = output.expect("ci/test installs the readers");
