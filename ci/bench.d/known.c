@@ -7,28 +7,11 @@
 //
 // It never sleeps: on an idle core, being woken takes tens of microseconds (on a virtual machine more), and those
 // before the read would be missing from the log and look like the client's error.
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
+#include "server.h"
+
 #include <math.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { TABLE_LEN = 10000, MAX_FD = 16384, MAX_DUE = 65536, REQUEST_BYTES = 2048 };
-
-struct connection {
-  uint32_t generation;  // counts the connections this descriptor has been, so that no answer goes to a later one
-  int have_bytes;
-  char request[REQUEST_BYTES + 1];
-};
+enum { TABLE_LEN = 10000, MAX_DUE = 65536 };
 
 struct due {
   int64_t due_ns, read_ns;
@@ -36,33 +19,11 @@ struct due {
   uint32_t generation;
 };
 
-static const char ANSWER[] =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 33\r\n\r\n"
-    "{\"risk_score\":0.42,\"tenant\":\"t1\"}";
-
 static int64_t service_ns[TABLE_LEN];
-static struct connection connections[MAX_FD];
 static struct due heap[MAX_DUE];  // a binary heap, the earliest due instant at the top
 static int heap_len;
 static int64_t *delivered_ns;
 static size_t delivered_len, delivered_cap;
-static volatile sig_atomic_t stopping;
-
-static void stop(int signal) {
-  (void)signal;
-  stopping = 1;
-}
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static int64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
 
 static double inverse_normal(double p) {
   double low = -10, high = 10;
@@ -115,38 +76,11 @@ static struct due pop(void) {
   return top;
 }
 
-static void accept_all(int epoll, int listener) {
-  int fd, one = 1;
-  while ((fd = accept4(listener, 0, 0, SOCK_NONBLOCK)) >= 0) {
-    if (fd >= MAX_FD) {
-      close(fd);
-      continue;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    connections[fd].generation++;
-    connections[fd].have_bytes = 0;
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-  }
-}
-
-// Requests without a body, and no second one before the first is answered: all that this benchmark sends.
 static void take_request(int fd) {
   static size_t taken;
-  struct connection *c = &connections[fd];
   int64_t read_ns = now_ns();
-  ssize_t got = read(fd, c->request + c->have_bytes, REQUEST_BYTES - c->have_bytes);
-  if (got < 0 && errno == EAGAIN) return;
-  if (got <= 0) {
-    c->generation++;
-    close(fd);
-    return;
-  }
-  c->have_bytes += got;
-  c->request[c->have_bytes] = 0;
-  if (!strstr(c->request, "\r\n\r\n")) return;
-  c->have_bytes = 0;
-  push((struct due){read_ns + service_ns[taken++ % TABLE_LEN], read_ns, fd, c->generation});
+  if (!read_request(fd)) return;
+  push((struct due){read_ns + service_ns[taken++ % TABLE_LEN], read_ns, fd, connections[fd].generation});
 }
 
 static void record(int64_t ns) {
@@ -162,17 +96,8 @@ static void answer_all_due(void) {
   while (heap_len && heap[0].due_ns <= now_ns()) {
     struct due d = pop();
     if (connections[d.fd].generation != d.generation) continue;
-    if (write(d.fd, ANSWER, sizeof ANSWER - 1) == sizeof ANSWER - 1) record(now_ns() - d.read_ns);
+    if (answer(d.fd)) record(now_ns() - d.read_ns);
   }
-}
-
-static int listen_on(int port) {
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  struct sockaddr_in address = {
-      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  if (bind(listener, (void *)&address, sizeof address) || listen(listener, 4096)) die("listen");
-  return listener;
 }
 
 static void serve(int listener) {
@@ -194,9 +119,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: known PORT LOGFILE\n");
     return 2;
   }
-  struct sigaction on_term = {.sa_handler = stop};
-  sigaction(SIGTERM, &on_term, 0);
-  signal(SIGPIPE, SIG_IGN);
+  stop_at_sigterm();
   fill_table();
   serve(listen_on(atoi(argv[1])));
   FILE *log = fopen(argv[2], "w");
