@@ -4,13 +4,14 @@
 use libfuzzer_sys::{Corpus, fuzz_target};
 use loadgate::scenario::yaml::Meaning;
 use loadgate::scenario::{Chance, Context, Generator, Template};
+use loadgate::secrets::SecretText;
 use serde_json::{Value, json};
 
 fn lookup(name: &str) -> Option<Meaning> {
     match name {
         "api" => Some(Meaning::Text("/v1".into())),
         "limit" => Some(Meaning::Typed(json!(5))),
-        "secret.T" => Some(Meaning::Secret { name: "T".into(), value: "hush".into() }),
+        "secret.T" => Some(Meaning::Secret { name: "T".into(), value: SecretText::new("hush") }),
         "t.id" => Some(Meaning::Data { source: 0, column: 0 }),
         "got" => Some(Meaning::Capture { slot: 0 }),
         "lost" => Some(Meaning::Capture { slot: 1 }),
