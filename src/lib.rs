@@ -15,7 +15,7 @@
 //! scenario   YAML to a plan                 store     atomic files, journals          remote   a client for all else
 //! metrics    samples to records   transport one exchange   checks   assertions   demo   the embedded target
 //! logging
-//! secrets
+//! secrets, credentials
 //! units, exit_code, error, error_class, digest, machine, random, phases
 //! ```
 
@@ -23,6 +23,7 @@ pub mod baseline;
 pub mod checks;
 pub mod cli;
 pub mod commands;
+pub mod credentials;
 pub mod demo;
 pub mod digest;
 pub mod engine;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use regex::{NoExpand, Regex};
 
-use crate::units::percent_encoded;
+use crate::units::{authority, percent_decoded, percent_encoded};
 
 const MOST_SHOWN: usize = 400;
 /// Shorter values are ordinary words.
@@ -18,6 +18,29 @@ static KNOWN: LazyLock<Secrets> = LazyLock::new(Secrets::default);
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: Arc<RwLock<Vec<Arc<Secret>>>>,
+}
+
+/// A value that is sent and shown nowhere, not even where what holds it is printed for debugging.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// For what sends it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// One value, in all forms in which text may carry it.
@@ -59,7 +82,7 @@ impl Secrets {
     #[must_use]
     pub fn and(&self, more: Vec<(String, String)>) -> Self {
         let all = Self { values: Arc::new(RwLock::new(self.all())) };
-        all.add(more);
+        all.keep(secrets_of(more));
         all
     }
 
@@ -68,8 +91,7 @@ impl Secrets {
     }
 
     fn add(&self, new: Vec<(String, String)>) {
-        let new = new.into_iter().filter(|(_, value)| value.len() >= LEAST);
-        let new: Vec<Arc<Secret>> = new.map(|(name, value)| Arc::new(Secret::new(name, value))).collect();
+        let new = secrets_of(new);
         if new.is_empty() {
             return;
         }
@@ -105,6 +127,11 @@ impl Secrets {
     pub fn scrub_brief(&self, text: &str) -> String {
         cut(&self.scrub(text), MOST_SHOWN)
     }
+}
+
+fn secrets_of(values: Vec<(String, String)>) -> Vec<Arc<Secret>> {
+    let long = values.into_iter().filter(|(_, value)| value.len() >= LEAST);
+    long.map(|(name, value)| Arc::new(Secret::new(name, value))).collect()
 }
 
 impl Secret {
@@ -214,23 +241,23 @@ pub fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// The password in front of a URL's host, or where there is none what stands there instead.
+/// What is in front of a URL's host, in the forms that let in: the password, or where there is none what stands there
+/// instead, as it is written and as it is meant, and the credentials that are made of it.
 #[must_use]
-pub fn credentials_in(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let (given, _) = authority.rsplit_once('@')?;
-    Some(given.split_once(':').map_or(given, |(_, password)| password))
+pub fn credentials_in(url: &str) -> Vec<String> {
+    let Some((Some(given), _)) = authority(url) else { return Vec::new() };
+    let (user, password) = given.split_once(':').unwrap_or((given, ""));
+    let told = if password.is_empty() { user } else { password };
+    let basic = BASE64.encode(format!("{}:{}", percent_decoded(user), percent_decoded(password)));
+    vec![told.to_owned(), percent_decoded(told), basic]
 }
 
 /// A URL without the user and password in front of its host.
 #[must_use]
 pub fn without_userinfo(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..authority].rfind('@') {
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-        None => url.to_owned(),
+    match authority(url) {
+        Some((Some(given), _)) => url.replacen(&format!("{given}@"), "", 1),
+        _ => url.to_owned(),
     }
 }
 
@@ -279,6 +306,9 @@ mod tests {
     fn a_url_is_shown_without_its_user() {
         assert_eq!(without_userinfo("https://me:pw@host/a@b"), "https://host/a@b");
         assert_eq!(without_userinfo("http://host/?x=a@b"), "http://host/?x=a@b");
+        assert_eq!(credentials_in("https://me:p%40s@host/"), ["p%40s", "p@s", "bWU6cEBz"]);
+        assert_eq!(credentials_in("https://token@host/"), ["token", "token", "dG9rZW46"]);
+        assert!(credentials_in("https://host/@").is_empty());
     }
 
     #[test]

@@ -189,10 +189,6 @@ impl Library {
         }
     }
 
-    /// Brings the anchor up to what is stored now.
-    ///
-    /// # Errors
-    /// As [`Library::documents`], and if it cannot be written.
     /// Puts back what stood there.
     ///
     /// # Errors
@@ -203,6 +199,10 @@ impl Library {
         Ok(())
     }
 
+    /// Brings the anchor up to what is stored now.
+    ///
+    /// # Errors
+    /// As [`Library::documents`], and if it cannot be written.
     pub fn anchor_to_newest(&self, feature: &str, acceptance: &Acceptance<'_>) -> Result<()> {
         let name = self.name(feature, ANCHOR);
         self.shelf.replace(&name, &mut || {

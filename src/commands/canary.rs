@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::publish::Outlet;
 use super::report::write_reports;
 use super::run::{conclude, watched};
-use super::session::{Session, complain, print, tell};
+use super::session::{Session, complain, learn_credentials, print, tell};
 use crate::baseline::{Calibration, CalibrationRun};
+use crate::credentials::is_telling;
 use crate::error::{Error, Result};
 use crate::gate::{BesideRequest, GateRequest, GateResult, TargetSpec, run_id};
 use crate::metrics::{JudgementPlan, LookRecord, Pairing, Repeat, SEGMENTS, SideBySide};
@@ -125,6 +126,7 @@ pub fn side_by_side(request: &CanaryRequest, id: &str, out: &Path) -> Result<(Ga
         },
         ..gate
     };
+    learn_credentials(&gate.secrets, &request.control.target);
     Ok((gate, calibration))
 }
 
@@ -205,11 +207,9 @@ pub fn as_arm(session: &Session, arm: &ArmRequest) -> Result<Loaded> {
     let mut loaded = Session { vars, ..session.clone() }.loaded()?;
     loaded.scenarios.iter_mut().for_each(|scenario| scenario.add_headers(&arm.headers));
     for (name, value) in &arm.headers {
-        let sensitive =
-            ["auth", "cookie", "token", "key", "secret", "jwt", "session", "pass", "cred", "sign"];
         // A word such as `beta` would be cut out of every text; what is long is no word.
         if let Ok(value) = value.to_str()
-            && (value.len() >= LEAST_TOKEN || sensitive.iter().any(|word| name.as_str().contains(word)))
+            && (value.len() >= LEAST_TOKEN || is_telling(name.as_str()))
         {
             loaded.secrets.learn(name.as_str(), value);
         }

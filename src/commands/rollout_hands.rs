@@ -13,7 +13,9 @@ use super::run::FILES;
 use super::session::{Gate, Session, complain, paint, print, tell};
 use crate::engine::Interrupt;
 use crate::error::{Error, Result};
-use crate::gate::{GateRequest, GateResult, TargetSpec, read_record, run_gate, run_id, scenario_records_of};
+use crate::gate::{
+    GateRequest, GateResult, TargetSpec, permit, read_record, run_gate, run_id, scenario_records_of,
+};
 use crate::metrics::{Repeat, SEGMENTS};
 use crate::notify::{News, news};
 use crate::report::{Live, ReportModel, Screen, render_closing, rollout_line, rollout_summary};
@@ -85,7 +87,8 @@ impl<'a> RolloutHands<'a> {
                     time_scale,
                     known_good: false,
                 };
-                let (_, gone) = quiet.prepared(&ask)?;
+                let (asked, gone) = quiet.prepared(&ask)?;
+                permit(&asked)?;
                 if !gone.is_empty() && phase.load.is_none() {
                     told.push(format!(
                         "{}: the soak has too few requests for {}, and no load follows that could judge them",

@@ -12,7 +12,7 @@ use crate::gate::{GateEvent, GateRequest, GateResult, read_record, run_gate, run
 use crate::logging::{Level, log, tells};
 use crate::report::{
     Detail, Live, ReportModel, Screen, json, render_annotations, render_closing, render_latencies,
-    render_markdown, render_terminal,
+    render_markdown, render_terminal, told_event,
 };
 use crate::scenario::{Loaded, QuickOptions, Scenario, quick as quick_scenario, quick_yaml};
 use crate::secrets::{Secrets, without_userinfo};
@@ -173,22 +173,17 @@ fn log_event(event: &GateEvent<'_>) {
         return;
     }
     let text = match event {
-        GateEvent::Waiting { arm } => format!("waiting for the {}", arm.unwrap_or("target")),
-        GateEvent::SmokeStarted { arm } => format!("functional pass of the {}", arm.unwrap_or("target")),
-        GateEvent::SmokeDone(smoke) => {
-            format!("functional pass: {}", if smoke.passed() { "passed" } else { "failed" })
-        }
-        GateEvent::LookStarted { look, .. } => format!("look {look} begins"),
+        GateEvent::SmokeDone(smoke) if smoke.passed() => Some("smoke: passed".to_owned()),
+        GateEvent::SmokeDone(_) => Some("smoke: failed".to_owned()),
         GateEvent::LookDone { look, verdict, again } => {
             let more = if *again { "; another look follows" } else { "" };
-            format!("look {look} is done: {}{more}", verdict.summary)
+            Some(format!("look {look} is done: {}{more}", verdict.summary))
         }
-        GateEvent::StartAwaited(at) => format!("ready; the load begins at {at}"),
-        GateEvent::ProbeDoubt(text) => format!("probe {text}"),
-        GateEvent::TelemetryDoubt(text) => format!("telemetry: {text}"),
-        _ => return,
+        other => told_event(other),
     };
-    log(Level::Info, "gate", || text);
+    if let Some(text) = text {
+        log(Level::Info, "gate", || text);
+    }
 }
 
 pub struct QuickRequest {

@@ -5,7 +5,7 @@ use super::run::{RunKind, append_to_job_summary, run, within_budget};
 use super::session::{Session, complain, print};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
-use crate::gate::run_id;
+use crate::gate::{permit_scenarios, run_id};
 use crate::report::{CombinedRow, render_combined};
 
 /// `run` and `smoke` of one service, or of many one after the other: returns the exit code of all.
@@ -16,7 +16,8 @@ pub fn run_services(sessions: Vec<Session>, kind: RunKind) -> Result<u8> {
     match <[Session; 1]>::try_from(sessions) {
         Ok([one]) => run(&one, kind),
         Err(many) => {
-            let (outlet, sessions) = prepared(&many.iter().collect::<Vec<_>>())?;
+            let (outlet, sessions) =
+                prepared(&many.iter().collect::<Vec<_>>(), kind == RunKind::SmokeAndLoad)?;
             if kind == RunKind::SmokeAndLoad {
                 for session in &sessions {
                     let quiet = Session { quiet: true, ..session.clone() };
@@ -36,7 +37,7 @@ pub fn canary_services(requests: Vec<CanaryRequest>) -> Result<u8> {
     match <[CanaryRequest; 1]>::try_from(requests) {
         Ok([one]) => canary(&one),
         Err(mut many) => {
-            let (root, plans) = prepared(&many.iter().map(|own| &own.session).collect::<Vec<_>>())?;
+            let (root, plans) = prepared(&many.iter().map(|own| &own.session).collect::<Vec<_>>(), true)?;
             for (request, session) in many.iter_mut().zip(plans) {
                 request.session = session;
             }
@@ -46,11 +47,16 @@ pub fn canary_services(requests: Vec<CanaryRequest>) -> Result<u8> {
 }
 
 /// Each with a folder of its own below a common one; all files are read before anything is sent.
-fn prepared(many: &[&Session]) -> Result<(Outlet, Vec<Session>)> {
+fn prepared(many: &[&Session], loads: bool) -> Result<(Outlet, Vec<Session>)> {
     let mut mistakes = Vec::new();
     for session in many {
         match session.loaded() {
-            Ok(_) => {}
+            Ok(loaded) => {
+                if let Some(target) = &session.target {
+                    let most = loads.then_some(session.max_rate);
+                    permit_scenarios(target, &loaded.scenarios, &loaded.secrets, most)?;
+                }
+            }
             Err(Error::Invalid(mut found)) => mistakes.append(&mut found),
             Err(other) => return Err(other),
         }

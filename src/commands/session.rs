@@ -188,10 +188,7 @@ impl Session {
         id: &str,
         out: &Path,
     ) -> Result<GateRequest> {
-        let addresses = [self.target.as_ref()].into_iter().flatten().map(TargetSpec::name);
-        for credentials in addresses.filter_map(credentials_in) {
-            loaded.secrets.learn("TARGET_CREDENTIALS", credentials);
-        }
+        self.target.iter().for_each(|target| learn_credentials(&loaded.secrets, target));
         Ok(GateRequest {
             scenarios: loaded.scenarios,
             secrets: loaded.secrets,
@@ -301,5 +298,12 @@ pub fn print(text: &str) -> Result<()> {
             Err(Error::harness(format!("cannot write to standard output: {e}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// What an address has in front of its host must be shown nowhere.
+pub fn learn_credentials(secrets: &Secrets, target: &TargetSpec) {
+    for credentials in credentials_in(target.name()) {
+        secrets.learn("TARGET_CREDENTIALS", &credentials);
     }
 }

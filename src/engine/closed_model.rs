@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ async fn live<T: Transport>(local: Rc<Local<T>>, scenario: usize, user: u32) {
 /// Waits until the user is wanted. `None`: never again.
 async fn next_iteration<T: Transport>(local: &Local<T>, scenario: usize, user: u32) -> Option<Iteration> {
     let users = Users { plan: local.shared.scenarios[scenario].load.as_ref()? };
+    let mut turn_ns = None;
     while !local.stopping.get() {
         let (now_ns, window_ns) = (local.elapsed_ns(), local.window_ns());
         let warmup = now_ns < window_ns;
@@ -55,6 +57,19 @@ async fn next_iteration<T: Transport>(local: &Local<T>, scenario: usize, user: u
         if warmup && users.next_in_warmup(user, now_ns) != Some(now_ns) {
             continue;
         }
+        if !warmup && local.left[scenario].get() == Some(0) {
+            return None;
+        }
+        let own_turn_ns = *turn_ns.get_or_insert_with(|| {
+            let requests = local.shared.scenarios[scenario].requests_an_iteration();
+            let own_turn_ns = local.ceiling.turn_ns(now_ns, requests);
+            local.report.borrow_mut().held_back += u64::from(!warmup && own_turn_ns > now_ns);
+            own_turn_ns
+        });
+        if own_turn_ns > now_ns {
+            tokio::time::sleep(Duration::from_nanos((own_turn_ns - now_ns).min(ASK_AGAIN_NS))).await;
+            continue;
+        }
         let index = if warmup {
             // Rows for the warm-up come from the far end of the count, so that its length changes nothing measured.
             u64::MAX - now_ns
@@ -70,6 +85,30 @@ async fn next_iteration<T: Transport>(local: &Local<T>, scenario: usize, user: u
     }
     None
 }
+
+/// What virtual users may send together, however fast the target answers.
+pub struct Ceiling {
+    gap_ns: Option<u64>,
+    next_ns: Cell<u64>,
+}
+
+impl Ceiling {
+    /// For one of so many `parts` that share what may be sent.
+    pub fn new(most_per_s: Option<f64>, parts: u64) -> Self {
+        let gap_ns = most_per_s.map(|most| (1e9 * parts as f64 / most).round() as u64);
+        Self { gap_ns, next_ns: Cell::new(0) }
+    }
+
+    /// Reserves the instant at which the next iteration may begin, which sends so many. Who comes late may catch up for a tenth of a second.
+    fn turn_ns(&self, now_ns: u64, requests: f64) -> u64 {
+        let Some(gap_ns) = self.gap_ns else { return now_ns };
+        let turn_ns = self.next_ns.get().max(now_ns.saturating_sub(CATCH_UP_NS));
+        self.next_ns.set(turn_ns + (gap_ns as f64 * requests) as u64);
+        turn_ns
+    }
+}
+
+const CATCH_UP_NS: u64 = 100_000_000;
 
 /// How long a user that is not wanted yet waits before it looks again.
 const ASK_AGAIN_NS: u64 = 250_000_000;

@@ -84,7 +84,7 @@ pub fn shown(step: &Step, message: &str, secrets: &Secrets) -> String {
 fn excerpt(exchange: &Exchange, scan: Option<&Scan>, secrets: &Secrets) -> ResponseExcerpt {
     let headers = exchange.headers.map();
     let clean = |text: &str| {
-        let scrubbed = without_credentials(&secrets.scrub(text)).into_owned();
+        let scrubbed = without_credentials(&secrets.scrub(text));
         scan.map_or(scrubbed.clone(), |scan| scan.masked(&scrubbed))
     };
     let shown = headers
@@ -188,17 +188,20 @@ fn variable(name: &str) -> String {
 
 /// Credentials that came from the target are as good as secrets: they too become variables.
 fn header_text(name: &HeaderName, value: &str, secrets: &Secrets) -> String {
-    if secrets.scrub(value) != value {
-        return format!("{name}: {value}");
-    }
+    // What has a name of its own keeps it.
+    let named = |text: &str| secrets.scrub(text) != text;
     let value = match name.as_str() {
         "authorization" | "proxy-authorization" => match value.split_once(' ') {
+            _ if named(value) => value.to_owned(),
             Some((scheme, _)) => format!("{scheme} {}", variable("CREDENTIALS")),
             None => variable("CREDENTIALS"),
         },
         "cookie" => {
             let names = value.split("; ").filter_map(|pair| pair.split_once('='));
-            let hidden = |(name, _): (&str, &str)| format!("{name}={}", variable(&format!("COOKIE_{name}")));
+            let hidden = |(name, value): (&str, &str)| match named(value) {
+                true => format!("{name}={value}"),
+                false => format!("{name}={}", variable(&format!("COOKIE_{name}"))),
+            };
             names.map(hidden).collect::<Vec<_>>().join("; ")
         }
         _ => value.to_owned(),

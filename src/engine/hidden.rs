@@ -1,21 +1,20 @@
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::iteration::Sent;
 use super::session::Session;
 use super::values::Values;
 use crate::checks::{Query, plain_text};
+use crate::credentials::{is_telling, is_unmistakable, is_web_token};
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::Exchange;
 
-/// Of what was declared nowhere, anything shorter is as likely an ordinary word.
-const LEAST: usize = 8;
+/// What neither its name nor its place tells is as likely an ordinary word.
 const LEAST_RANDOM: usize = 32;
 
 /// Beside what is declared to be secret: what lets in whoever has it, by its name, by its place or by its looks. `sent` and
@@ -29,13 +28,11 @@ pub fn hiding(
     secrets: &Secrets,
 ) -> Secrets {
     let mut found: Vec<(String, String)> = session.cookies();
-    // Of cookies that a scenario takes the value of, even short ones.
-    let mut taken = Vec::new();
     for capture in scenario.steps.iter().flat_map(|step| &step.captures) {
         let Some(value) = values.captured()[capture.slot].as_ref() else { continue };
         let text = plain_text(value).into_owned();
         match &capture.query {
-            Query::Cookie(name) => taken.push((format!("COOKIE_{name}"), text)),
+            Query::Cookie(name) => found.push((format!("COOKIE_{name}"), text)),
             _ if is_credential(&capture.name, value) => found.push((capture.name.clone(), text)),
             _ => {}
         }
@@ -47,9 +44,7 @@ pub fn hiding(
     }
     found.extend(sent.iter().flat_map(|sent| in_headers(&sent.headers)));
     found.extend(exchange.iter().flat_map(|exchange| in_headers(exchange.headers.map())));
-    found.retain(|(_, text)| text.len() >= LEAST);
-    taken.extend(found);
-    secrets.and(taken)
+    secrets.and(found)
 }
 
 fn in_headers(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -74,11 +69,6 @@ fn in_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     found
 }
 
-static NAMED: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = "(?i)token|secret|passw|pwd|api[_-]?key|session|(^|[_-])(sid|auth|otp|pin|key|jwt)$|csrf|xsrf|oauth|authori[sz]ation|credential";
-    Regex::new(pattern).expect("a constant pattern")
-});
-
 static RANDOM: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[A-Za-z0-9+/=_.~-]+$").expect("a constant pattern"));
 
@@ -95,23 +85,23 @@ fn is_credential(name: &str, value: &Value) -> bool {
         && digits > 0
         && digits < text.len()
         && !UUID.is_match(text);
-    NAMED.is_match(name) || random || (text.starts_with("eyJ") && text.matches('.').count() == 2)
+    is_telling(name) || random || is_web_token(text)
 }
 
-/// Members of JSON objects, and fields of forms, whose names say that their values are nobody's business; also where they
-/// stand in quoted text.
+/// Members of JSON objects, also where they stand in quoted text, and fields of forms: what is before the name, the name, what
+/// is between it and the value.
 static MEMBERS: LazyLock<[Regex; 2]> = LazyLock::new(|| {
-    let names = "[a-z_-]*(?:token|secret|password|passwd|api[_-]?key|session[_-]?id|jwt)";
-    [format!(r#"(?i)(\\?"{names}\\?"\s*:\s*\\?")[^"\\]+"#), format!(r#"(?i)(\b{names}=)[^&\s"';,\\]+"#)]
-        .map(|pattern| Regex::new(&pattern).expect("a constant pattern"))
+    [r#"(\\?")([A-Za-z0-9_.-]+)(\\?"\s*:\s*\\?")[^"\\]+"#, r#"(\b)([A-Za-z0-9_.-]+)(=)[^&\s"';,\\]+"#]
+        .map(|pattern| Regex::new(pattern).expect("a constant pattern"))
 });
 
 /// Text of the target's without what its own names call secret.
-pub fn without_credentials(text: &str) -> Cow<'_, str> {
-    MEMBERS.iter().fold(Cow::Borrowed(text), |text, members| match members.replace_all(&text, "${1}…") {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(changed) => Cow::Owned(changed),
-    })
+pub fn without_credentials(text: &str) -> String {
+    let shown = |found: &Captures<'_>| {
+        let [whole, before, name, between] = [0, 1, 2, 3].map(|n| &found[n]);
+        if is_unmistakable(name) { format!("{before}{name}{between}…") } else { whole.to_owned() }
+    };
+    MEMBERS.iter().fold(text.to_owned(), |text, members| members.replace_all(&text, shown).into_owned())
 }
 
 #[cfg(test)]

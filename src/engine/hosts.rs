@@ -3,13 +3,12 @@ use std::net::IpAddr;
 use url::Host;
 
 use crate::scenario::Scenario;
+use crate::units::authority;
 
 /// Host of an absolute URL, without brackets; empty where there is none.
 #[must_use]
 pub fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let (_, place) = authority(url).unwrap_or_default();
     match place.strip_prefix('[') {
         Some(six) => six.split(']').next().unwrap_or_default(),
         None => place.split(':').next().unwrap_or_default(),

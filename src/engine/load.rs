@@ -54,6 +54,8 @@ pub struct LoadRequest {
     pub workers: usize,
     /// Requests in flight at once, all workers together.
     pub in_flight_cap: usize,
+    /// Requests a second that all virtual users together may send, other processes' included.
+    pub users_most_per_s: Option<f64>,
     pub drain: Duration,
 }
 
@@ -70,6 +72,8 @@ pub struct LoadOutcome {
     pub examined: bool,
     pub endpoints: Vec<EndpointOutcome>,
     pub generator: GeneratorRecord,
+    /// How often a virtual user waited so as not to go above what all may send.
+    pub held_back: u64,
     /// In the order of the request's.
     pub arms: Vec<ArmOutcome>,
 }
@@ -131,6 +135,7 @@ pub async fn run_load(
         traced: request.traced,
         in_flight: (0..request.workers).map(|_| AtomicUsize::new(0)).collect(),
         in_flight_cap: request.in_flight_cap.div_ceil(request.workers),
+        users_most_per_s: request.users_most_per_s,
         drain: request.drain + Duration::from_nanos(longest_think_ns),
         scenarios: request.scenarios,
     });
@@ -297,6 +302,7 @@ fn summarise(
         examined: window.examined,
         endpoints: Vec::new(),
         generator: GeneratorRecord { workers: reports.len(), ..GeneratorRecord::default() },
+        held_back: 0,
         arms: Vec::new(),
     };
     let asked = shared.scenarios.iter().any(|scenario| scenario.identity.asks());
@@ -313,6 +319,7 @@ fn summarise(
         }
         outcome.generator.dropped_arrivals += report.dropped;
         outcome.generator.unsent_arrivals += report.unsent;
+        outcome.held_back += report.held_back;
         outcome.generator.local_failures += report.local_failures;
         outcome.generator.cpu_busy = health::larger(outcome.generator.cpu_busy, report.cpu_busy);
         for (all, own) in arms.iter_mut().zip(report.arms) {

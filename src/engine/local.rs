@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::arrival::Slice;
-use super::closed_model::Users;
+use super::closed_model::{Ceiling, Users};
 use super::examine::now_unix_ms;
 use super::functional::log_in;
 use super::iteration::{Ask, Prepared, StepResult, Way, perform, token_for};
@@ -42,6 +42,7 @@ pub struct Local<T> {
     pub recent: Option<RefCell<Recent>>,
     /// Virtual users that have not ended.
     pub users: Cell<usize>,
+    pub ceiling: Ceiling,
     /// Iterations that virtual users may still begin, by scenario, where their number is limited.
     pub left: Vec<Cell<Option<u64>>>,
     /// Where the next iteration of a scenario's virtual users takes its index from, and in which steps.
@@ -124,6 +125,9 @@ impl<T: Transport> Local<T> {
             let most = scenario.load.as_ref().map_or(0, |load| u64::from(Users { plan: load }.most()));
             Slice { index: slice.index, count: slice.count.min(most.max(1)) }
         };
+        let users = shared.scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
+        let most = users.map(|load| u64::from(Users { plan: load }.most())).max().unwrap_or(0);
+        let ceiling = Ceiling::new(shared.users_most_per_s, slice.count.min(most.max(1)));
         let shares: Vec<Slice> = shared.scenarios.iter().map(share).collect();
         let limited = |scenario: &Scenario, share: &Slice| {
             let limit = scenario.load.as_ref()?.stages[0].iterations?;
@@ -136,6 +140,7 @@ impl<T: Transport> Local<T> {
             report: RefCell::default(),
             recent: shared.watches().then(|| RefCell::new(Recent::new(shared.layout.endpoints.len()))),
             users: Cell::new(0),
+            ceiling,
             left: shared
                 .scenarios
                 .iter()

@@ -30,7 +30,7 @@ mod warmup;
 mod window;
 mod worker;
 
-pub use arms::{ArmTarget, CANDIDATE, CONTROL};
+pub use arms::{ArmTarget, CANDIDATE, CONTROL, part};
 pub use arrival::Slice;
 pub use event::Event;
 pub use functional::{Bracket, Functional, run_part, run_smoke};

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::{evidence, shown};
 use super::hidden::hiding;
-use super::iteration::{Ask, StepResult};
+use super::iteration::{Ask, Sent, StepResult};
 use super::local::Local;
 use crate::logging::{Level, log};
 use crate::metrics::{ErrorExample, Outcome, Sample};
@@ -54,8 +54,12 @@ impl<T: Transport> Local<T> {
         let Ask { way, step, values, .. } = ask;
         let Some(failure) = &result.failure else { return };
         let name = &self.shared.layout.endpoints[endpoint].name;
+        let exchange = result.exchange.as_ref();
+        let hiding = |sent: Option<&Sent>| {
+            hiding(way.scenario, values, way.session, sent, exchange, &self.shared.secrets)
+        };
         log(Level::Debug, "load", || {
-            let message = shown(step, &failure.message, &self.shared.secrets);
+            let message = shown(step, &failure.message, &hiding(ask.sent().as_ref()));
             format!("{name}: {}: {message}", failure.class.name())
         });
         let mut report = self.report.borrow_mut();
@@ -64,9 +68,8 @@ impl<T: Transport> Local<T> {
         if same().count() >= ErrorExample::A_CLASS {
             return;
         }
-        let (sent, exchange) = (ask.sent(), result.exchange.as_ref());
-        let secrets = &self.shared.secrets;
-        let secrets = &hiding(way.scenario, values, way.session, sent.as_ref(), exchange, secrets);
+        let sent = ask.sent();
+        let secrets = &hiding(sent.as_ref());
         let whole = same().filter(|example| example.endpoint == *name).count() < EVIDENCE_AN_ENDPOINT;
         let evidence =
             whole.then(|| Box::new(evidence(way.scenario, step, result, sent.as_ref(), values, secrets)));

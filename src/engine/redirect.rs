@@ -1,8 +1,9 @@
-use http::Method;
-use http::header::{AUTHORIZATION, COOKIE, LOCATION};
+use http::header::{COOKIE, LOCATION};
+use http::{HeaderName, Method};
 
 use super::hosts::{host_of, is_metadata, permitted};
 use super::iteration::{Way, note};
+use crate::credentials::is_telling;
 use crate::error_class::ErrorClass;
 use crate::scenario::Step;
 use crate::transport::{Exchange, ExchangeError, Request, Transport};
@@ -19,7 +20,9 @@ pub async fn follow<T: Transport>(
         if !matches!(exchange.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(exchange);
         }
-        let Some(location) = exchange.headers.map().get(LOCATION) else { return Ok(exchange) };
+        let Some(location) = exchange.headers.map().get(LOCATION) else {
+            return Err(refuse(format!("redirects: {} without a Location to go on to", exchange.status)));
+        };
         if hop == step.redirects {
             return Err(refuse(format!(
                 "redirects: still redirected after {hop}, which is as many as are allowed"
@@ -49,9 +52,17 @@ pub async fn follow<T: Transport>(
         }
         let mut headers = request.headers.clone();
         headers.remove(COOKIE);
+        if from.scheme() == "https" && to.scheme() == "http" {
+            return Err(refuse(format!(
+                "redirects: from https to http, to `{new}`; what is sent there can be read"
+            )));
+        }
         if !same_origin {
             // What is meant for one host is not told to another.
-            headers.remove(AUTHORIZATION);
+            let told =
+                headers.iter().filter(|(name, value)| value.is_sensitive() || is_telling(name.as_str()));
+            let told: Vec<HeaderName> = told.map(|(name, _)| name.clone()).collect();
+            told.into_iter().for_each(|name| drop(headers.remove(name)));
         }
         let turns_into_get = match exchange.status {
             303 => request.method != Method::HEAD,

@@ -21,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Of a token whose answer does not say how long it lasts.
 const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
+/// However long an answer says.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// OAuth 2.0 tokens of one invocation: each fetched once, fetched again before it expires, and never shown.
 pub struct Tokens {
@@ -118,7 +120,8 @@ impl Tokens {
             .ok_or_else(|| format!("the answer of the token endpoint {url} has no `access_token`"))?;
         self.secrets.learn("OAUTH2_TOKEN", token);
         log(Level::Debug, "oauth2", || format!("a token from {}", without_userinfo(&url)));
-        let life = body["expires_in"].as_u64().map_or(DEFAULT_LIFE, Duration::from_secs);
+        let life =
+            body["expires_in"].as_u64().map_or(DEFAULT_LIFE, |s| Duration::from_secs(s).min(LONGEST_LIFE));
         // The last fifth, at most half a minute, is left for clocks that differ and requests under way.
         let spare = (life / 5).min(Duration::from_secs(30));
         Ok((sensitive(&format!("Bearer {token}"))?, life.saturating_sub(spare).max(REFUSED_FOR)))

@@ -58,6 +58,8 @@ pub struct Shared {
     pub in_flight: Vec<AtomicUsize>,
     /// For each worker.
     pub in_flight_cap: usize,
+    /// Requests a second that all virtual users together may send.
+    pub users_most_per_s: Option<f64>,
     pub drain: Duration,
 }
 
@@ -108,6 +110,7 @@ pub struct Report {
     pub own: Vec<EndpointOwn>,
     pub dropped: u64,
     pub unsent: u64,
+    pub held_back: u64,
     pub local_failures: u64,
     /// CPU share of the thread within the measured window.
     pub cpu_busy: Option<f64>,

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::arm::Arm;
 use super::early::Early;
 use super::journal::{EndpointEnd, Entry};
+use super::permitted::users_ceiling;
 use super::pipeline::Run;
 use super::progress::Seen;
 use super::record::{scenario_records_of, seed};
@@ -153,6 +154,7 @@ impl Run {
             traced: self.request.traced,
             workers: crate::machine::cores(),
             in_flight_cap: in_flight_cap(),
+            users_most_per_s: users_ceiling(&self.request),
             drain: DRAIN,
         };
         let candidate = arms.len() - 1;
@@ -231,9 +233,11 @@ impl Run {
         for (arm, at, step) in signals.changes() {
             observe(GateEvent::SoakChanged { arm, at, step: &step });
         }
+        // What was set up is taken down, whatever became of the journal.
+        let mut written = Ok(());
         if let Some(soak) = &soak {
             let entries = arms.iter().zip(soak.records()).map(|(arm, own)| arm.entry(Entry::Smoke(own)));
-            self.journal.append(entries.collect())?;
+            written = self.journal.append(entries.collect());
         }
         self.soak = soak;
         if let Some(watched) = watched {
@@ -244,9 +248,10 @@ impl Run {
                 observe(GateEvent::ProbesAwaited);
             }
             let (taken, began) = watched.finish(window_ms, whole, self.interrupt.clone()).await;
-            self.journal.append(entries(taken, began, &scrub))?;
+            written = written.and(self.journal.append(entries(taken, began, &scrub)));
         }
         let left = self.tear_down(targets, &setup).await?;
+        written?;
         let mut outcome = outcome?;
         let stopped = self.early.as_mut().and_then(|early| early.ended(outcome.window_ms));
         records[candidate].early_stop.clone_from(&stopped);
@@ -331,6 +336,12 @@ impl Run {
             record.notes.push(format!(
                 "the load began {:.1} s after --start-at: what comes before it took longer",
                 late.as_secs_f64()
+            ));
+        }
+        if outcome.held_back > 0 {
+            record.notes.push(format!(
+                "virtual users waited {} times before an iteration, so as to send no more than {} (--max-rate)",
+                outcome.held_back, self.request.max_rate
             ));
         }
         record.generator = outcome.generator.clone();

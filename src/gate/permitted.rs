@@ -1,28 +1,60 @@
 use super::request::GateRequest;
 use super::target::TargetSpec;
-use crate::engine::{host_of, is_loopback, permitted};
+use crate::engine::{host_of, is_loopback, part, permitted};
 use crate::error::{Diagnostic, Error, Result};
+use crate::metrics::Pairing;
 use crate::scenario::{LoadPlan, Scenario, Step};
 use crate::secrets::Secrets;
 use crate::units::Rate;
+
+/// One side of what is asked: where it goes, and what is sent there.
+type Arm<'a> = (&'a TargetSpec, &'a [Scenario]);
 
 /// Refuses what would reach hosts that nobody named, or more than was meant, before anything is sent.
 ///
 /// # Errors
 /// With the steps that lead to other hosts; with the rate.
 pub fn permit(request: &GateRequest) -> Result<()> {
-    let beside = request.beside.as_ref().map(|beside| (&beside.target, beside.scenarios.as_slice()));
-    let arms = [(&request.target, request.scenarios.as_slice())];
-    for (target, scenarios) in arms.into_iter().chain(beside) {
-        let outside = outside(scenarios, target, &request.secrets);
+    let arms: Vec<Arm<'_>> = arms(request).collect();
+    let most = request.load.then_some(request.max_rate);
+    permit_arms(&arms, &request.secrets, most, pairing(request))
+}
+
+/// As [`permit`], of a target alone and of what may be sent to it; `most`: where load is to be sent.
+///
+/// # Errors
+/// As [`permit`].
+pub fn permit_scenarios(
+    target: &TargetSpec,
+    scenarios: &[Scenario],
+    secrets: &Secrets,
+    most: Option<Rate>,
+) -> Result<()> {
+    permit_arms(&[(target, scenarios)], secrets, most, None)
+}
+
+fn permit_arms(
+    arms: &[Arm<'_>],
+    secrets: &Secrets,
+    most: Option<Rate>,
+    pairing: Option<Pairing>,
+) -> Result<()> {
+    for (target, scenarios) in arms {
+        let outside = outside(scenarios, target, secrets);
         if !outside.is_empty() {
             return Err(Error::Invalid(outside));
         }
-        if request.load {
-            below_ceiling(scenarios, target, request.max_rate)?;
-        }
     }
-    Ok(())
+    most.map_or(Ok(()), |most| below_ceiling(arms, most, pairing))
+}
+
+fn pairing(request: &GateRequest) -> Option<Pairing> {
+    request.beside.as_ref().map(|beside| beside.pairing)
+}
+
+fn arms(request: &GateRequest) -> impl Iterator<Item = Arm<'_>> {
+    let beside = request.beside.as_ref().map(|beside| (&beside.target, beside.scenarios.as_slice()));
+    [(&request.target, request.scenarios.as_slice())].into_iter().chain(beside)
 }
 
 /// Where what is sent to it begins; what loadgate starts serves on loopback.
@@ -60,18 +92,44 @@ fn known_host(beginning: &str) -> Option<&str> {
     (is_url && !host.is_empty()).then_some(host)
 }
 
-fn below_ceiling(scenarios: &[Scenario], target: &TargetSpec, most: Rate) -> Result<()> {
+fn stays_here((target, scenarios): &Arm<'_>) -> bool {
     let hosts = scenarios.iter().flat_map(|scenario| &scenario.allow_hosts).map(String::as_str);
-    if hosts.chain([host_of(address(target))]).all(is_loopback) {
-        return Ok(());
-    }
-    let highest: f64 = scenarios.iter().filter_map(|s| s.load.as_ref()).map(LoadPlan::highest_per_s).sum();
+    hosts.chain([host_of(address(target))]).all(is_loopback)
+}
+
+/// Requests a second that the open loads of an arm rise to, all of them at their highest.
+fn highest((_, scenarios): &Arm<'_>, pairing: Option<Pairing>) -> f64 {
+    let of = |scenario: &Scenario| {
+        let load = scenario.load.as_ref().map_or(0.0, LoadPlan::highest_per_s);
+        load * part(pairing) * scenario.requests_an_iteration()
+    };
+    scenarios.iter().map(of).sum()
+}
+
+/// What virtual users may send a second, whose rate nobody knows beforehand: what the open loads leave of it. `None`: all of
+/// it stays on this machine.
+pub fn users_ceiling(request: &GateRequest) -> Option<f64> {
+    let sent: f64 = arms(request).map(|arm| highest(&arm, pairing(request))).sum();
+    let here = arms(request).all(|arm| stays_here(&arm));
+    (!here).then(|| (request.max_rate.per_second() - sent).max(1.0))
+}
+
+fn below_ceiling(arms: &[Arm<'_>], most: Rate, pairing: Option<Pairing>) -> Result<()> {
+    // What goes to one host counts together.
+    let host = |arm: &Arm<'_>| host_of(address(arm.0)).to_ascii_lowercase();
+    let away: Vec<&Arm<'_>> = arms.iter().filter(|arm| !stays_here(arm)).collect();
+    let to = |own: &Arm<'_>| -> f64 {
+        away.iter().filter(|arm| host(arm) == host(own)).map(|arm| highest(arm, pairing)).sum()
+    };
+    let highest = away.iter().map(|arm| to(arm)).fold(0.0, f64::max);
     if highest <= most.per_second() * (1.0 + 1e-9) {
         return Ok(());
     }
     let told = format!("{:.0}/s", highest.ceil());
     Err(Error::usage_hint(
-        format!("the load rises to {told}; no more than {most} goes to another machine unless that is meant"),
+        format!(
+            "the load rises to {told} requests; no more than {most} go to another machine unless that is meant"
+        ),
         format!(
             "--max-rate {told} (LOADGATE_MAX_RATE, in a project file `max_rate`) says so; do the target's owners know?"
         ),

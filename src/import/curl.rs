@@ -165,7 +165,7 @@ pub fn import_curl(text: &str, feature: Option<&str>) -> Result<Imported, String
     }
     imported.secrets = safe.names();
     imported.safe = Some(safe);
-    imported.name_features();
+    imported.finish();
     Ok(imported)
 }
 

@@ -95,13 +95,37 @@ impl Imported {
         self.drafts.iter().map(text).collect()
     }
 
-    /// Gives each scenario a name of its own, whatever its host has in common with another's.
-    pub fn name_features(&mut self) {
+    /// Gives each scenario a name of its own, whatever its host has in common with another's, and leaves out what no scenario
+    /// can send.
+    pub fn finish(&mut self) {
         let mut taken = BTreeSet::new();
         for draft in &mut self.drafts {
             draft.feature = unique(&draft.feature, "-", |name| !taken.insert(name.to_owned()));
+            for step in &mut draft.steps {
+                step.headers = sendable(&step.name, std::mem::take(&mut step.headers), &mut self.left_out);
+            }
         }
     }
+}
+
+/// Names that are none are left out; what is given twice is one (RFC 9110 §5.3, RFC 6265 §5.4).
+fn sendable(step: &str, given: Vec<(String, String)>, left_out: &mut Vec<String>) -> Vec<(String, String)> {
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for (name, value) in given {
+        if http::HeaderName::try_from(&name).is_err() {
+            left_out.push(format!("a header of {step}: {name:?} is no name of a header"));
+        } else if let Some((_, known)) = kept.iter_mut().find(|(known, _)| *known == name) {
+            match name.as_str() {
+                _ if *known == value => {}
+                "content-type" | "authorization" => left_out.push(format!("a second {name} of {step}")),
+                "cookie" => *known = format!("{known}; {value}"),
+                _ => *known = format!("{known}, {value}"),
+            }
+        } else {
+            kept.push((name, value));
+        }
+    }
+    kept
 }
 
 impl DraftBody {

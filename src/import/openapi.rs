@@ -68,7 +68,7 @@ pub fn import_openapi(root: Value, only: &[String], feature: Option<&str>) -> Re
         }
     }
     imported.secrets = safe.names();
-    imported.name_features();
+    imported.finish();
     Ok(imported)
 }
 

@@ -9,7 +9,8 @@ use super::curl_body::{body_of, file_name};
 use super::draft::{
     DraftBody, DraftCheck, DraftPart, DraftStep, Imported, draft_of, slug, step_name, variable_name,
 };
-use super::secrets::{Safe, is_telling, plain};
+use super::secrets::{Safe, plain};
+use crate::credentials::is_telling;
 
 /// Postman's own values, as loadgate makes them.
 const GENERATED: [(&str, &str); 5] = [
@@ -92,7 +93,7 @@ pub fn import_postman(
     }
     imported.secrets = safe.names();
     imported.safe = Some(safe);
-    imported.name_features();
+    imported.finish();
     Ok(imported)
 }
 

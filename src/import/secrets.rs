@@ -4,40 +4,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::draft::unique;
+use crate::credentials::{is_telling, looks_like_a_token, words};
 
-/// Words behind which credentials stand.
-const TELLING: [&str; 20] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "secret",
-    "token",
-    "apikey",
-    "accesskey",
-    "auth",
-    "authorization",
-    "signature",
-    "credential",
-    "credentials",
-    "otp",
-    "jwt",
-    "csrf",
-    "xsrf",
-    "sessionid",
-    "pwd",
-    "cookie",
-];
-/// Pairs of words likewise.
-const PAIRS: [[&str; 2]; 5] =
-    [["api", "key"], ["access", "key"], ["private", "key"], ["session", "id"], ["authenticity", "token"]];
-/// Names that are these and nothing more.
-const WHOLE: [&str; 5] = ["key", "sig", "pass", "pin", "sid"];
-/// What is said of a credential is none.
-const HARMLESS: [&str; 16] = [
-    "type", "length", "url", "uri", "method", "ttl", "count", "name", "expires", "expiry", "at", "in",
-    "enabled", "required", "code", "limit",
-];
 /// Shorter values are searched for nowhere else: they would be found in every word.
 const LEAST_SEARCHED: usize = 8;
 
@@ -77,32 +45,6 @@ pub struct Safe {
 /// Text in which `${…}` stands for something.
 pub fn plain(text: &str) -> String {
     text.replace("${", "$${")
-}
-
-/// Whether a field, parameter or header of this name holds a credential.
-pub fn is_telling(name: &str) -> bool {
-    let words = words(name);
-    let Some(last) = words.last() else { return false };
-    let one = words.iter().any(|word| TELLING.contains(&word.as_str()));
-    let two = words.windows(2).any(|pair| PAIRS.iter().any(|own| pair == own));
-    let whole = words.len() == 1 && WHOLE.contains(&last.as_str());
-    whole || ((one || two) && (words.len() == 1 || !HARMLESS.contains(&last.as_str())))
-}
-
-/// `accessToken`, `access_token` and `Access-Token` as words.
-fn words(name: &str) -> Vec<String> {
-    let (mut all, mut word, mut lower) = (Vec::new(), String::new(), false);
-    for c in name.chars() {
-        if !c.is_alphanumeric() || (c.is_uppercase() && lower) {
-            all.extend(Some(std::mem::take(&mut word)).filter(|own| !own.is_empty()));
-        }
-        if c.is_alphanumeric() {
-            word.extend(c.to_lowercase());
-        }
-        lower = c.is_lowercase();
-    }
-    all.extend(Some(word).filter(|own| !own.is_empty()));
-    all
 }
 
 impl Safe {
@@ -233,68 +175,9 @@ impl Safe {
     }
 }
 
-/// A JSON Web Token, or what looks like the keys of well-known services.
-pub fn looks_like_a_token(value: &str) -> bool {
-    let jwt = value.starts_with("eyJ") && value.matches('.').count() == 2 && value.len() > 40;
-    let prefixes = [
-        "pk_live_",
-        "pk_test_",
-        "sk_live_",
-        "sk_test_",
-        "ghp_",
-        "gho_",
-        "github_pat_",
-        "glpat-",
-        "xoxb-",
-        "xoxp-",
-        "AKIA",
-        "AIza",
-    ];
-    let known = prefixes.iter().any(|prefix| value.starts_with(prefix)) && value.len() >= 16;
-    (jwt || known) && !value.contains(char::is_whitespace)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_tell_what_must_not_be_written() {
-        for name in [
-            "password",
-            "X-Api-Key",
-            "access_token",
-            "clientSecret",
-            "sig",
-            "Authorization",
-            "csrfToken",
-            "otp",
-            "apikey",
-            "session_id",
-            "X-XSRF-TOKEN",
-            "key",
-            "user[password]",
-        ] {
-            assert!(is_telling(name), "{name}");
-        }
-        for name in [
-            "author",
-            "audioAuthor",
-            "q",
-            "token_type",
-            "monkey",
-            "designation",
-            "keyword",
-            "totp",
-            "totpCodeLength",
-            "sort_key",
-            "id",
-            "deauthorizeCallbackUrl",
-            "passenger",
-        ] {
-            assert!(!is_telling(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_secret_has_one_name_wherever_it_stands() {

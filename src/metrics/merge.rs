@@ -157,6 +157,7 @@ fn joined(mut whole: RunRecord, mut other: RunRecord) -> RunRecord {
         own.shards.extend(others.shards);
         own.shards.sort_by_key(|part| part.index);
     }
+    whole.unverified |= other.unverified;
     whole.smoke = match (whole.smoke.take(), other.smoke.take()) {
         (Some(own), Some(others)) => Some(worse_steps(own, others)),
         (own, others) => own.or(others),

@@ -77,6 +77,7 @@ fn suites(model: &ReportModel) -> Vec<Suite> {
         properties: [("verdict", model.verdict.summary.clone()), ("evidence", model.evidence())]
             .into_iter()
             .chain(model.provenance())
+            .chain(warnings(model).map(|finding| ("warning", finding.reason.clone())))
             .chain(model.impact.iter().map(|one| ("impact", told_impact(one))))
             .collect(),
     };
@@ -100,6 +101,10 @@ fn suites(model: &ReportModel) -> Vec<Suite> {
         }
     }
     all
+}
+
+fn warnings(model: &ReportModel) -> impl Iterator<Item = &Finding> {
+    model.verdict.findings.iter().filter(|finding| finding.severity == Severity::Warn)
 }
 
 /// A probe that held; what did not is told among the findings.

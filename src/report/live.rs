@@ -91,22 +91,7 @@ impl Live {
             return;
         }
         match event {
-            GateEvent::Waiting { arm } => self.line(&format!("waiting for the {}", arm.unwrap_or("target"))),
-            GateEvent::SmokeStarted { arm } => {
-                let of = arm.map(|arm| format!(" of the {arm}")).unwrap_or_default();
-                self.line(&format!("smoke{of}: one pass over every step"));
-            }
-            GateEvent::SmokeAgain { arm } => {
-                self.line(&format!("smoke of the {arm}: two more passes, to tell an accident from a fault"));
-            }
             GateEvent::SmokeDone(smoke) => self.line(render_smoke(smoke, self.paint).trim_end()),
-            GateEvent::WatchStarted(watch) => {
-                let (length, every) = (watch.length, watch.every.as_secs_f64());
-                self.line(&format!(
-                    "smoke: a pass every {every} s for {}; after the first, only what changes",
-                    clock(length)
-                ));
-            }
             GateEvent::WatchChanged { at, step } => {
                 // What was shown whole once is not shown whole again.
                 let message = step.message.clone().unwrap_or_default();
@@ -125,18 +110,10 @@ impl Live {
             }
             GateEvent::LookStarted { look, of } => {
                 self.next_plain = Instant::now();
-                self.look = match of {
-                    Some(of) => format!("segment {look} of {of}"),
-                    None => format!("look {look}"),
-                };
-                let arms = if of.is_some() { " on both arms; figures are the candidate's" } else { "" };
-                self.line(&format!("{}: load{arms}", self.look));
+                self.look = told_look(*look, *of);
+                self.tell(event);
             }
             GateEvent::Progress(progress) => self.progress(progress),
-            GateEvent::ProbeDoubt(text) => self.line(&format!("probe {}", line(text))),
-            GateEvent::StartAwaited(at) => self.line(&format!("ready; the load begins at {at}")),
-            GateEvent::TelemetryDoubt(text) => self.line(&format!("telemetry: {}", line(text))),
-            GateEvent::ProbesAwaited => self.line("reading what probes tell of the measured window"),
             GateEvent::SegmentDone => self.line(&format!("{} done: no look here", self.look)),
             GateEvent::LookDone { verdict, again, .. } => {
                 // The last look's verdict is the run's own, which follows.
@@ -154,6 +131,13 @@ impl Live {
                     moving.rest();
                 }
             }
+            _ => self.tell(event),
+        }
+    }
+
+    fn tell(&self, event: &GateEvent<'_>) {
+        if let Some(text) = told_event(event) {
+            self.line(&text);
         }
     }
 
@@ -181,6 +165,38 @@ impl Live {
             plain(&told_plain(&self.look, progress));
         }
     }
+}
+
+fn told_look(look: u32, of: Option<usize>) -> String {
+    of.map_or_else(|| format!("look {look}"), |of| format!("segment {look} of {of}"))
+}
+
+/// An event of which one line says all, for the log as for a person.
+#[must_use]
+pub fn told_event(event: &GateEvent<'_>) -> Option<String> {
+    Some(match event {
+        GateEvent::Waiting { arm } => format!("waiting for the {}", arm.unwrap_or("target")),
+        GateEvent::SmokeStarted { arm } => {
+            let of = arm.map(|arm| format!(" of the {arm}")).unwrap_or_default();
+            format!("smoke{of}: one pass over every step")
+        }
+        GateEvent::SmokeAgain { arm } => {
+            format!("smoke of the {arm}: two more passes, to tell an accident from a fault")
+        }
+        GateEvent::WatchStarted(watch) => {
+            let (length, every) = (watch.length, watch.every.as_secs_f64());
+            format!("smoke: a pass every {every} s for {}; after the first, only what changes", clock(length))
+        }
+        GateEvent::LookStarted { look, of } => {
+            let arms = if of.is_some() { " on both arms; figures are the candidate's" } else { "" };
+            format!("{}: load{arms}", told_look(*look, *of))
+        }
+        GateEvent::StartAwaited(at) => format!("ready; the load begins at {at}"),
+        GateEvent::ProbeDoubt(text) => format!("probe {}", line(text)),
+        GateEvent::TelemetryDoubt(text) => format!("telemetry: {}", line(text)),
+        GateEvent::ProbesAwaited => "reading what probes tell of the measured window".to_owned(),
+        _ => return None,
+    })
 }
 
 /// A reader of standard error that has gone away is no reason to stop measuring.

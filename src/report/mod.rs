@@ -43,7 +43,7 @@ pub use inert::{inert, json};
 pub use json::render_json;
 pub use junit::render_junit;
 pub use latencies::render_latencies;
-pub use live::Live;
+pub use live::{Live, told_event};
 pub use load_performance::render_load_performance;
 pub use markdown::{render_markdown, render_markdown_beside};
 pub use model::ReportModel;

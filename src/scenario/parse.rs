@@ -225,7 +225,9 @@ fn unused(reader: &Reader, fields: &Fields<'_>, scope: &Scope<'_>) {
 /// As it stands in addresses: in lower case, and without a port.
 fn read_host(reader: &Reader, node: &Node) -> Option<String> {
     let text = reader.text(node, "a host")?;
-    let host = url::Host::parse(text).map(|host| host.to_string());
+    let six = text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::Ipv6Addr>();
+    let host =
+        six.map(|six| six.to_string()).or_else(|_| url::Host::parse(text).map(|host| host.to_string()));
     reader.take(
         node,
         "expected a host such as cdn.example",

@@ -142,6 +142,12 @@ impl Scenario {
         shares
     }
 
+    /// How many requests an iteration sends, in the mean; of what is polled or followed, the first.
+    #[must_use]
+    pub fn requests_an_iteration(&self) -> f64 {
+        self.shares().iter().sum()
+    }
+
     /// How many of the iterations `indices` reach each step.
     #[must_use]
     pub fn counts(&self, seed: u64, indices: impl Iterator<Item = u64>) -> Vec<u64> {

@@ -7,6 +7,7 @@ use super::generate::{GENERATORS, Generator};
 use super::load::LoadOptions;
 use super::node::{Key, Node};
 use super::template::{Meaning, Template, TemplateError};
+use crate::secrets::SecretText;
 
 /// The names that templates of one file may use.
 pub struct Scope<'a> {
@@ -193,7 +194,7 @@ impl Scope<'_> {
             let value = std::env::var(secret).ok().map(|v| v.trim_end_matches(['\r', '\n']).to_owned());
             let value = if self.options.require_secrets { value? } else { value.unwrap_or_default() };
             self.secrets.borrow_mut().push((secret.to_owned(), value.clone()));
-            return Some(Meaning::Secret { name: secret.to_owned(), value });
+            return Some(Meaning::Secret { name: secret.to_owned(), value: SecretText::new(value) });
         }
         if let Some(capture) = self.captures.iter().rev().find(|c| c.name == name && self.is_visible(c)) {
             let available = (!in_smoke || capture.in_smoke) && (!in_load || capture.in_load);

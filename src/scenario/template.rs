@@ -2,6 +2,7 @@ use serde_json::Value;
 
 use super::generate::{Chance, Generator};
 use crate::checks::plain_text;
+use crate::secrets::SecretText;
 use crate::units::percent_encoded;
 
 /// Text with `${name}` in it, compiled to segments: names are looked up once, before anything is sent.
@@ -18,7 +19,7 @@ enum Segment {
     /// Known at load time, hidden from everything that is stored.
     Secret {
         name: String,
-        value: String,
+        value: SecretText,
     },
     Data {
         source: usize,
@@ -45,7 +46,7 @@ pub enum Meaning {
     Typed(Value),
     Secret {
         name: String,
-        value: String,
+        value: SecretText,
     },
     Data {
         source: usize,
@@ -161,7 +162,8 @@ impl Template {
         let mut out = String::new();
         for segment in &self.segments {
             match segment {
-                Segment::Literal(text) | Segment::Secret { value: text, .. } => out.push_str(text),
+                Segment::Literal(text) => out.push_str(text),
+                Segment::Secret { value, .. } => out.push_str(value.reveal()),
                 Segment::Typed(value) => out.push_str(&plain_text(value)),
                 Segment::Data { .. } | Segment::Capture { .. } | Segment::Generated { .. } => {
                     // A host that goes on with a value is not known.
@@ -188,7 +190,8 @@ impl Template {
     /// Parts and bytes: what it takes to keep it.
     fn size(&self) -> usize {
         let size = |segment: &Segment| match segment {
-            Segment::Literal(text) | Segment::Secret { value: text, .. } => 1 + text.len(),
+            Segment::Literal(text) => 1 + text.len(),
+            Segment::Secret { value, .. } => 1 + value.reveal().len(),
             _ => 1,
         };
         self.segments.iter().map(size).sum()
@@ -225,7 +228,8 @@ impl Template {
         let mut out = String::new();
         for (i, segment) in self.segments.iter().enumerate() {
             match segment {
-                Segment::Literal(text) | Segment::Secret { value: text, .. } => out.push_str(text),
+                Segment::Literal(text) => out.push_str(text),
+                Segment::Secret { value, .. } => out.push_str(value.reveal()),
                 Segment::Typed(value) => out.push_str(&plain_text(value)),
                 Segment::Data { source, column, .. } => {
                     push(&mut out, &context.rows[*source][*column], i == 0);
@@ -341,7 +345,7 @@ mod tests {
         match name {
             "api" => Some(Meaning::Text("/v1".into())),
             "limit" => Some(Meaning::Typed(json!(5))),
-            "secret.T" => Some(Meaning::Secret { name: "T".into(), value: "hush".into() }),
+            "secret.T" => Some(Meaning::Secret { name: "T".into(), value: SecretText::new("hush") }),
             "t.id" => Some(Meaning::Data { source: 0, column: 0 }),
             "got" => Some(Meaning::Capture { slot: 0 }),
             _ => None,

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
 use crate::secrets::without_userinfo;
+use crate::units::authority;
 
 /// Which parts of a response must be kept. Anything else is read and let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,9 +116,8 @@ impl Request {
 
 /// User and password in front of a URL's host, decoded.
 fn userinfo(url: &str) -> Option<Vec<u8>> {
-    let rest = url.split_once("://")?.1;
-    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-    let given = &authority[..authority.rfind('@')?];
+    let (given, _) = authority(url)?;
+    let given = given?;
     let with_colon = if given.contains(':') { given.to_owned() } else { format!("{given}:") };
     let mut bytes = Vec::with_capacity(with_colon.len());
     let mut left = with_colon.as_bytes();

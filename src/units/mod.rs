@@ -31,6 +31,14 @@ pub fn visible_change(least: f64, digits: usize) -> String {
     if least > 1.0 { "more than +100%".to_owned() } else { format!("+{:.digits$}%", least * 100.0) }
 }
 
+/// What an absolute URL has in front of its host's `@`, as it is written, and its host with the port.
+#[must_use]
+pub fn authority(url: &str) -> Option<(Option<&str>, &str)> {
+    let (_, rest) = url.split_once("://")?;
+    let whole = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    Some(whole.rsplit_once('@').map_or((None, whole), |(given, place)| (Some(given), place)))
+}
+
 /// RFC 3986: everything but unreserved characters is encoded.
 #[must_use]
 pub fn percent_encoded(text: &str) -> String {

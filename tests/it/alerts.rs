@@ -116,6 +116,7 @@ notify:
         .says("→ page the on-call engineer (and 1 more alert)")
         .says("told slack")
         .says("could not be told in 1 try");
+    crate::contract::fit_their_schemas(&out);
     let found = verdict(temp.path());
     let fired: Vec<&str> =
         found["alerts"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();

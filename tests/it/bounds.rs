@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
 
@@ -102,6 +104,13 @@ fn a_high_rate_at_another_machine_must_be_meant() {
     assert!(!temp.path().join("out").exists(), "nothing was begun");
     // Meant: it is asked, and its answer fails the functional pass.
     quick("12000/s", &target, &["--max-rate", "12000/s"]).expect(1).says("got 404");
+    // What counts are requests, not iterations.
+    let thrice = "feature: c\nsteps: [ { name: s, get: / }, { repeat: { times: 2, steps: [ { name: t, get: / } ] } } ]\nload: { warmup: 0s, stages: [ { rate: 4000/s, for: 1s } ] }\n";
+    std::fs::write(temp.path().join("c.yaml"), thrice).unwrap();
+    let mut command = loadgate(temp.path());
+    run(command.args(["run", "c.yaml", "--target", &target, "--out", "three"]))
+        .expect(2)
+        .says("the load rises to 12000/s requests");
     // All files together count, each at its highest.
     for (name, stages) in
         [("a", "{ rate: 6000/s, for: 1s }"), ("b", "{ rate: 10/s, for: 1s }, { ramp: 4001/s, for: 1s }")]
@@ -115,6 +124,89 @@ fn a_high_rate_at_another_machine_must_be_meant() {
     run(command.args(["run", "a.yaml", "b.yaml", "--target", &target, "--out", "two"]))
         .expect(2)
         .says("the load rises to 10001/s");
+}
+
+/// Credentials are for the host that they were given for, under whatever name they are sent.
+#[test]
+fn a_redirect_takes_no_credentials_to_another_origin() {
+    let seen: Arc<Mutex<Vec<HeaderMap>>> = Arc::default();
+    let kept = seen.clone();
+    let other = Service::start(Router::new().fallback(any(move |request: Request| async move {
+        kept.lock().unwrap().push(request.headers().clone());
+        "well"
+    })));
+    let place = format!("{}/taken", other.url);
+    let service = Service::start(
+        Router::new().fallback(any(move || async move { (StatusCode::FOUND, [(header::LOCATION, place)]) })),
+    );
+    let temp = folder(
+        "feature: f\nauth: { bearer: open-sesame }\nsteps:\n  - { name: a, get: /, redirects: 1, headers: { x-api-key: k, cookie: c=1, x-plain: p } }\n",
+    );
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    let seen = seen.lock().unwrap();
+    let names: Vec<&str> = seen[0].keys().map(header::HeaderName::as_str).collect();
+    assert!(names.contains(&"x-plain") && names.contains(&"loadgate-run"), "{names:?}");
+    for name in ["authorization", "x-api-key", "cookie"] {
+        assert!(!names.contains(&name), "{names:?}");
+    }
+}
+
+#[test]
+fn hosts_may_be_ipv6_addresses() {
+    let to = "http://[fd00::1]:1/x";
+    let service = Service::start(
+        Router::new().fallback(any(move || async move { (StatusCode::FOUND, [(header::LOCATION, to)]) })),
+    );
+    let step = "feature: f\nsteps:\n  - { name: a, get: /, redirects: 1, timeout: 500ms }\n";
+    let temp = folder(step);
+    run(&mut smoke(temp.path(), &service)).expect(1).says("`fd00::1` is another host");
+    for host in ["\"fd00::1\"", "\"[fd00::1]\"", "\"FD00:0::1\""] {
+        rewrite(temp.path(), &format!("{step}allow_hosts: [ {host} ]\n"));
+        let ran = run(&mut smoke(temp.path(), &service)).expect(1);
+        // Nobody is there, which is another matter.
+        assert!(!ran.out.contains("is another host"), "{host}: {}", ran.out);
+    }
+}
+
+/// However fast the answers come: without it these users would send thousands.
+#[test]
+fn virtual_users_are_held_back_at_the_ceiling() {
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+                }
+            });
+        }
+    });
+    let temp = tempfile::tempdir().unwrap();
+    let target = format!("http://0.0.0.0:{port}/");
+    for (limit, most) in [(["--for", "2s"], 2 * 20 + 4), (["--requests", "30"], 30)] {
+        let mut command = loadgate(temp.path());
+        command.args([
+            "quick",
+            &target,
+            "--vus",
+            "4",
+            "--max-rate",
+            "20/s",
+            "--warmup",
+            "0s",
+            "--out",
+            "out",
+        ]);
+        let ran = run(command.args(limit));
+        let look = json(&temp.path().join("out/run.json"))["runs"][0].clone();
+        let requests = look["endpoints"][0]["requests"].as_u64().unwrap();
+        assert!((1..=most).contains(&requests), "{requests}: {}{}", ran.out, ran.err);
+        assert!(look["notes"].to_string().contains("so as to send no more than 20/s (--max-rate)"), "{look}");
+        std::fs::remove_dir_all(temp.path().join("out")).unwrap();
+    }
 }
 
 #[test]
@@ -150,6 +242,44 @@ fn every_request_says_which_run_it_is_of() {
     assert!(own > 50 && others > 50, "{own} and {others}");
 }
 
+/// Streams and HTTP/2 write their headers by themselves.
+#[test]
+fn every_protocol_says_which_run_it_is_of() {
+    let seen: Arc<Mutex<Vec<(String, HeaderMap)>>> = Arc::default();
+    let kept = seen.clone();
+    let note = from_fn(move |request: Request, next: Next| {
+        let place = format!("{:?} {}", request.version(), request.uri().path());
+        kept.lock().unwrap().push((place, request.headers().clone()));
+        next.run(request)
+    });
+    let hello = |mut socket: WebSocket| async move {
+        let _ = socket.send(Message::text("hello")).await;
+        while socket.recv().await.is_some_and(|got| got.is_ok()) {}
+    };
+    let router = Router::new()
+        .route("/events", get(|| async { ([(header::CONTENT_TYPE, "text/event-stream")], "data: 1\n\n") }))
+        .route("/socket", any(move |upgrade: WebSocketUpgrade| async move { upgrade.on_upgrade(hello) }))
+        .fallback(any(|| async { "well" }))
+        .layer(note);
+    let service = Service::start(router);
+    let temp = folder(
+        "feature: f\nsteps:\n  - { name: e, sse: { get: /events } }\n  - { name: w, websocket: { url: /socket, expect: [ { body: { contains: hello } } ] } }\n",
+    );
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    for transport in ["http", "wire"] {
+        rewrite(temp.path(), "feature: f\nsteps: [ { name: a, get: /two } ]\n");
+        run(smoke(temp.path(), &service).args(["--http2", "--transport", transport])).expect(0);
+    }
+    let seen = seen.lock().unwrap();
+    let mut places: Vec<&str> = seen.iter().map(|(place, _)| place.as_str()).collect();
+    places.dedup();
+    assert_eq!(places, ["HTTP/1.1 /events", "HTTP/1.1 /socket", "HTTP/2.0 /two"]);
+    for (place, headers) in seen.iter() {
+        assert!(headers.contains_key("loadgate-run"), "{place}");
+        assert_eq!(headers[header::USER_AGENT], concat!("loadgate/", env!("CARGO_PKG_VERSION")), "{place}");
+    }
+}
+
 #[test]
 fn whoever_verifies_nothing_is_told_so_aloud() {
     let service = Service::start(Router::new().fallback(any(|| async { "well" })));
@@ -160,6 +290,10 @@ fn whoever_verifies_nothing_is_told_so_aloud() {
         verdict["findings"][0]["reason"].as_str().unwrap().contains("No certificate was verified"),
         "{verdict}"
     );
+    for name in ["report.md", "report.html", "junit.xml"] {
+        let report = std::fs::read_to_string(results(temp.path()).join(name)).unwrap();
+        assert!(report.contains("No certificate was verified"), "{name}");
+    }
 }
 
 /// Each byte of a record, changed: it is refused, or nothing else is read from it.

@@ -60,6 +60,7 @@ fn blue_against_blue_calibrates_and_is_no_regression() {
         &["--demo", "--calibrate", "--rate", "400/s", "--pairing", "split", "--for", "10s"],
     );
     ran.expect(0).says("CALIBRATED. In 4 pairs");
+    crate::contract::fit_their_schemas(&results(temp.path()));
     let record = json(&results(temp.path()).join("run.json"));
     for arm in ["candidate", "control"] {
         assert_eq!(requests(&record, arm), [500; 4], "400/s shared by two arms, four times 2.5 s");
@@ -103,6 +104,7 @@ fn a_slower_candidate_is_stopped_early_and_rolled_back() {
     let temp = folder(CHURN);
     let ran = canary(temp.path(), &["--demo", "--fault", "slow:churn-prediction:+60%"]).expect(1);
     let ran = ran.says("STOPPED after").says("ROLL BACK").says("the control's over");
+    crate::contract::fit_their_schemas(&results(temp.path()));
     let verdict = verdict(temp.path());
     assert_eq!(named(&verdict, "fail"), ["churn-prediction/score tenant"]);
     let record = json(&results(temp.path()).join("run.json"));

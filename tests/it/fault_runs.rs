@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::conformance_servers::Act::{Hold, Stream};
 use crate::conformance_servers::{Act, Serve, Server, answers, scripts, send};
 use crate::fault_servers::{answer, settings};
-use crate::support::{Ran, json, loadgate};
+use crate::support::{Ran, json, loadgate, panicked};
 
 /// Nothing here takes longer, on whatever machine: what does hangs.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(60);
@@ -230,7 +230,7 @@ pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Str
 /// Exit code, verdict and every file of a run that proves something.
 pub fn proves_it(ran: &Ran, out: &Path, under_load: bool) -> Result<(), String> {
     ensure(ran.code == 1, || format!("exit code {}", ran.code))?;
-    ensure(!ran.err.contains("panicked"), || "a panic".to_owned())?;
+    ensure(!panicked(&ran.err), || "a panic".to_owned())?;
     left_behind(out, under_load)?;
     let verdict = json(&out.join("verdict.json"));
     let told = [&verdict["action"], &verdict["outcome"], &verdict["exit_code"]];

@@ -231,6 +231,7 @@ fn redirects_that_lead_nowhere_are_refused() {
             .route("/port", to("http://localhost:99999/"))
             .route("/mail", to("mailto:x@example.com"))
             .route("/ftp", to("ftp://localhost/x"))
+            .route("/nowhere", get(|| async { StatusCode::FOUND }))
             .route(
                 "/there",
                 get(move || async move {
@@ -253,6 +254,7 @@ fn redirects_that_lead_nowhere_are_refused() {
         row("to no address", "get: /broken, redirects: 5", "is no address to go on to"),
         row("to no port", "get: /port, redirects: 5", "is no address to go on to"),
         row("to a mailbox", "get: /mail, redirects: 5", "is not an absolute http or https URL"),
+        row("to nowhere", "get: /nowhere, redirects: 5", "302 without a Location"),
         row("to another protocol", "get: /ftp, redirects: 5", "is not an absolute http or https URL"),
     ]);
     // Two tries of the functional pass and each request of the load, with five redirects each, over two transports.
@@ -275,7 +277,10 @@ fn a_name_that_does_not_exist_is_told_as_such() {
 fn a_name_server_that_never_answers_holds_nothing_up() {
     let names = match SilentNames::new() {
         Ok(names) => names,
-        Err(why) => return eprintln!("skipped: {why}"),
+        Err(why) => {
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+            return eprintln!("skipped: {why}");
+        }
     };
     let row =
         Fault::new("silent names", Serve::Refuse, "http://slow.example", "timeout", "timed out").short();

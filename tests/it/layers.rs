@@ -3,7 +3,7 @@ use std::path::Path;
 /// Modules by layer, the lowest first. A module imports only from rows below its own, never from its own.
 const LAYERS: [&[&str]; 14] = [
     &["units", "exit_code", "error", "error_class", "digest", "machine", "random", "phases"],
-    &["secrets"],
+    &["secrets", "credentials"],
     &["logging"],
     &["metrics", "transport", "checks", "demo"],
     &["scenario", "store", "remote"],

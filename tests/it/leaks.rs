@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json as made;
 
 use crate::servers::Service;
-use crate::support::loadgate;
+use crate::support::{files, loadgate};
 
 /// Of every secret here.
 const CORE: &str = "c4nary7q";
@@ -184,18 +184,12 @@ fn assert_clean(what: &str, text: &[u8]) {
 }
 
 fn assert_folder_clean(folder: &Path) -> usize {
-    let mut files = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files += assert_folder_clean(&path);
-        } else {
-            assert_clean(&path.display().to_string(), &std::fs::read(&path).unwrap());
-            assert_clean("a file's name", path.display().to_string().as_bytes());
-            files += 1;
-        }
+    let all = files(folder);
+    for path in &all {
+        assert_clean(&path.display().to_string(), &std::fs::read(path).unwrap());
+        assert_clean("a file's name", path.display().to_string().as_bytes());
     }
-    files
+    all.len()
 }
 
 fn secret(folder: &Path, level: &str, words: &[&str]) -> Command {
@@ -247,31 +241,49 @@ fn no_secret_is_in_any_output_at_any_level() {
             ["baseline", "record", ".", "--target", &target, "--out", "recorded", "--reason", "known good"];
         let (code, said) = clean(folder, "trace", &words);
         assert_eq!(code == 0, !failing, "{said}");
-        clean(folder, "trace", &["baseline", "show"]);
-        clean(folder, "trace", &["validate", "."]);
+        let (code, said) = clean(folder, "trace", &["baseline", "show"]);
+        assert_eq!(code, if failing { 2 } else { 0 }, "{said}");
+        assert_eq!(clean(folder, "trace", &["validate", "."]).0, 0);
         for format in ["table", "json", "junit", "markdown", "html"] {
-            clean(folder, "trace", &["report", "whole", "--format", format]);
-            clean(folder, "trace", &["compare", "whole", "--format", format]);
+            assert_eq!(clean(folder, "trace", &["report", "whole", "--format", format]).0, 0);
+            let (code, said) = clean(folder, "trace", &["compare", "whole", "--format", format]);
+            assert!(matches!(code, 1 | 3), "{said}");
         }
-        clean(folder, "trace", &["notify", "whole", "--probes", "watch.txt", "--dry-run"]);
-        clean(
-            folder,
-            "trace",
-            &[
-                "canary",
-                "basic.yaml",
-                "--control",
-                &target,
-                "--candidate",
-                &target,
-                "--for",
-                "10s",
-                "--out",
-                "sides",
-            ],
-        );
+        let (code, said) = clean(folder, "trace", &["notify", "whole", "--probes", "watch.txt", "--dry-run"]);
+        assert_eq!(code, 0, "{said}");
+        let arm = format!("x-arm: arm-{CORE}-candidate");
+        let words = ["canary", "basic.yaml", "--control", &target, "--candidate", &target];
+        let more = ["--candidate-header", &arm, "--for", "10s", "--out", "sides"];
+        let (code, said) = clean(folder, "trace", &[&words[..], &more].concat());
+        assert!(matches!(code, 0 | 1 | 3), "{said}");
+        assert!(folder.join("sides/run.json").exists(), "{said}");
         let files = assert_folder_clean(folder);
         assert!(files > 30, "{files} files were looked at");
+    }
+}
+
+/// Each cookie of a header is hidden, those too that are shorter than what is found by its looks.
+#[test]
+fn a_short_cookie_beside_a_long_one_is_hidden() {
+    let give = || async {
+        let cookies = axum::response::AppendHeaders([
+            ("set-cookie", "sid=ab12cd; Path=/"),
+            ("set-cookie", "csrf=0123456789abcdef; Path=/"),
+        ]);
+        (cookies, "well")
+    };
+    let service = Service::start(Router::new().fallback(any(give)));
+    let temp = tempfile::tempdir().unwrap();
+    let text =
+        "feature: f\nsteps:\n  - { name: a, get: /a }\n  - { name: b, get: /b, check: [ status: 418 ] }\n";
+    std::fs::write(temp.path().join("s.yaml"), text).unwrap();
+    let words = ["--log", "trace", "smoke", "s.yaml", "--target", &service.url, "--out", "out"];
+    let ran = crate::support::run(loadgate(temp.path()).args(words)).expect(1);
+    let mut all = vec![ran.out, ran.err];
+    all.extend(crate::support::files(temp.path()).iter().map(|path| std::fs::read_to_string(path).unwrap()));
+    assert!(all.iter().any(|text| text.contains("COOKIE_sid")), "{all:?}");
+    for text in all {
+        assert!(!text.contains("ab12cd") && !text.contains("0123456789abcdef"), "{text}");
     }
 }
 
@@ -339,7 +351,10 @@ fn no_core_is_dumped_of_a_process_that_holds_secrets() {
         }
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
-        child.wait().unwrap().core_dumped()
+        let status = child.wait().unwrap();
+        assert!(temp.path().join("out/journal").exists());
+        assert_eq!(status.signal(), Some(6), "{status}");
+        status.core_dumped()
     };
     assert!(dumped("nothing"), "this machine dumps no cores at all");
     assert!(!dumped("${secret.LG_KEY}"));

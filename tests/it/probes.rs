@@ -122,6 +122,7 @@ fn a_transient_is_told_and_a_prometheus_that_is_stopped_midway_holds() {
     }
     let junit = std::fs::read_to_string(results(temp.path()).join("junit.xml")).unwrap();
     assert!(junit.contains("name=\"cpu\""), "{junit}");
+    crate::contract::fit_their_schemas(&results(temp.path()));
 
     std::fs::remove_dir_all(results(temp.path())).unwrap();
     let running = probed(temp.path(), &demo.url, &["--var", &var])

@@ -64,6 +64,28 @@ steps:
 }
 
 #[test]
+fn an_oauth2_token_may_say_that_it_lasts_for_ever() {
+    for life in [u64::MAX, i64::MAX as u64, 0] {
+        let token =
+            post(move || async move { axum::Json(json!({"access_token": "at-1", "expires_in": life})) });
+        let service = Service::start(Router::new().route("/token", token).route(
+            "/api",
+            get(|headers: HeaderMap| async move {
+                if headers[header::AUTHORIZATION] == "Bearer at-1" {
+                    StatusCode::OK
+                } else {
+                    StatusCode::FORBIDDEN
+                }
+            }),
+        ));
+        let temp = folder(
+            "feature: f\nauth: { oauth2: { token_url: /token, client_id: svc, client_secret: x } }\nsteps: [ { name: a, get: /api } ]\n",
+        );
+        run(&mut smoke(temp.path(), &service)).sound().expect(0);
+    }
+}
+
+#[test]
 fn oauth2_tokens_are_fetched_once_and_refreshed_and_never_shown() {
     let issued = Arc::new(AtomicU64::new(0));
     let (count, born) = (issued.clone(), Instant::now());

@@ -16,11 +16,12 @@ use crate::endings::{signal, until_measuring};
 use crate::servers::{Service, folder, smoke};
 use crate::simulator::model::{Change, random};
 use crate::support::{
-    Demo, Ran, apart, at_once, files, json, loadgate, loadgate_by, requests, results, run, spawned, whole,
+    Demo, Ran, apart, at_once, files, json, loadgate, loadgate_by, panicked, requests, results, run, spawned,
+    whole,
 };
 
 /// A second of warm-up and three that are measured.
-const QUICK: [&str; 6] = ["--rate", "100/s", "--for", "3s", "--out", "out"];
+const QUICK: [&str; 8] = ["--rate", "100/s", "--for", "6s", "--warmup", "500ms", "--out", "out"];
 const PAGE: &str = "feature: page
 steps: [ { name: page, get: /dashboard } ]
 load: { warmup: 500ms, stages: [ { rate: 100/s, for: 1s } ] }
@@ -203,8 +204,8 @@ type Moment = (fn(&Path) -> bool, u64);
 const MOMENTS: [Moment; 7] = [
     (|_| true, 15),
     (|folder| results(folder).join("journal").exists(), 150),
-    (|folder| journal(folder).contains("{\"look\""), 4_000),
-    (|folder| journal(folder).contains("{\"look\""), 4_000),
+    (|folder| journal(folder).contains("{\"look\""), 7_000),
+    (|folder| journal(folder).contains("{\"look\""), 7_000),
     (|folder| journal(folder).contains("{\"look_ended\"") || results(folder).join("run.json").exists(), 12),
     // Two runs for baselines are measured; five that were measured before are taken.
     (|folder| folder.join("out/record-2/run.json").exists(), 30),
@@ -216,11 +217,13 @@ fn kill_9_at_any_instant_leaves_what_was_measured() {
     let kills: usize = std::env::var("LOADGATE_KILLS").map_or(12, |count| count.parse().expect("a number"));
     let demo = Demo::start(&[]);
     let counts: Mutex<BTreeMap<String, usize>> = Mutex::default();
+    let lost: Mutex<Vec<u64>> = Mutex::default();
     at_once(&(0..kills).collect::<Vec<_>>(), |kill| {
         let folder = folder(PAGE);
         let (seen, most_ms) = MOMENTS[kill % 7];
         let wait_ms = random(1, *kill as u64, 0).random_range(0..=most_ms);
-        let url = format!("{}/dashboard", demo.url);
+        let service = Service::start(Router::new().fallback(get(async || "well")));
+        let url = format!("{}/page", service.url);
         let record =
             ["baseline", "record", "scenario.yaml", "--target", &demo.url, "--repeat", "2", "--out", "out"];
         let mut command = loadgate(folder.path());
@@ -241,17 +244,31 @@ fn kill_9_at_any_instant_leaves_what_was_measured() {
         let ended = child.try_wait().unwrap().is_some();
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
+        assert!(!panicked(&String::from_utf8_lossy(&output.stderr)), "{output:?}");
         let stage = match kill % 7 {
             5 => format!("{} of 2 recorded", stored(folder.path(), "baselines", "recorded")),
             6 => format!("{} of 25 taken", stored(folder.path(), "baselines", "simulated")),
-            // Blocks of half a second are written once a second, from a second of warm-up on; a busy machine is given one more.
-            _ => survives(folder.path(), wait_ms.saturating_sub(3_050) / 500 * 50).to_owned(),
+            _ => {
+                let (stage, measured) = survives(folder.path());
+                // By the target's own count, but for two functional passes and half a second of warm-up.
+                let served = (service.count("GET /page") as u64).saturating_sub(52);
+                // Blocks of half a second are written once a second: the second under way may be lost, and a block.
+                assert!(measured + LOST_AT_MOST >= served, "{measured} of {served} that were sent");
+                if stage == "load" {
+                    lost.lock().unwrap().push(served.saturating_sub(measured));
+                }
+                stage.to_owned()
+            }
         };
         *counts.lock().unwrap().entry(if ended { stage + ", ended before" } else { stage }).or_default() += 1;
     });
+    let lost = lost.into_inner().unwrap();
     eprintln!("{kills} kills: {:?}", counts.into_inner().unwrap());
+    eprintln!("{} under load, which lost {:?} requests at most", lost.len(), lost.iter().max());
 }
+
+/// Requests: 1.5 s of them, and half a second more where the machine is busy.
+const LOST_AT_MOST: u64 = 200;
 
 /// Waits until something holds, or the process has ended.
 fn until(child: &mut Child, holds: impl Fn() -> bool) {
@@ -262,9 +279,9 @@ fn until(child: &mut Child, holds: impl Fn() -> bool) {
     }
 }
 
-/// Looks at what a run that was killed has left, and says how far it was.
+/// Looks at what a run that was killed has left, and says how far it was, with how many requests.
 #[track_caller]
-fn survives(folder: &Path, least: u64) -> &'static str {
+fn survives(folder: &Path) -> (&'static str, u64) {
     whole(&results(folder), true);
     let text = journal(folder);
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -273,15 +290,14 @@ fn survives(folder: &Path, least: u64) -> &'static str {
     let recorded = results(folder).join("run.json").exists();
     if entries.is_empty() && !recorded {
         run(loadgate(folder).args(["report", "out"])).sound().expect(2).says("cannot read");
-        return "start";
+        return ("start", 0);
     }
     let shown = reported(folder, "out");
     let blocks =
         entries.iter().filter_map(|entry| entry.get("block")).filter(|block| block["warmup"] == false);
     let planned: u64 = blocks.map(|block| block["planned"].as_u64().unwrap()).sum();
-    let measured = if recorded { 300 } else { planned };
+    let measured = if recorded { 600 } else { planned };
     assert_eq!(requests(&shown), measured, "{shown}");
-    assert!(measured >= least, "{measured} of {least} requests or more: {shown}");
     // Judged again it is what it was, and never a pass unless it was complete.
     let judged = run(loadgate(folder).args(["compare", "out"])).sound();
     if recorded || has("ended") {
@@ -291,7 +307,8 @@ fn survives(folder: &Path, least: u64) -> &'static str {
         assert_eq!((&shown["outcome"], &shown["exit_code"]), (&"interrupted".into(), &5.into()));
     }
     let stages = [("end", recorded || has("look_ended")), ("load", has("look")), ("smoked", has("smoke"))];
-    stages.into_iter().find(|(_, reached)| *reached).map_or("begun", |(name, _)| name)
+    let stage = stages.into_iter().find(|(_, reached)| *reached).map_or("begun", |(name, _)| name);
+    (stage, measured)
 }
 
 /// Cleans up after the load for as long as nobody ends it.
@@ -383,7 +400,8 @@ fn a_clock_that_is_set_meanwhile_changes_no_figure() {
         let endpoint = &verdict["endpoints"][0];
         assert!(matches!(code, Some(0 | 3)), "{then}: {code:?}: {verdict}");
         assert_eq!((requests(&verdict), &endpoint["errors"]), (300, &0.into()), "{then}: {verdict}");
-        assert!(endpoint["max_ms"].as_f64().unwrap() < 1_000.0, "{then}: {verdict}");
+        // The clock was set by two hours: no response took anything like that.
+        assert!(endpoint["max_ms"].as_f64().unwrap() < 600_000.0, "{then}: {verdict}");
         let started: jiff::Timestamp = verdict["started"].as_str().unwrap().parse().unwrap();
         let ahead = started.duration_since(jiff::Timestamp::now()).as_secs();
         assert!((7_080..=7_200).contains(&ahead), "{then}: it started in {ahead} s");

@@ -1,0 +1,175 @@
+//! What lets in whoever has it, told by its name or by its looks.
+
+/// Words behind which credentials stand.
+const TELLING: [&str; 22] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "auth",
+    "oauth",
+    "authorization",
+    "authorisation",
+    "signature",
+    "credential",
+    "credentials",
+    "otp",
+    "jwt",
+    "csrf",
+    "xsrf",
+    "sessionid",
+    "pwd",
+    "cookie",
+];
+/// Ends of words likewise, as in `clientsecret`.
+const ENDS: [&str; 5] = ["password", "passwd", "secret", "token", "sessionid"];
+/// Pairs of words likewise.
+const PAIRS: [[&str; 2]; 9] = [
+    ["api", "key"],
+    ["access", "key"],
+    ["private", "key"],
+    ["signing", "key"],
+    ["session", "key"],
+    ["session", "id"],
+    ["authorization", "code"],
+    ["authorisation", "code"],
+    ["otp", "code"],
+];
+/// Names that are these and nothing more.
+const WHOLE: [&str; 3] = ["key", "sig", "pass"];
+/// Names that end in these.
+const LAST: [&str; 3] = ["pin", "sid", "session"];
+/// What is said of a credential is none.
+const HARMLESS: [&str; 16] = [
+    "type", "length", "url", "uri", "method", "ttl", "count", "name", "expires", "expiry", "at", "in",
+    "enabled", "required", "code", "limit",
+];
+
+/// Whether a field, parameter or header of this name holds a credential.
+#[must_use]
+pub fn is_telling(name: &str) -> bool {
+    let words = words(name);
+    let whole = words.len() == 1 && WHOLE.contains(&words[0].as_str());
+    let ends = words.last().is_some_and(|last| LAST.contains(&last.as_str()));
+    whole || ends || is_said(&words)
+}
+
+/// As [`is_telling`], but a lone `key` or `session` is taken for an ordinary word.
+#[must_use]
+pub fn is_unmistakable(name: &str) -> bool {
+    is_said(&words(name))
+}
+
+fn is_said(words: &[String]) -> bool {
+    let Some(last) = words.last() else { return false };
+    let telling =
+        |word: &String| TELLING.contains(&word.as_str()) || ENDS.iter().any(|end| word.ends_with(end));
+    let one = words.iter().any(telling);
+    let two = words.windows(2).any(|pair| PAIRS.iter().any(|own| pair == own));
+    let ends = PAIRS.iter().any(|pair| words.ends_with(&pair.map(str::to_owned)));
+    ends || ((one || two) && (words.len() == 1 || !HARMLESS.contains(&last.as_str())))
+}
+
+/// `accessToken`, `access_token` and `Access-Token` as words.
+#[must_use]
+pub fn words(name: &str) -> Vec<String> {
+    let (mut all, mut word, mut lower) = (Vec::new(), String::new(), false);
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && lower) {
+            all.extend(Some(std::mem::take(&mut word)).filter(|own| !own.is_empty()));
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        lower = c.is_lowercase();
+    }
+    all.extend(Some(word).filter(|own| !own.is_empty()));
+    all
+}
+
+/// A JSON Web Token.
+#[must_use]
+pub fn is_web_token(value: &str) -> bool {
+    value.starts_with("eyJ") && value.matches('.').count() == 2 && !value.contains(char::is_whitespace)
+}
+
+/// A JSON Web Token, or what looks like the keys of well-known services.
+#[must_use]
+pub fn looks_like_a_token(value: &str) -> bool {
+    let prefixes = [
+        "pk_live_",
+        "pk_test_",
+        "sk_live_",
+        "sk_test_",
+        "ghp_",
+        "gho_",
+        "github_pat_",
+        "glpat-",
+        "xoxb-",
+        "xoxp-",
+        "AKIA",
+        "AIza",
+    ];
+    let known = prefixes.iter().any(|prefix| value.starts_with(prefix)) && value.len() >= 16;
+    (is_web_token(value) && value.len() > 40) || (known && !value.contains(char::is_whitespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_what_must_not_be_written() {
+        for name in [
+            "password",
+            "X-Api-Key",
+            "access_token",
+            "clientSecret",
+            "clientsecret",
+            "accesstoken",
+            "sig",
+            "Authorization",
+            "csrfToken",
+            "otp",
+            "apikey",
+            "session_id",
+            "session",
+            "X-XSRF-TOKEN",
+            "key",
+            "user[password]",
+            "JSESSIONID",
+            "session_key",
+            "user_session",
+            "user_pin",
+            "connect.sid",
+            "authorization_code",
+        ] {
+            assert!(is_telling(name), "{name}");
+        }
+        for name in [
+            "author",
+            "audioAuthor",
+            "q",
+            "token_type",
+            "api_key_name",
+            "tokens",
+            "monkey",
+            "designation",
+            "keyword",
+            "totp",
+            "totpCodeLength",
+            "sort_key",
+            "session_start",
+            "id",
+            "deauthorizeCallbackUrl",
+            "passenger",
+        ] {
+            assert!(!is_telling(name), "{name}");
+        }
+        assert!(is_unmistakable("api_key") && !is_unmistakable("key") && !is_unmistakable("session"));
+    }
+}
