@@ -118,6 +118,23 @@ pub fn looks_like_a_token(value: &str) -> bool {
     (is_web_token(value) && value.len() > 40) || (known && !value.contains(char::is_whitespace))
 }
 
+/// Parameters of a URL's query that are credentials, by their names or their looks.
+#[must_use]
+pub fn in_query(url: &str) -> Vec<(String, String)> {
+    let Ok(url) = url::Url::parse(url) else { return Vec::new() };
+    let telling = url.query_pairs().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
+    telling.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+/// The environment variable in which a credential of this name is expected.
+#[must_use]
+pub fn variable(name: &str) -> String {
+    let own: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let own = own.trim_matches('_');
+    if own.starts_with(|c: char| c.is_ascii_alphabetic()) { own.to_owned() } else { format!("SECRET_{own}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

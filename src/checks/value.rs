@@ -86,7 +86,8 @@ pub fn moment(value: &Value) -> Option<jiff::Timestamp> {
 pub fn has(value: &Value, expected: &Value) -> bool {
     match (value, expected) {
         (Value::Array(items), _) if items.iter().any(|item| same(item, expected)) => true,
-        (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
+        // Unquoted digits in YAML are a number; in text they are looked for as they stand.
+        (Value::String(text), Value::String(_) | Value::Number(_)) => text.contains(&*plain_text(expected)),
         _ => same(value, expected),
     }
 }

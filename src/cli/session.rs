@@ -90,7 +90,7 @@ impl Flags {
                 })
                 .or(settings.transport),
             transport: transport_options(self.transport)?,
-            max_rate: ceiling(self.ceiling)?.or(settings.max_rate).unwrap_or(MAX_RATE),
+            max_rate: ceiling(self.ceiling)?.or(settings.max_rate),
             shard: None,
             start_at: None,
             traced: false,
@@ -139,9 +139,6 @@ pub fn bare(
     };
     Flags { scenarios, target, gating: None, ceiling, baselines, transport, output }
 }
-
-/// More than a mistyped rate should do to somebody's service.
-const MAX_RATE: Rate = Rate { count_milli: 10_000_000, per_ns: 1_000_000_000 };
 
 fn ceiling(args: Option<CeilingArgs>) -> Result<Option<Rate>> {
     let given = args.and_then(|own| own.max_rate);

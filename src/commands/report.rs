@@ -4,7 +4,7 @@ use super::compare::{one_decision, other_side, read_records};
 use super::session::{Stdout, complain, print};
 use crate::baseline::{Library, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
-use crate::gate::read_record;
+use crate::gate::{read_record, unbroken};
 use crate::metrics::RunRecord;
 use crate::report::{
     Detail, ReportModel, RolloutView, Screen, render_deployment_html, render_deployment_markdown,
@@ -268,7 +268,9 @@ pub fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
         Ok(bytes) => {
             let hint = "without this file the run is judged anew from its record";
             let fail = |e| Error::input(&path, "read verdict", e).with_hint(hint);
-            serde_json::from_slice(&bytes).map(Some).map_err(fail)
+            let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(fail)?;
+            unbroken(&path, "read verdict", &bytes, &value)?;
+            serde_json::from_value(value).map(Some).map_err(fail)
         }
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             Ok(None)

@@ -7,6 +7,7 @@ use super::publish::Outlet;
 use super::report::{stored_verdict, write_reports};
 use super::session::{Session, complain, paint, print};
 use super::signals::{block_on, listen};
+use crate::credentials::{in_query, is_telling, looks_like_a_token, variable};
 use crate::error::{Error, Result};
 use crate::gate::{GateEvent, GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
 use crate::logging::{Level, log, tells};
@@ -15,7 +16,7 @@ use crate::report::{
     render_markdown, render_terminal, told_event,
 };
 use crate::scenario::{Loaded, QuickOptions, Scenario, quick as quick_scenario, quick_yaml};
-use crate::secrets::{Secrets, without_userinfo};
+use crate::secrets::{Secrets, credentials_in, without_userinfo};
 use crate::units::format_ms;
 use crate::verdict::{DEFAULT_IMPACT, never_judged};
 
@@ -208,13 +209,13 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
                 print(&format!("# run with {flag}\n"))?;
             }
         }
-        print(&quick_yaml(&request.options))?;
-        return Ok(0);
+        return print(&without_secrets(&request.options)).map(|()| 0);
     }
     let session = &request.session;
     let scenario = quick_scenario(&request.options, request.session.transport_name())?;
-    // Credentials in headers are as secret here as in a scenario.
+    // Credentials in headers and in the address are as secret here as in a scenario.
     let secrets = Secrets::new(request.options.headers.clone());
+    in_query(&request.options.url).iter().for_each(|(name, value)| secrets.learn(name, value));
     let id = run_id();
     let outlet = session.outlet(&id)?;
     let out = outlet.folder.clone();
@@ -235,4 +236,15 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
         return Ok(result.verdict.exit_code);
     }
     conclude(session, &result, &outlet, Some(&render_latencies(&result.verdict)))
+}
+
+/// The scenario that says the same as the flags, to be kept: credentials come from the environment.
+fn without_secrets(options: &QuickOptions) -> String {
+    let told = options.headers.iter().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
+    let mut found: Vec<(String, String)> = told.cloned().chain(in_query(&options.url)).collect();
+    found.extend(
+        credentials_in(&options.url).into_iter().next().map(|own| ("target password".to_owned(), own)),
+    );
+    let secrets = Secrets::new(found.into_iter().map(|(name, value)| (variable(&name), value)).collect());
+    secrets.replace(&quick_yaml(options), |name| format!("${{secret.{name}}}"))
 }

@@ -76,7 +76,7 @@ pub struct Session {
     pub kind: Option<Kind>,
     pub transport: TransportOptions,
     /// All features together send no more than this to another machine.
-    pub max_rate: Rate,
+    pub max_rate: Option<Rate>,
     pub shard: Option<ShardRecord>,
     /// Whether each request of the load carries a `traceparent`.
     pub traced: bool,

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::sha256_hex;
+use super::seal::{sealed, unbroken};
 use crate::error::{Error, Result};
 use crate::metrics::{
     Block, ClockRecord, ControlRecord, ErrorExample, LookBuilder, LookRecord, PhaseHistograms, RECORD_FORMAT,
@@ -163,10 +163,7 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
     let hint = "it is damaged, cut short, or no record of a run; `report` on a folder with a journal alone reads that";
     let fail = |reason: String| Error::input(&file, "read record", reason).with_hint(hint);
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
-    unbroken(&bytes, &value).map_err(|reason| {
-        Error::input(&file, "read record", reason)
-            .with_hint("if it was changed on purpose, take `sha256` out of it")
-    })?;
+    unbroken(&file, "read record", &bytes, &value)?;
     match value["format"].as_u64() {
         Some(format) if format <= u64::from(RECORD_FORMAT) => {
             serde_json::from_value(value).map(|Plausible(record)| record).map_err(|e| fail(e.to_string()))
@@ -175,34 +172,6 @@ pub fn read_record(path: &Path) -> Result<RunRecord> {
             Err(fail(format!("format {format} is not known; this loadgate reads up to {RECORD_FORMAT}")))
         }
         None => Err(fail("it is no record of a run: it has no `format`".into())),
-    }
-}
-
-const SEAL: &str = ",\"sha256\":\"";
-
-/// Ends a JSON object with the SHA-256 of all before it.
-fn sealed(mut object: Vec<u8>) -> Vec<u8> {
-    object.pop();
-    let seal = format!("{SEAL}{}\"}}", sha256_hex(&object));
-    object.extend_from_slice(seal.as_bytes());
-    object
-}
-
-/// Whether a record is as it was written; earlier versions did not seal theirs.
-fn unbroken(bytes: &[u8], value: &serde_json::Value) -> std::result::Result<(), String> {
-    let broken = || Err("it is not as it was written: its checksum does not fit".into());
-    let end = bytes.trim_ascii_end().len();
-    let Some(told) = value["sha256"].as_str() else {
-        // What ends as a seal does is one, whatever it is called now.
-        let last = bytes[..end].strip_suffix(b"\"}").and_then(|rest| rest.last_chunk::<64>());
-        let is_sum = last.is_some_and(|sum| sum.iter().all(u8::is_ascii_hexdigit));
-        return if is_sum { broken() } else { Ok(()) };
-    };
-    let length = SEAL.len() + told.len() + 2;
-    let whole = end.checked_sub(length).map(|at| bytes.split_at(at));
-    match whole {
-        Some((object, seal)) if seal.starts_with(SEAL.as_bytes()) && sha256_hex(object) == told => Ok(()),
-        _ => broken(),
     }
 }
 
@@ -231,7 +200,6 @@ pub fn write_results(out: &Path, record: &RunRecord, verdict: &Verdict) -> Resul
         let bytes = interval_log(record).map_err(|e| Error::output(&log, "write", e))?;
         write_atomic(&log, &bytes)?;
     }
-    let mut bytes = serde_json::to_vec_pretty(verdict).map_err(|e| Error::output(&judged, "write", e))?;
-    bytes.push(b'\n');
-    write_atomic(&judged, &bytes)
+    let bytes = serde_json::to_vec_pretty(verdict).map_err(|e| Error::output(&judged, "write", e))?;
+    write_atomic(&judged, &sealed(bytes))
 }

@@ -340,8 +340,9 @@ impl Run {
         }
         if outcome.held_back > 0 {
             record.notes.push(format!(
-                "virtual users waited {} times before an iteration, so as to send no more than {} (--max-rate)",
-                outcome.held_back, self.request.max_rate
+                "virtual users waited {} times before an iteration, so as to send no more than {} requests a second (--max-rate)",
+                outcome.held_back,
+                users_ceiling(&self.request).unwrap_or_default()
             ));
         }
         record.generator = outcome.generator.clone();

@@ -7,6 +7,9 @@ use crate::scenario::{LoadPlan, Scenario, Step};
 use crate::secrets::Secrets;
 use crate::units::Rate;
 
+/// More than a mistyped rate should do to somebody's service on another machine.
+const MAX_RATE: Rate = Rate { count_milli: 10_000_000, per_ns: 1_000_000_000 };
+
 /// One side of what is asked: where it goes, and what is sent there.
 type Arm<'a> = (&'a TargetSpec, &'a [Scenario]);
 
@@ -16,11 +19,10 @@ type Arm<'a> = (&'a TargetSpec, &'a [Scenario]);
 /// With the steps that lead to other hosts; with the rate.
 pub fn permit(request: &GateRequest) -> Result<()> {
     let arms: Vec<Arm<'_>> = arms(request).collect();
-    let most = request.load.then_some(request.max_rate);
-    permit_arms(&arms, &request.secrets, most, pairing(request))
+    permit_arms(&arms, &request.secrets, request.load.then_some(request.max_rate), pairing(request))
 }
 
-/// As [`permit`], of a target alone and of what may be sent to it; `most`: where load is to be sent.
+/// As [`permit`], of a target alone and of what may be sent to it; `most`: where load is to be sent, the rate that was given.
 ///
 /// # Errors
 /// As [`permit`].
@@ -28,7 +30,7 @@ pub fn permit_scenarios(
     target: &TargetSpec,
     scenarios: &[Scenario],
     secrets: &Secrets,
-    most: Option<Rate>,
+    most: Option<Option<Rate>>,
 ) -> Result<()> {
     permit_arms(&[(target, scenarios)], secrets, most, None)
 }
@@ -36,7 +38,7 @@ pub fn permit_scenarios(
 fn permit_arms(
     arms: &[Arm<'_>],
     secrets: &Secrets,
-    most: Option<Rate>,
+    most: Option<Option<Rate>>,
     pairing: Option<Pairing>,
 ) -> Result<()> {
     for (target, scenarios) in arms {
@@ -77,7 +79,11 @@ fn outside(scenarios: &[Scenario], target: &TargetSpec, secrets: &Secrets) -> Ve
             span: step.place.start..step.place.end,
             message: format!("`{}` leads to `{host}`, which is not the target", step.name),
             label: format!("it would be put under load beside {}", host_of(address(target))),
-            help: Some(format!("if its owners know of that: `allow_hosts: [ {host} ]`")),
+            help: Some(if host.contains(':') {
+                format!("if its owners know of that: `allow_hosts: [ \"{host}\" ]`")
+            } else {
+                format!("if its owners know of that: `allow_hosts: [ {host} ]`")
+            }),
             warning: false,
         })
     };
@@ -107,17 +113,19 @@ fn highest((_, scenarios): &Arm<'_>, pairing: Option<Pairing>) -> f64 {
 }
 
 /// What virtual users may send a second, whose rate nobody knows beforehand: what the open loads leave of it. `None`: all of
-/// it stays on this machine.
+/// it stays on this machine, and nobody gave a rate.
 pub fn users_ceiling(request: &GateRequest) -> Option<f64> {
     let sent: f64 = arms(request).map(|arm| highest(&arm, pairing(request))).sum();
     let here = arms(request).all(|arm| stays_here(&arm));
-    (!here).then(|| (request.max_rate.per_second() - sent).max(1.0))
+    let most = request.max_rate.or((!here).then_some(MAX_RATE))?;
+    Some((most.per_second() - sent).max(1.0))
 }
 
-fn below_ceiling(arms: &[Arm<'_>], most: Rate, pairing: Option<Pairing>) -> Result<()> {
+fn below_ceiling(arms: &[Arm<'_>], given: Option<Rate>, pairing: Option<Pairing>) -> Result<()> {
     // What goes to one host counts together.
     let host = |arm: &Arm<'_>| host_of(address(arm.0)).to_ascii_lowercase();
-    let away: Vec<&Arm<'_>> = arms.iter().filter(|arm| !stays_here(arm)).collect();
+    let away: Vec<&Arm<'_>> = arms.iter().filter(|arm| given.is_some() || !stays_here(arm)).collect();
+    let most = given.unwrap_or(MAX_RATE);
     let to = |own: &Arm<'_>| -> f64 {
         away.iter().filter(|arm| host(arm) == host(own)).map(|arm| highest(arm, pairing)).sum()
     };
@@ -127,9 +135,12 @@ fn below_ceiling(arms: &[Arm<'_>], most: Rate, pairing: Option<Pairing>) -> Resu
     }
     let told = format!("{:.0}/s", highest.ceil());
     Err(Error::usage_hint(
-        format!(
-            "the load rises to {told} requests; no more than {most} go to another machine unless that is meant"
-        ),
+        match given {
+            Some(_) => format!("the load rises to {told} requests, above the --max-rate of {most}"),
+            None => format!(
+                "the load rises to {told} requests; no more than {most} go to another machine unless that is meant"
+            ),
+        },
         format!(
             "--max-rate {told} (LOADGATE_MAX_RATE, in a project file `max_rate`) says so; do the target's owners know?"
         ),

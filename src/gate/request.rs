@@ -57,7 +57,7 @@ pub struct GateRequest {
     pub passes_every: Option<Duration>,
     pub transport: TransportOptions,
     /// All features together send no more than this to another machine.
-    pub max_rate: Rate,
+    pub max_rate: Option<Rate>,
     /// One transport for everything; else reqwest for smoke and readiness, `wire` for the load.
     pub kind: Option<Kind>,
     /// Of the load, if not all of it.

@@ -245,6 +245,16 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
+/// As it is where YAML takes it for nothing else.
+fn bare(kind: &str) -> String {
+    let simple = |c: char| c.is_ascii_alphanumeric() || "/+.-".contains(c);
+    if kind.starts_with(|c: char| c.is_ascii_alphabetic()) && kind.chars().all(simple) {
+        kind.to_owned()
+    } else {
+        quoted(kind)
+    }
+}
+
 fn pairs(pairs: &[(String, String)]) -> String {
     // What stands several times is a list.
     let mut names: Vec<&String> = Vec::new();
@@ -372,7 +382,7 @@ impl DraftStep {
             for check in &self.checks {
                 let _ = match check {
                     DraftCheck::Status(status) => writeln!(out, "      - status: {status}"),
-                    DraftCheck::ContentType(kind) => writeln!(out, "      - content_type: {kind}"),
+                    DraftCheck::ContentType(kind) => writeln!(out, "      - content_type: {}", bare(kind)),
                     DraftCheck::SchemaFile(file) => writeln!(out, "      - json_schema: {}", quoted(file)),
                 };
             }

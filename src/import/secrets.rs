@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::draft::unique;
-use crate::credentials::{is_telling, looks_like_a_token, words};
+use crate::credentials::{is_telling, looks_like_a_token, variable, words};
 
 /// Shorter values are searched for nowhere else: they would be found in every word.
 const LEAST_SEARCHED: usize = 8;
@@ -50,16 +50,7 @@ pub fn plain(text: &str) -> String {
 impl Safe {
     /// `${secret.NAME}` for a value; the same value has one name.
     pub fn secret(&mut self, name: &str, value: &str) -> String {
-        let wanted: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-            .collect();
-        let wanted = wanted.trim_matches('_').to_owned();
-        let wanted = if wanted.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            wanted
-        } else {
-            format!("SECRET_{wanted}")
-        };
+        let wanted = variable(name);
         // What any field may hold tells no two apart, and is looked for nowhere else.
         let value = if is_weak(value) { format!("\0{name}\0{value}") } else { value.to_owned() };
         if let Some(known) = self.known.get(&value) {

@@ -4,6 +4,9 @@ use http::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
+use crate::credentials::{is_telling, looks_like_a_token, variable};
+use crate::units::percent_decoded;
+
 /// A service as its first answer shows it.
 pub struct Met {
     pub feature: String,
@@ -11,6 +14,8 @@ pub struct Met {
     pub target: String,
     pub path: String,
     pub query: Vec<(String, String)>,
+    /// In front of the host.
+    user: Option<String>,
     pub status: u16,
     media_type: Option<String>,
     identity: Vec<(&'static str, String)>,
@@ -51,6 +56,7 @@ impl Met {
             target: url.origin().ascii_serialization(),
             path: path.to_owned(),
             query: url.query_pairs().into_owned().collect(),
+            user: Some(url.username().to_owned()).filter(|user| !user.is_empty() || url.password().is_some()),
             status,
             media_type: value("content-type")
                 .map(|v| v.split(';').next().unwrap_or_default().trim().to_owned())
@@ -73,6 +79,14 @@ fn quoted(text: &str) -> String {
     Value::from(text.replace("${", "$${")).to_string()
 }
 
+/// A credential is not written down.
+fn hidden(name: &str, value: &str) -> String {
+    if is_telling(name) || looks_like_a_token(value) {
+        return format!("\"${{secret.{}}}\"", variable(name));
+    }
+    quoted(value)
+}
+
 /// A commented scenario whose checks hold for the answer.
 #[must_use]
 pub fn starter_scenario(met: &Met) -> String {
@@ -89,7 +103,13 @@ pub fn starter_scenario(met: &Met) -> String {
         let pairs: Vec<String> = met.identity.iter().map(|(key, name)| format!("{key}: {name}")).collect();
         let _ = writeln!(out, "identity: {{ {} }}", pairs.join(", "));
     }
-    if matches!(met.status, 401 | 403) {
+    if let Some(user) = &met.user {
+        let user = quoted(&percent_decoded(user));
+        let _ = writeln!(
+            out,
+            "# From the environment, never shown in any output:\nauth: {{ basic: {{ user: {user}, password: \"${{secret.PASSWORD}}\" }} }}"
+        );
+    } else if matches!(met.status, 401 | 403) {
         out.push_str("# It answered that it wants to know who asks. From the environment, never shown in any output:\nauth: { bearer: \"${secret.API_TOKEN}\" }\n");
     } else {
         out.push_str("# auth: { bearer: \"${secret.API_TOKEN}\" }   # from the environment, never shown in any output\n");
@@ -99,7 +119,7 @@ pub fn starter_scenario(met: &Met) -> String {
     let _ = writeln!(out, "    get: {}", quoted(&met.path));
     if !met.query.is_empty() {
         let pairs: Vec<String> =
-            met.query.iter().map(|(k, v)| format!("{}: {}", quoted(k), quoted(v))).collect();
+            met.query.iter().map(|(k, v)| format!("{}: {}", quoted(k), hidden(k, v))).collect();
         let _ = writeln!(out, "    query: {{ {} }}", pairs.join(", "));
     }
     out.push_str("    timeout: 5s\n    # capture: { id: { jsonpath: $.id } }             # for later steps, as ${id}\n    check:\n");

@@ -1,6 +1,6 @@
 //! Many verdicts as one: the gravest decides, and is told first.
 
-use super::model::{Action, Outcome, Verdict};
+use super::model::{Action, Outcome, UNVERIFIED, Verdict};
 use crate::exit_code::ExitCode;
 use crate::units::counted;
 
@@ -93,6 +93,11 @@ fn summary(all: &[One<'_>], order: &[usize], action: Action) -> String {
         told(&of(&[Gravity::Hold]), "held"),
         told(&of(&[Gravity::NoBaseline]), "without a baseline"),
     ];
+    let blind = |one: &One<'_>| {
+        one.verdict.is_ok_and(|own| own.findings.iter().any(|finding| finding.reason.starts_with(UNVERIFIED)))
+    };
+    let unverified: Vec<&str> =
+        order.iter().map(|n| &all[*n]).filter(|one| blind(one)).map(|one| one.name).collect();
     let go = of(&[Gravity::Go]).len();
     let rest = if go == all.len() {
         format!("All {} pass.", counted(go, "verdict"))
@@ -103,6 +108,7 @@ fn summary(all: &[One<'_>], order: &[usize], action: Action) -> String {
     std::iter::once(format!("{word}."))
         .chain(parts.into_iter().flatten())
         .chain([rest])
+        .chain(told(&unverified, "verified no certificate (--insecure)"))
         .collect::<Vec<_>>()
         .join(" ")
 }

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use super::endpoint::endpoint_summary;
 use super::limits::{self, QuantileEvidence};
 use super::model::{
-    Action, Cause, Finding, FindingKind, GeneratorSummary, Outcome, Severity, VERDICT_FORMAT, Verdict,
+    Action, Cause, Finding, FindingKind, GeneratorSummary, Outcome, Severity, UNVERIFIED, VERDICT_FORMAT,
+    Verdict,
 };
 use super::quantiles::Evidence;
 use super::reference::Reference;
@@ -50,7 +51,7 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
         Finding::new(FindingKind::Baseline, Severity::Warn, None, text).remedy(remedy)
     }));
     findings.extend(record.unverified.then(|| {
-        let text = "No certificate was verified (--insecure): whoever answered was believed, and may not be the target.";
+        let text = format!("{UNVERIFIED}: whoever answered was believed, and may not be the target.");
         let remedy = "trust the target's own authority with --cacert FILE instead";
         Finding::new(FindingKind::Validity, Severity::Warn, None, text).remedy(remedy)
     }));

@@ -86,6 +86,9 @@ pub enum Severity {
     Info,
 }
 
+/// How the warning begins of a run that believed whoever answered.
+pub const UNVERIFIED: &str = "No certificate was verified (--insecure)";
+
 /// One thing worth saying, in plain words first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {

@@ -100,7 +100,7 @@ fn a_high_rate_at_another_machine_must_be_meant() {
     };
     quick("12000/s", &target, &[]).expect(2).says("the load rises to 12000/s").says("--max-rate 12000/s");
     quick("720001/m", &target, &["--max-rate", "12000/s"]).expect(2).says("the load rises to 12001/s");
-    quick("1/s", &target, &["--max-rate", "0.5/s"]).expect(2).says("no more than 0.5/s");
+    quick("1/s", &target, &["--max-rate", "0.5/s"]).expect(2).says("above the --max-rate of 0.5/s");
     assert!(!temp.path().join("out").exists(), "nothing was begun");
     // Meant: it is asked, and its answer fails the functional pass.
     quick("12000/s", &target, &["--max-rate", "12000/s"]).expect(1).says("got 404");
@@ -204,7 +204,10 @@ fn virtual_users_are_held_back_at_the_ceiling() {
         let look = json(&temp.path().join("out/run.json"))["runs"][0].clone();
         let requests = look["endpoints"][0]["requests"].as_u64().unwrap();
         assert!((1..=most).contains(&requests), "{requests}: {}{}", ran.out, ran.err);
-        assert!(look["notes"].to_string().contains("so as to send no more than 20/s (--max-rate)"), "{look}");
+        assert!(
+            look["notes"].to_string().contains("so as to send no more than 20 requests a second"),
+            "{look}"
+        );
         std::fs::remove_dir_all(temp.path().join("out")).unwrap();
     }
 }
