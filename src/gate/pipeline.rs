@@ -18,7 +18,9 @@ use super::watch::two_of_three;
 use super::watching::probe_plans;
 use crate::engine::{Functional, Interrupt, run_smoke};
 use crate::error::{Error, Result};
-use crate::metrics::{ControlRecord, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, SmokeRecord};
+use crate::metrics::{
+    ControlRecord, Pairing, RECORD_FORMAT, Repeat, RunRecord, SEGMENTS, ScenarioRecord, SmokeRecord,
+};
 use crate::secrets::without_userinfo;
 use crate::store::Journal;
 #[cfg(feature = "telemetry")]
@@ -108,12 +110,7 @@ impl Run {
             env: request.env.clone(),
             plan: request.plan.clone(),
             environment: environment(),
-            scenarios: if request.load {
-                let pairing = request.beside.as_ref().map(|beside| beside.pairing);
-                scenario_records_of(&request.scenarios, request.slice(), pairing)
-            } else {
-                Vec::new()
-            },
+            scenarios: if request.load { plans(&request) } else { Vec::new() },
             smoke: None,
             runs: Vec::new(),
             error_examples: Vec::new(),
@@ -363,4 +360,14 @@ impl Run {
         let GateRequest { references, watching, secrets, .. } = self.request;
         Ok(GateResult { record, verdict, references, webhooks: watching.webhooks, secrets })
     }
+}
+
+/// What is to be sent; an address that was given on the command line may have credentials in it.
+fn plans(request: &GateRequest) -> Vec<ScenarioRecord> {
+    let pairing = request.beside.as_ref().map(|beside| beside.pairing);
+    let mut all = scenario_records_of(&request.scenarios, request.slice(), pairing);
+    for plan in all.iter_mut().flat_map(|scenario| &mut scenario.endpoints) {
+        plan.request = request.secrets.scrub(&plan.request);
+    }
+    all
 }

@@ -126,6 +126,22 @@ fn a_high_rate_at_another_machine_must_be_meant() {
         .says("the load rises to 10001/s");
 }
 
+/// Where nobody gave one, this machine may be loaded with whatever is asked for.
+#[test]
+fn a_ceiling_that_is_given_holds_for_this_machine_too() {
+    let service = Service::start(Router::new().fallback(any(|| async { "well" })));
+    let temp = tempfile::tempdir().unwrap();
+    let quick = |args: &[&str]| {
+        run(loadgate(temp.path()).args(["quick", &service.url, "--warmup", "0s", "--out", "out"]).args(args))
+    };
+    quick(&["--rate", "50/s", "--for", "1s", "--max-rate", "20/s"])
+        .expect(2)
+        .says("the load rises to 50/s requests, above the --max-rate of 20/s");
+    quick(&["--vus", "2", "-n", "12", "--max-rate", "20/s"]);
+    let look = json(&temp.path().join("out/run.json"))["runs"][0].clone();
+    assert!(look["notes"].to_string().contains("no more than 20 requests a second"), "{look}");
+}
+
 /// Credentials are for the host that they were given for, under whatever name they are sent.
 #[test]
 fn a_redirect_takes_no_credentials_to_another_origin() {
@@ -331,4 +347,24 @@ fn a_record_that_was_changed_anywhere_is_refused_or_the_same() {
         .expect(2)
         .says("its checksum does not fit")
         .says("take `sha256` out of it");
+}
+
+/// A verdict that was edited is nobody's.
+#[test]
+fn a_verdict_that_was_changed_is_refused_and_who_verified_nothing_is_told_of_many() {
+    let service = Service::start(Router::new().fallback(any(|| async { "well" })));
+    let temp = folder("feature: f\nsteps: [ { name: a, get: / } ]\n");
+    run(&mut smoke(temp.path(), &service)).expect(0);
+    for (name, args) in [("good", &[][..]), ("blind", &["--insecure"][..])] {
+        let mut command = loadgate(temp.path());
+        command.args(["smoke", "scenario.yaml", "--target", &service.url, "--out", name, "--label", name]);
+        run(command.args(args)).expect(0);
+    }
+    let combine = |runs: &[&str]| run(loadgate(temp.path()).arg("combine").args(runs));
+    combine(&["good", "blind"]).expect(0).says("1 verified no certificate (--insecure): blind.");
+    let path = temp.path().join("good/verdict.json");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, whole.replace("\"exit_code\": 0", "\"exit_code\": 1")).unwrap();
+    combine(&["good"]).expect(2).says("good/verdict.json").says("its checksum does not fit");
+    run(loadgate(temp.path()).args(["report", "good"])).expect(2).says("its checksum does not fit");
 }

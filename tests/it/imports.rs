@@ -467,3 +467,29 @@ fn what_could_not_be_written_whole_leaves_nothing() {
         std::fs::read_dir(folder.join("made")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["r.schemas"]);
 }
+
+/// Found by fuzzing: headers that are given twice, or are none, and answers that never came or call themselves anything.
+#[test]
+fn what_no_scenario_can_send_is_left_out_and_the_rest_is_valid() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let curl = "curl https://shop.example.com/a -H 'accept: a/b' -H 'accept: c/d' -H 'cookie: x=1' -H 'cookie: y=2' -H 'no name: z'\n";
+    std::fs::write(folder.join("commands"), curl).unwrap();
+    import(folder, &["curl", "commands", "--dir", "curl"])
+        .expect(0)
+        .says("\"no name\" is no name of a header");
+    let text = std::fs::read_to_string(folder.join("curl/shop-example-com.yaml")).unwrap();
+    assert!(text.contains("\"accept\": \"a/b, c/d\""), "{text}");
+    let entry = |status: u16, kind: &str| {
+        serde_json::json!({
+            "request": { "method": "GET", "url": format!("https://shop.example.com/{status}"), "headers": [{"name": "", "value": "v"}] },
+            "response": { "status": status, "headers": [], "content": { "mimeType": kind } },
+        })
+    };
+    let har = serde_json::json!({ "log": { "entries": [entry(0, "text/html"), entry(201, ">a/b: #")] } });
+    std::fs::write(folder.join("a.har"), har.to_string()).unwrap();
+    import(folder, &["har", "a.har", "--dir", "har"]).expect(0);
+    for made in ["curl", "har"] {
+        run(loadgate(folder).args(["validate", made])).expect(0);
+    }
+}

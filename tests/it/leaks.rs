@@ -300,6 +300,36 @@ fn no_secret_of_flags_is_in_any_output() {
     assert!(assert_folder_clean(temp.path()) >= 5);
 }
 
+/// Credentials in an address are written down nowhere, but where they are expected: in the environment.
+#[test]
+fn no_credentials_of_an_address_are_in_any_output() {
+    let service = service();
+    let temp = tempfile::tempdir().unwrap();
+    let place = service.url.replace("http://", &format!("http://who:{CORE}-userinfo@"));
+    let url = format!("{place}/echo?page=2&api_key=in%2B{CORE}&access_token={CORE}-2");
+    let words = ["quick", &url, "-n", "20", "-c", "1", "--warmup", "0s", "--out", "out"];
+    let (code, said) = clean(temp.path(), "trace", &words);
+    assert!(matches!(code, 0 | 3), "{said}");
+    let bearer = format!("authorization: Bearer {CORE}-3");
+    let words = ["quick", &url, "-H", &bearer, "-H", "x-plain: p", "-n", "20", "-c", "1", "--emit-scenario"];
+    let (code, said) = clean(temp.path(), "off", &words);
+    assert_eq!(code, 0, "{said}");
+    for part in ["${secret.API_KEY}", "${secret.ACCESS_TOKEN}", "${secret.AUTHORIZATION}", "page=2", "\"p\""]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (code, said) = clean(temp.path(), "trace", &["init", &url]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("export PASSWORD=…\n  export API_KEY=…\n  export ACCESS_TOKEN=…"), "{said}");
+    assert!(assert_folder_clean(temp.path()) >= 8);
+    // What was written asks as the address did.
+    let mut command = loadgate(temp.path());
+    command.args(["smoke", "loadgate/echo.yaml", "--target", &service.url, "--out", "asked"]);
+    command.env("PASSWORD", "p1").env("API_KEY", "k1").env("ACCESS_TOKEN", "t1");
+    crate::support::run(&mut command).expect(0);
+    assert!(service.log().iter().any(|line| line == "GET /echo?page=2&api_key=k1&access_token=t1"));
+}
+
 /// What a run that was killed leaves behind, in the midst of its load.
 #[test]
 fn no_secret_is_in_the_journal() {
