@@ -28,13 +28,21 @@ const TELLING: [&str; 22] = [
 /// Ends of words likewise, as in `clientsecret`.
 const ENDS: [&str; 5] = ["password", "passwd", "secret", "token", "sessionid"];
 /// Pairs of words likewise.
-const PAIRS: [[&str; 2]; 9] = [
+const PAIRS: [[&str; 2]; 17] = [
     ["api", "key"],
     ["access", "key"],
     ["private", "key"],
     ["signing", "key"],
     ["session", "key"],
     ["session", "id"],
+    ["subscription", "key"],
+    ["license", "key"],
+    ["master", "key"],
+    ["functions", "key"],
+    ["rapidapi", "key"],
+    ["encryption", "key"],
+    ["account", "key"],
+    ["oauth", "code"],
     ["authorization", "code"],
     ["authorisation", "code"],
     ["otp", "code"],
@@ -88,6 +96,11 @@ pub fn words(name: &str) -> Vec<String> {
         lower = c.is_lowercase();
     }
     all.extend(Some(word).filter(|own| !own.is_empty()));
+    // `token2` is a token.
+    for word in &mut all {
+        let stem = word.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        word.truncate(if stem == 0 { word.len() } else { stem });
+    }
     all
 }
 
@@ -164,6 +177,9 @@ mod tests {
             "user_pin",
             "connect.sid",
             "authorization_code",
+            "oauth_code",
+            "token2",
+            "ocp-apim-subscription-key",
         ] {
             assert!(is_telling(name), "{name}");
         }

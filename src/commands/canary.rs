@@ -26,6 +26,7 @@ pub struct ArmRequest {
     pub vars: Vec<(String, String)>,
 }
 
+#[derive(Clone)]
 pub struct CanaryRequest {
     /// What both arms have in common.
     pub session: Session,

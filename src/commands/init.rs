@@ -6,11 +6,11 @@ use url::Url;
 
 use super::session::tell;
 use super::signals::block_on;
-use crate::credentials::{in_query, variable};
+use crate::credentials::in_query;
 use crate::error::{Error, Result};
 use crate::report::{Met, starter_job, starter_scenario};
 use crate::scenario::{LoadOptions, SCHEMA, load};
-use crate::secrets::{Secrets, credentials_in, without_userinfo};
+use crate::secrets::{Secrets, without_userinfo};
 use crate::store::write_atomic;
 use crate::transport::{HttpTransport, Kind, Lane, Request, Transport as _, TransportOptions};
 
@@ -83,18 +83,11 @@ pub fn init(request: &InitRequest) -> Result<u8> {
     let options = LoadOptions { transport: Kind::Wire.name(), ..LoadOptions::default() };
     load(std::slice::from_ref(&scenario), &options)?;
     let (file, target) = (scenario.display(), &met.target);
-    let asked: Vec<String> =
-        asked_for(&request.url).into_iter().map(|name| format!("export {name}=…")).collect();
+    let asked: Vec<String> = met.asked().into_iter().map(|name| format!("export {name}=…")).collect();
     let asked = if asked.is_empty() { String::new() } else { format!("\n  {}", asked.join("\n  ")) };
     tell(&format!(
         "\n{shown} answered {} in this form; look at the checks, then:\n{asked}\n  loadgate validate {file}\n  loadgate smoke {file} --target {target}\n  loadgate run {file} --target {target}\n",
         met.status
     ))?;
     Ok(0)
-}
-
-/// Environment variables that stand where the address has credentials.
-fn asked_for(url: &str) -> Vec<String> {
-    let password = credentials_in(url).into_iter().next().map(|_| "PASSWORD".to_owned());
-    password.into_iter().chain(in_query(url).iter().map(|(name, _)| variable(name))).collect()
 }

@@ -16,8 +16,8 @@ use crate::report::{
     render_markdown, render_terminal, told_event,
 };
 use crate::scenario::{Loaded, QuickOptions, Scenario, quick as quick_scenario, quick_yaml};
-use crate::secrets::{Secrets, credentials_in, without_userinfo};
-use crate::units::format_ms;
+use crate::secrets::{Secrets, without_userinfo};
+use crate::units::{format_ms, percent_decoded};
 use crate::verdict::{DEFAULT_IMPACT, never_judged};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +215,9 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let scenario = quick_scenario(&request.options, request.session.transport_name())?;
     // Credentials in headers and in the address are as secret here as in a scenario.
     let secrets = Secrets::new(request.options.headers.clone());
-    in_query(&request.options.url).iter().for_each(|(name, value)| secrets.learn(name, value));
+    for (name, value) in in_query(&request.options.url) {
+        secrets.learn(&name, &value);
+    }
     let id = run_id();
     let outlet = session.outlet(&id)?;
     let out = outlet.folder.clone();
@@ -240,11 +242,35 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
 
 /// The scenario that says the same as the flags, to be kept: credentials come from the environment.
 fn without_secrets(options: &QuickOptions) -> String {
-    let told = options.headers.iter().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
-    let mut found: Vec<(String, String)> = told.cloned().chain(in_query(&options.url)).collect();
-    found.extend(
-        credentials_in(&options.url).into_iter().next().map(|own| ("target password".to_owned(), own)),
-    );
-    let secrets = Secrets::new(found.into_iter().map(|(name, value)| (variable(&name), value)).collect());
-    secrets.replace(&quick_yaml(options), |name| format!("${{secret.{name}}}"))
+    let hidden = |name: &str| format!("${{secret.{}}}", variable(name));
+    let mut bare = options.clone();
+    let mut kept = Vec::new();
+    if let Ok(mut url) = url::Url::parse(&options.url) {
+        let telling = in_query(&options.url);
+        let (user, password) = (percent_decoded(url.username()), url.password().is_some());
+        if !user.is_empty() || password {
+            // A user alone is a token.
+            let (user, secret) =
+                if password { (user, hidden("password")) } else { (hidden("api token"), String::new()) };
+            kept.push(format!("auth: {{ basic: {{ user: {user:?}, password: \"{secret}\" }} }}"));
+            bare.url = without_userinfo(&options.url);
+        }
+        if !telling.is_empty() {
+            let others: Vec<_> =
+                url.query_pairs().into_owned().filter(|pair| !telling.contains(pair)).collect();
+            url.set_query(None);
+            if !others.is_empty() {
+                url.query_pairs_mut().extend_pairs(others);
+            }
+            bare.url = without_userinfo(url.as_str());
+            let pairs: Vec<_> =
+                telling.iter().map(|(name, _)| format!("{name:?}: \"{}\"", hidden(name))).collect();
+            kept.push(format!("query: {{ {} }}", pairs.join(", ")));
+        }
+    }
+    let told = bare.headers.iter().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
+    let secrets = Secrets::new(told.map(|(name, value)| (variable(name), value.clone())).collect());
+    let text = secrets.replace(&quick_yaml(&bare), |name| format!("${{secret.{name}}}"));
+    let step = "  - name: request\n";
+    kept.iter().fold(text, |text, own| text.replacen(step, &format!("{step}    {own}\n"), 1))
 }

@@ -1,11 +1,13 @@
-use super::canary::{CanaryRequest, canary};
+use std::path::Path;
+
+use super::canary::{CanaryRequest, canary, side_by_side};
 use super::combine::{CombinedFormat, rendered, rows, write_combined};
 use super::publish::Outlet;
 use super::run::{RunKind, append_to_job_summary, run, within_budget};
 use super::session::{Session, complain, print};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
-use crate::gate::{permit_scenarios, run_id};
+use crate::gate::{Sends, permit, permit_scenarios, run_id};
 use crate::report::{CombinedRow, render_combined};
 
 /// `run` and `smoke` of one service, or of many one after the other: returns the exit code of all.
@@ -41,6 +43,11 @@ pub fn canary_services(requests: Vec<CanaryRequest>) -> Result<u8> {
             for (request, session) in many.iter_mut().zip(plans) {
                 request.session = session;
             }
+            for request in &many {
+                let session = Session { quiet: true, ..request.session.clone() };
+                let quiet = CanaryRequest { session, ..request.clone() };
+                permit(&side_by_side(&quiet, "", Path::new("."))?.0)?;
+            }
             all_of(&root, &many, |request| &request.session, canary)
         }
     }
@@ -53,8 +60,8 @@ fn prepared(many: &[&Session], loads: bool) -> Result<(Outlet, Vec<Session>)> {
         match session.loaded() {
             Ok(loaded) => {
                 if let Some(target) = &session.target {
-                    let most = loads.then_some(session.max_rate);
-                    permit_scenarios(target, &loaded.scenarios, &loaded.secrets, most)?;
+                    let sends = if loads { Sends::Load(session.max_rate) } else { Sends::Passes };
+                    permit_scenarios(target, &loaded.scenarios, &loaded.secrets, sends)?;
                 }
             }
             Err(Error::Invalid(mut found)) => mistakes.append(&mut found),

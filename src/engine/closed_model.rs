@@ -61,7 +61,7 @@ async fn next_iteration<T: Transport>(local: &Local<T>, scenario: usize, user: u
             return None;
         }
         let own_turn_ns = *turn_ns.get_or_insert_with(|| {
-            let requests = local.shared.scenarios[scenario].requests_an_iteration();
+            let requests = || local.shared.scenarios[scenario].requests_an_iteration();
             let own_turn_ns = local.ceiling.turn_ns(now_ns, requests);
             local.report.borrow_mut().held_back += u64::from(!warmup && own_turn_ns > now_ns);
             own_turn_ns
@@ -100,10 +100,10 @@ impl Ceiling {
     }
 
     /// Reserves the instant at which the next iteration may begin, which sends so many. Who comes late may catch up for a tenth of a second.
-    fn turn_ns(&self, now_ns: u64, requests: f64) -> u64 {
+    fn turn_ns(&self, now_ns: u64, requests: impl Fn() -> f64) -> u64 {
         let Some(gap_ns) = self.gap_ns else { return now_ns };
         let turn_ns = self.next_ns.get().max(now_ns.saturating_sub(CATCH_UP_NS));
-        self.next_ns.set(turn_ns + (gap_ns as f64 * requests) as u64);
+        self.next_ns.set(turn_ns + (gap_ns as f64 * requests()) as u64);
         turn_ns
     }
 }

@@ -198,9 +198,9 @@ fn header_text(name: &HeaderName, value: &str, secrets: &Secrets) -> String {
         },
         "cookie" => {
             let names = value.split("; ").filter_map(|pair| pair.split_once('='));
-            let hidden = |(name, value): (&str, &str)| match named(value) {
-                true => format!("{name}={value}"),
-                false => format!("{name}={}", variable(&format!("COOKIE_{name}"))),
+            let hidden = |(name, value): (&str, &str)| {
+                let own = || variable(&format!("COOKIE_{name}"));
+                format!("{name}={}", if named(value) { value.to_owned() } else { own() })
             };
             names.map(hidden).collect::<Vec<_>>().join("; ")
         }

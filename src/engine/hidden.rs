@@ -15,6 +15,7 @@ use crate::secrets::Secrets;
 use crate::transport::Exchange;
 
 /// What neither its name nor its place tells is as likely an ordinary word.
+const LEAST_COOKIE: usize = 8;
 const LEAST_RANDOM: usize = 32;
 
 /// Beside what is declared to be secret: what lets in whoever has it, by its name, by its place or by its looks. `sent` and
@@ -28,11 +29,13 @@ pub fn hiding(
     secrets: &Secrets,
 ) -> Secrets {
     let mut found: Vec<(String, String)> = session.cookies();
+    // What a scenario takes the value of by itself.
+    let mut taken = Vec::new();
     for capture in scenario.steps.iter().flat_map(|step| &step.captures) {
         let Some(value) = values.captured()[capture.slot].as_ref() else { continue };
         let text = plain_text(value).into_owned();
         match &capture.query {
-            Query::Cookie(name) => found.push((format!("COOKIE_{name}"), text)),
+            Query::Cookie(name) => taken.push((format!("COOKIE_{name}"), text)),
             _ if is_credential(&capture.name, value) => found.push((capture.name.clone(), text)),
             _ => {}
         }
@@ -44,7 +47,13 @@ pub fn hiding(
     }
     found.extend(sent.iter().flat_map(|sent| in_headers(&sent.headers)));
     found.extend(exchange.iter().flat_map(|exchange| in_headers(exchange.headers.map())));
-    secrets.and(found)
+    // A cookie such as `theme=dark` is none, and its value would be cut out of every text.
+    found.retain(|(name, value)| match name.strip_prefix("COOKIE_") {
+        Some(name) => value.len() >= LEAST_COOKIE || is_telling(name),
+        None => true,
+    });
+    taken.extend(found);
+    secrets.and(taken)
 }
 
 fn in_headers(headers: &HeaderMap) -> Vec<(String, String)> {

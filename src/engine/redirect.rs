@@ -62,7 +62,9 @@ pub async fn follow<T: Transport>(
             let told =
                 headers.iter().filter(|(name, value)| value.is_sensitive() || is_telling(name.as_str()));
             let told: Vec<HeaderName> = told.map(|(name, _)| name.clone()).collect();
-            told.into_iter().for_each(|name| drop(headers.remove(name)));
+            for name in told {
+                headers.remove(name);
+            }
         }
         let turns_into_get = match exchange.status {
             303 => request.method != Method::HEAD,

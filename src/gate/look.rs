@@ -342,7 +342,7 @@ impl Run {
             record.notes.push(format!(
                 "virtual users waited {} times before an iteration, so as to send no more than {} requests a second (--max-rate)",
                 outcome.held_back,
-                users_ceiling(&self.request).unwrap_or_default()
+                (users_ceiling(&self.request).unwrap_or_default() * 10.0).round() / 10.0
             ));
         }
         record.generator = outcome.generator.clone();

@@ -20,7 +20,7 @@ mod watching;
 
 pub use arm::BesideRequest;
 pub use journal::{read_record, write_results};
-pub use permitted::{permit, permit_scenarios};
+pub use permitted::{Sends, permit, permit_scenarios};
 pub use pipeline::run_gate;
 pub use progress::{NearLimit, Progress};
 pub use record::{run_id, scenario_records, scenario_records_of};

@@ -10,6 +10,14 @@ use crate::units::Rate;
 /// More than a mistyped rate should do to somebody's service on another machine.
 const MAX_RATE: Rate = Rate { count_milli: 10_000_000, per_ns: 1_000_000_000 };
 
+/// What is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub enum Sends {
+    Passes,
+    /// Load, up to the rate that was given.
+    Load(Option<Rate>),
+}
+
 /// One side of what is asked: where it goes, and what is sent there.
 type Arm<'a> = (&'a TargetSpec, &'a [Scenario]);
 
@@ -19,10 +27,11 @@ type Arm<'a> = (&'a TargetSpec, &'a [Scenario]);
 /// With the steps that lead to other hosts; with the rate.
 pub fn permit(request: &GateRequest) -> Result<()> {
     let arms: Vec<Arm<'_>> = arms(request).collect();
-    permit_arms(&arms, &request.secrets, request.load.then_some(request.max_rate), pairing(request))
+    let sends = if request.load { Sends::Load(request.max_rate) } else { Sends::Passes };
+    permit_arms(&arms, &request.secrets, sends, pairing(request))
 }
 
-/// As [`permit`], of a target alone and of what may be sent to it; `most`: where load is to be sent, the rate that was given.
+/// As [`permit`], of a target alone and of what may be sent to it.
 ///
 /// # Errors
 /// As [`permit`].
@@ -30,24 +39,22 @@ pub fn permit_scenarios(
     target: &TargetSpec,
     scenarios: &[Scenario],
     secrets: &Secrets,
-    most: Option<Option<Rate>>,
+    sends: Sends,
 ) -> Result<()> {
-    permit_arms(&[(target, scenarios)], secrets, most, None)
+    permit_arms(&[(target, scenarios)], secrets, sends, None)
 }
 
-fn permit_arms(
-    arms: &[Arm<'_>],
-    secrets: &Secrets,
-    most: Option<Option<Rate>>,
-    pairing: Option<Pairing>,
-) -> Result<()> {
+fn permit_arms(arms: &[Arm<'_>], secrets: &Secrets, sends: Sends, pairing: Option<Pairing>) -> Result<()> {
     for (target, scenarios) in arms {
         let outside = outside(scenarios, target, secrets);
         if !outside.is_empty() {
             return Err(Error::Invalid(outside));
         }
     }
-    most.map_or(Ok(()), |most| below_ceiling(arms, most, pairing))
+    match sends {
+        Sends::Passes => Ok(()),
+        Sends::Load(given) => below_ceiling(arms, given, pairing),
+    }
 }
 
 fn pairing(request: &GateRequest) -> Option<Pairing> {
@@ -115,21 +122,36 @@ fn highest((_, scenarios): &Arm<'_>, pairing: Option<Pairing>) -> f64 {
 /// What virtual users may send a second, whose rate nobody knows beforehand: what the open loads leave of it. `None`: all of
 /// it stays on this machine, and nobody gave a rate.
 pub fn users_ceiling(request: &GateRequest) -> Option<f64> {
-    let sent: f64 = arms(request).map(|arm| highest(&arm, pairing(request))).sum();
-    let here = arms(request).all(|arm| stays_here(&arm));
+    let arms: Vec<Arm<'_>> = arms(request).collect();
+    let here = arms.iter().all(stays_here);
     let most = request.max_rate.or((!here).then_some(MAX_RATE))?;
-    Some((most.per_second() - sent).max(1.0))
+    Some(most.per_second() - highest_at_a_host(&arms, pairing(request)))
+}
+
+/// What the open loads of all arms send a second to the host that gets most.
+fn highest_at_a_host(arms: &[Arm<'_>], pairing: Option<Pairing>) -> f64 {
+    let host = |arm: &Arm<'_>| host_of(address(arm.0)).to_ascii_lowercase();
+    let at = |own: &Arm<'_>| -> f64 {
+        arms.iter().filter(|arm| host(arm) == host(own)).map(|arm| highest(arm, pairing)).sum()
+    };
+    arms.iter().map(at).fold(0.0, f64::max)
 }
 
 fn below_ceiling(arms: &[Arm<'_>], given: Option<Rate>, pairing: Option<Pairing>) -> Result<()> {
-    // What goes to one host counts together.
-    let host = |arm: &Arm<'_>| host_of(address(arm.0)).to_ascii_lowercase();
-    let away: Vec<&Arm<'_>> = arms.iter().filter(|arm| given.is_some() || !stays_here(arm)).collect();
+    let away: Vec<Arm<'_>> = arms.iter().copied().filter(|arm| given.is_some() || !stays_here(arm)).collect();
     let most = given.unwrap_or(MAX_RATE);
-    let to = |own: &Arm<'_>| -> f64 {
-        away.iter().filter(|arm| host(arm) == host(own)).map(|arm| highest(arm, pairing)).sum()
+    let highest = highest_at_a_host(&away, pairing);
+    let closed = |(_, scenarios): &Arm<'_>| {
+        scenarios.iter().filter_map(|scenario| scenario.load.as_ref()).any(|load| !load.is_open())
     };
-    let highest = away.iter().map(|arm| to(arm)).fold(0.0, f64::max);
+    if away.iter().any(closed) && highest > most.per_second() * 0.9 {
+        return Err(Error::usage_hint(
+            format!(
+                "loads with a rate rise to {highest:.0}/s requests, which leaves next to nothing of {most} to virtual users"
+            ),
+            format!("--max-rate {:.0}/s, or files of their own for virtual users", 2.0 * highest.ceil()),
+        ));
+    }
     if highest <= most.per_second() * (1.0 + 1e-9) {
         return Ok(());
     }

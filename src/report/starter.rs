@@ -14,8 +14,8 @@ pub struct Met {
     pub target: String,
     pub path: String,
     pub query: Vec<(String, String)>,
-    /// In front of the host.
-    user: Option<String>,
+    /// In front of the host: the user, and whether there is a password.
+    user: Option<(String, bool)>,
     pub status: u16,
     media_type: Option<String>,
     identity: Vec<(&'static str, String)>,
@@ -56,7 +56,8 @@ impl Met {
             target: url.origin().ascii_serialization(),
             path: path.to_owned(),
             query: url.query_pairs().into_owned().collect(),
-            user: Some(url.username().to_owned()).filter(|user| !user.is_empty() || url.password().is_some()),
+            user: Some((percent_decoded(url.username()), url.password().is_some_and(|own| !own.is_empty())))
+                .filter(|(user, password)| !user.is_empty() || *password),
             status,
             media_type: value("content-type")
                 .map(|v| v.split(';').next().unwrap_or_default().trim().to_owned())
@@ -64,6 +65,16 @@ impl Met {
             identity: identity.into_iter().filter_map(|(key, name)| Some((key, name?))).collect(),
             json: serde_json::from_slice(body).ok(),
         }
+    }
+}
+
+impl Met {
+    /// Environment variables that stand where the address has credentials.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        let user = self.user.as_ref().map(|(_, password)| if *password { "PASSWORD" } else { "API_TOKEN" });
+        let telling = self.query.iter().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
+        user.map(str::to_owned).into_iter().chain(telling.map(|(name, _)| variable(name))).collect()
     }
 }
 
@@ -103,12 +114,15 @@ pub fn starter_scenario(met: &Met) -> String {
         let pairs: Vec<String> = met.identity.iter().map(|(key, name)| format!("{key}: {name}")).collect();
         let _ = writeln!(out, "identity: {{ {} }}", pairs.join(", "));
     }
-    if let Some(user) = &met.user {
-        let user = quoted(&percent_decoded(user));
-        let _ = writeln!(
-            out,
-            "# From the environment, never shown in any output:\nauth: {{ basic: {{ user: {user}, password: \"${{secret.PASSWORD}}\" }} }}"
-        );
+    if let Some((user, has_password)) = &met.user {
+        out.push_str("# From the environment, never shown in any output:\n");
+        let user = quoted(user);
+        let _ = if *has_password {
+            writeln!(out, "auth: {{ basic: {{ user: {user}, password: \"${{secret.PASSWORD}}\" }} }}")
+        } else {
+            // A user alone is a token.
+            writeln!(out, "auth: {{ basic: {{ user: \"${{secret.API_TOKEN}}\", password: \"\" }} }}")
+        };
     } else if matches!(met.status, 401 | 403) {
         out.push_str("# It answered that it wants to know who asks. From the environment, never shown in any output:\nauth: { bearer: \"${secret.API_TOKEN}\" }\n");
     } else {
@@ -201,6 +215,12 @@ fn json_checks(body: &Value) -> Vec<String> {
 /// A job for GitHub Actions that gates a promotion.
 #[must_use]
 pub fn starter_job(met: &Met) -> String {
+    let mut asked = met.asked();
+    if asked.is_empty() {
+        asked.push("API_TOKEN".to_owned());
+    }
+    let asked: Vec<String> =
+        asked.iter().map(|name| format!("          {name}: ${{{{ secrets.{name} }}}}\n")).collect();
     format!(
         "# Decides whether the deployed service may be promoted: smoke pass, load, verdict by exit code.\n\
          name: loadgate\n\
@@ -218,11 +238,12 @@ pub fn starter_job(met: &Met) -> String {
          \x20     - run: loadgate run loadgate/*.yaml --target \"$TARGET\" --wait 60s --out results\n\
          \x20       env:\n\
          \x20         TARGET: ${{{{ inputs.target }}}}\n\
-         \x20         API_TOKEN: ${{{{ secrets.API_TOKEN }}}}\n\
+         {}\
          \x20     - uses: actions/upload-artifact@v4\n\
          \x20       if: always()\n\
          \x20       with: {{ name: loadgate-results, path: results }}\n\
          # Exit codes: 0 go, 1 proven failure, 2 invalid scenario, 3 hold, 4 no baseline, 5 loadgate itself.\n",
-        quoted(&met.target)
+        quoted(&met.target),
+        asked.concat()
     )
 }

@@ -111,6 +111,13 @@ fn a_high_rate_at_another_machine_must_be_meant() {
     run(command.args(["run", "c.yaml", "--target", &target, "--out", "three"]))
         .expect(2)
         .says("the load rises to 12000/s requests");
+    // What it leaves is for virtual users.
+    let users =
+        "feature: u\nsteps: [ { name: s, get: / } ]\nload: { warmup: 0s, stages: [ { vus: 2, for: 1s } ] }\n";
+    std::fs::write(temp.path().join("u.yaml"), users).unwrap();
+    let mut command = loadgate(temp.path());
+    command.args(["run", "c.yaml", "u.yaml", "--target", &target, "--out", "users", "--max-rate", "12000/s"]);
+    run(&mut command).expect(2).says("leaves next to nothing of 12000/s to virtual users");
     // All files together count, each at its highest.
     for (name, stages) in
         [("a", "{ rate: 6000/s, for: 1s }"), ("b", "{ rate: 10/s, for: 1s }, { ramp: 4001/s, for: 1s }")]

@@ -318,6 +318,16 @@ fn no_credentials_of_an_address_are_in_any_output() {
     {
         assert!(said.contains(part), "{part}: {said}");
     }
+    // It asks as the address did.
+    std::fs::write(temp.path().join("kept.yaml"), &said).unwrap();
+    let mut command = loadgate(temp.path());
+    command.args(["smoke", "kept.yaml", "--target", &service.url, "--out", "kept"]);
+    command
+        .envs(["PASSWORD", "ACCESS_TOKEN", "AUTHORIZATION"].map(|name| (name, "some/thing")))
+        .env("API_KEY", "a+b&c");
+    crate::support::run(&mut command);
+    let asked = |line: &String| line.contains("page=2") && line.contains("api_key=a%2Bb%26c");
+    assert!(service.log().iter().any(asked), "{:?}", service.log());
     let (code, said) = clean(temp.path(), "trace", &["init", &url]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("export PASSWORD=…\n  export API_KEY=…\n  export ACCESS_TOKEN=…"), "{said}");
@@ -328,6 +338,12 @@ fn no_credentials_of_an_address_are_in_any_output() {
     command.env("PASSWORD", "p1").env("API_KEY", "k1").env("ACCESS_TOKEN", "t1");
     crate::support::run(&mut command).expect(0);
     assert!(service.log().iter().any(|line| line == "GET /echo?page=2&api_key=k1&access_token=t1"));
+    let job = std::fs::read_to_string(temp.path().join(".github/workflows/loadgate.yml")).unwrap();
+    assert!(job.contains("          API_KEY: ${{ secrets.API_KEY }}\n"), "{job}");
+    // A user alone is a token.
+    let url = format!("{}/other", service.url.replace("http://", &format!("http://{CORE}-token@")));
+    assert_eq!(clean(temp.path(), "off", &["init", &url]).0, 0);
+    assert!(assert_folder_clean(temp.path()) >= 9);
 }
 
 /// What a run that was killed leaves behind, in the midst of its load.
