@@ -157,9 +157,11 @@ fn a_login_that_fails_says_so_and_ends_its_scenario() {
     // The command has the secret as a variable, and the cookie too, wherever its value was put.
     let stored = std::fs::read_to_string(temp.path().join("out/run.json")).unwrap();
     for text in [ran.out + &ran.err, stored.replace("\\\"", "\"")] {
-        for part in
-            ["--data-raw \"csrf=csrf-", "password=${PORTAL_PASSWORD}\"", "\"x-visitor: ${COOKIE_visitor}\""]
-        {
+        for part in [
+            "--data-raw \"csrf=${csrf}&",
+            "password=${PORTAL_PASSWORD}\"",
+            "\"x-visitor: ${COOKIE_visitor}\"",
+        ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         assert!(!text.contains("wrong-one") && !text.contains("visit-"), "{text}");
