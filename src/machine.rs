@@ -49,7 +49,8 @@ pub fn return_large_memory() {
 pub fn yield_to_others() {
     #[cfg(target_os = "linux")]
     {
-        let none = libc::sched_param { sched_priority: 0 };
+        // SAFETY: a structure of numbers, of which musl has more: all of them are 0.
+        let none: libc::sched_param = unsafe { std::mem::zeroed() };
         // SAFETY: the call reads the structure that it is given and keeps nothing; 0 is the calling thread. Where it is
         // refused, all that is lost is some evenness of the load.
         let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none) };
