@@ -175,7 +175,7 @@ pub struct TransportArgs {
 /// Of the commands that send load.
 #[derive(ClapArgs, Clone, Debug)]
 pub struct CeilingArgs {
-    /// Refuse a load that rises above this in all, where it goes to another machine [default: 10000/s]
+    /// Refuse a load that rises above so many requests, all files together; hold virtual users back at it [default: 10000/s, to other machines only]
     #[arg(long, value_name = "RATE", env = "LOADGATE_MAX_RATE")]
     pub max_rate: Option<String>,
 }
