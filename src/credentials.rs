@@ -139,6 +139,35 @@ pub fn in_query(url: &str) -> Vec<(String, String)> {
     telling.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
 
+/// Credentials and the environment variables that they are expected in.
+#[derive(Default)]
+pub struct Expected(Vec<(String, String)>);
+
+impl Expected {
+    /// The variable of a credential: its own, unless another one of the same name has it already.
+    pub fn name(&mut self, name: &str, value: &str) -> String {
+        let own = variable(name);
+        for turn in 1.. {
+            let own = if turn == 1 { own.clone() } else { format!("{own}_{turn}") };
+            match self.0.iter().find(|(taken, _)| *taken == own) {
+                None => {
+                    self.0.push((own.clone(), value.to_owned()));
+                    return own;
+                }
+                Some((_, same)) if same == value => return own,
+                Some(_) => {}
+            }
+        }
+        own
+    }
+
+    /// Variables and values, in the order in which they were met.
+    #[must_use]
+    pub fn all(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
 /// The environment variable in which a credential of this name is expected.
 #[must_use]
 pub fn variable(name: &str) -> String {

@@ -7,7 +7,7 @@ use super::publish::Outlet;
 use super::report::{stored_verdict, write_reports};
 use super::session::{Session, complain, paint, print};
 use super::signals::{block_on, listen};
-use crate::credentials::{in_query, is_telling, looks_like_a_token, variable};
+use crate::credentials::in_query;
 use crate::error::{Error, Result};
 use crate::gate::{GateEvent, GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
 use crate::logging::{Level, log, tells};
@@ -15,9 +15,9 @@ use crate::report::{
     Detail, Live, ReportModel, Screen, json, render_annotations, render_closing, render_latencies,
     render_markdown, render_terminal, told_event,
 };
-use crate::scenario::{Loaded, QuickOptions, Scenario, quick as quick_scenario, quick_yaml};
+use crate::scenario::{Loaded, QuickOptions, Scenario, kept_yaml, quick as quick_scenario};
 use crate::secrets::{Secrets, without_userinfo};
-use crate::units::{format_ms, percent_decoded};
+use crate::units::format_ms;
 use crate::verdict::{DEFAULT_IMPACT, never_judged};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
                 print(&format!("# run with {flag}\n"))?;
             }
         }
-        return print(&without_secrets(&request.options)).map(|()| 0);
+        return print(&kept_yaml(&request.options)).map(|()| 0);
     }
     let session = &request.session;
     let scenario = quick_scenario(&request.options, request.session.transport_name())?;
@@ -238,39 +238,4 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
         return Ok(result.verdict.exit_code);
     }
     conclude(session, &result, &outlet, Some(&render_latencies(&result.verdict)))
-}
-
-/// The scenario that says the same as the flags, to be kept: credentials come from the environment.
-fn without_secrets(options: &QuickOptions) -> String {
-    let hidden = |name: &str| format!("${{secret.{}}}", variable(name));
-    let mut bare = options.clone();
-    let mut kept = Vec::new();
-    if let Ok(mut url) = url::Url::parse(&options.url) {
-        let telling = in_query(&options.url);
-        let (user, password) = (percent_decoded(url.username()), url.password().is_some());
-        if !user.is_empty() || password {
-            // A user alone is a token.
-            let (user, secret) =
-                if password { (user, hidden("password")) } else { (hidden("api token"), String::new()) };
-            kept.push(format!("auth: {{ basic: {{ user: {user:?}, password: \"{secret}\" }} }}"));
-            bare.url = without_userinfo(&options.url);
-        }
-        if !telling.is_empty() {
-            let others: Vec<_> =
-                url.query_pairs().into_owned().filter(|pair| !telling.contains(pair)).collect();
-            url.set_query(None);
-            if !others.is_empty() {
-                url.query_pairs_mut().extend_pairs(others);
-            }
-            bare.url = without_userinfo(url.as_str());
-            let pairs: Vec<_> =
-                telling.iter().map(|(name, _)| format!("{name:?}: \"{}\"", hidden(name))).collect();
-            kept.push(format!("query: {{ {} }}", pairs.join(", ")));
-        }
-    }
-    let told = bare.headers.iter().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
-    let secrets = Secrets::new(told.map(|(name, value)| (variable(name), value.clone())).collect());
-    let text = secrets.replace(&quick_yaml(&bare), |name| format!("${{secret.{name}}}"));
-    let step = "  - name: request\n";
-    kept.iter().fold(text, |text, own| text.replacen(step, &format!("{step}    {own}\n"), 1))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::secrets::Safe;
-use crate::scenario::Generator;
+use crate::scenario::{Generator, in_quotes, mapping};
 
 pub const JSON: &str = "application/json";
 pub const FORM: &str = "application/x-www-form-urlencoded";
@@ -241,37 +241,14 @@ pub fn is_id(part: &str) -> bool {
 }
 
 /// As YAML: JSON is YAML too.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
 /// As it is where YAML takes it for nothing else.
 fn bare(kind: &str) -> String {
     let simple = |c: char| c.is_ascii_alphanumeric() || "/+.-".contains(c);
     if kind.starts_with(|c: char| c.is_ascii_alphabetic()) && kind.chars().all(simple) {
         kind.to_owned()
     } else {
-        quoted(kind)
+        in_quotes(kind)
     }
-}
-
-fn pairs(pairs: &[(String, String)]) -> String {
-    // What stands several times is a list.
-    let mut names: Vec<&String> = Vec::new();
-    for (name, _) in pairs {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let one = |name: &&String| {
-        let values: Vec<String> =
-            pairs.iter().filter(|(own, _)| own == *name).map(|(_, value)| quoted(value)).collect();
-        match values.as_slice() {
-            [one] => format!("{}: {one}", quoted(name)),
-            many => format!("{}: [{}]", quoted(name), many.join(", ")),
-        }
-    };
-    format!("{{ {} }}", names.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 impl Draft {
@@ -298,11 +275,11 @@ impl Draft {
         if !self.target.is_empty() {
             let _ = writeln!(out, "# --target {}", comment(&self.target));
         }
-        let _ = writeln!(out, "feature: {}", quoted(&self.feature));
+        let _ = writeln!(out, "feature: {}", in_quotes(&self.feature));
         if !self.vars.is_empty() {
             out.push_str("vars:\n");
             for (name, value) in &self.vars {
-                let _ = writeln!(out, "  {}: {}", quoted(name), quoted(value));
+                let _ = writeln!(out, "  {}: {}", in_quotes(name), in_quotes(value));
             }
         }
         out.push_str("steps:\n");
@@ -323,13 +300,13 @@ impl DraftStep {
         if let Some(note) = &self.note {
             let _ = writeln!(out, "  # {}", comment(note));
         }
-        let _ = writeln!(out, "  - name: {}", quoted(&self.name));
-        let _ = writeln!(out, "    {}: {}", self.method.to_ascii_lowercase(), quoted(&self.path));
+        let _ = writeln!(out, "  - name: {}", in_quotes(&self.name));
+        let _ = writeln!(out, "    {}: {}", self.method.to_ascii_lowercase(), in_quotes(&self.path));
         if !self.query.is_empty() {
-            let _ = writeln!(out, "    query: {}", pairs(&self.query));
+            let _ = writeln!(out, "    query: {}", mapping(&self.query, in_quotes));
         }
         if !self.headers.is_empty() {
-            let _ = writeln!(out, "    headers: {}", pairs(&self.headers));
+            let _ = writeln!(out, "    headers: {}", mapping(&self.headers, in_quotes));
         }
         match &self.body {
             DraftBody::None => {}
@@ -337,20 +314,27 @@ impl DraftStep {
                 let _ = writeln!(out, "    json: {value}");
             }
             DraftBody::Form(fields) => {
-                let _ = writeln!(out, "    form: {}", pairs(fields));
+                let _ = writeln!(out, "    form: {}", mapping(fields, in_quotes));
             }
             DraftBody::Text(text) => {
-                let _ = writeln!(out, "    body: {}", quoted(text));
+                let _ = writeln!(out, "    body: {}", in_quotes(text));
             }
             DraftBody::File(name) => {
-                let _ = writeln!(out, "    file: {}", quoted(name));
+                let _ = writeln!(out, "    file: {}", in_quotes(name));
             }
             DraftBody::Multipart(parts) => {
                 let part = |(name, part): &(String, DraftPart)| match part {
-                    DraftPart::Text(text) => format!("{}: {}", quoted(name), quoted(text)),
-                    DraftPart::File(file, None) => format!("{}: {{ file: {} }}", quoted(name), quoted(file)),
+                    DraftPart::Text(text) => format!("{}: {}", in_quotes(name), in_quotes(text)),
+                    DraftPart::File(file, None) => {
+                        format!("{}: {{ file: {} }}", in_quotes(name), in_quotes(file))
+                    }
                     DraftPart::File(file, Some(kind)) => {
-                        format!("{}: {{ file: {}, type: {} }}", quoted(name), quoted(file), quoted(kind))
+                        format!(
+                            "{}: {{ file: {}, type: {} }}",
+                            in_quotes(name),
+                            in_quotes(file),
+                            in_quotes(kind)
+                        )
                     }
                 };
                 let _ = writeln!(
@@ -368,8 +352,8 @@ impl DraftStep {
         }
         if !self.captures.is_empty() {
             let one = |(name, from): &(String, DraftCapture)| match from {
-                DraftCapture::JsonPath(path) => format!("{name}: {{ jsonpath: {} }}", quoted(path)),
-                DraftCapture::Body(regex) => format!("{name}: {{ body: {} }}", quoted(regex)),
+                DraftCapture::JsonPath(path) => format!("{name}: {{ jsonpath: {} }}", in_quotes(path)),
+                DraftCapture::Body(regex) => format!("{name}: {{ body: {} }}", in_quotes(regex)),
             };
             let _ = writeln!(
                 out,
@@ -383,7 +367,7 @@ impl DraftStep {
                 let _ = match check {
                     DraftCheck::Status(status) => writeln!(out, "      - status: {status}"),
                     DraftCheck::ContentType(kind) => writeln!(out, "      - content_type: {}", bare(kind)),
-                    DraftCheck::SchemaFile(file) => writeln!(out, "      - json_schema: {}", quoted(file)),
+                    DraftCheck::SchemaFile(file) => writeln!(out, "      - json_schema: {}", in_quotes(file)),
                 };
             }
         }

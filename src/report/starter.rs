@@ -4,8 +4,8 @@ use http::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
-use crate::credentials::{is_telling, looks_like_a_token, variable};
-use crate::units::percent_decoded;
+use crate::credentials::Expected;
+use crate::scenario::{basic_auth, in_quotes, literal, mapping, without_credentials};
 
 /// A service as its first answer shows it.
 pub struct Met {
@@ -13,9 +13,10 @@ pub struct Met {
     /// Scheme, host and port.
     pub target: String,
     pub path: String,
-    pub query: Vec<(String, String)>,
-    /// In front of the host: the user, and whether there is a password.
-    user: Option<(String, bool)>,
+    /// Templates: credentials come from the environment.
+    query: Vec<(String, String)>,
+    auth: Option<String>,
+    expected: Expected,
     pub status: u16,
     media_type: Option<String>,
     identity: Vec<(&'static str, String)>,
@@ -51,13 +52,16 @@ impl Met {
                 ]),
             ),
         ];
+        let mut expected = Expected::default();
+        let auth = basic_auth(url, &mut expected);
+        let query: Vec<_> = url.query_pairs().into_owned().collect();
         Self {
             feature: name.trim_matches('-').to_owned(),
             target: url.origin().ascii_serialization(),
             path: path.to_owned(),
-            query: url.query_pairs().into_owned().collect(),
-            user: Some((percent_decoded(url.username()), url.password().is_some_and(|own| !own.is_empty())))
-                .filter(|(user, password)| !user.is_empty() || *password),
+            query: without_credentials(&query, &mut expected),
+            auth,
+            expected,
             status,
             media_type: value("content-type")
                 .map(|v| v.split(';').next().unwrap_or_default().trim().to_owned())
@@ -72,30 +76,17 @@ impl Met {
     /// Environment variables that stand where the address has credentials.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
-        let user = self.user.as_ref().map(|(_, password)| if *password { "PASSWORD" } else { "API_TOKEN" });
-        let telling = self.query.iter().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
-        user.map(str::to_owned).into_iter().chain(telling.map(|(name, _)| variable(name))).collect()
+        self.expected.all().iter().map(|(name, _)| name.clone()).collect()
     }
 }
 
-/// As YAML: bare where that can be nothing but text, else as JSON, which is YAML too.
+/// A template as YAML: bare where that can be nothing but text.
 fn quoted(text: &str) -> String {
     let bare = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_. -".contains(c))
         && !text.ends_with(' ')
         && !["true", "false", "null", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
-    if bare {
-        return text.to_owned();
-    }
-    Value::from(text.replace("${", "$${")).to_string()
-}
-
-/// A credential is not written down.
-fn hidden(name: &str, value: &str) -> String {
-    if is_telling(name) || looks_like_a_token(value) {
-        return format!("\"${{secret.{}}}\"", variable(name));
-    }
-    quoted(value)
+    if bare { text.to_owned() } else { in_quotes(text) }
 }
 
 /// A commented scenario whose checks hold for the answer.
@@ -114,27 +105,18 @@ pub fn starter_scenario(met: &Met) -> String {
         let pairs: Vec<String> = met.identity.iter().map(|(key, name)| format!("{key}: {name}")).collect();
         let _ = writeln!(out, "identity: {{ {} }}", pairs.join(", "));
     }
-    if let Some((user, has_password)) = &met.user {
-        out.push_str("# From the environment, never shown in any output:\n");
-        let user = quoted(user);
-        let _ = if *has_password {
-            writeln!(out, "auth: {{ basic: {{ user: {user}, password: \"${{secret.PASSWORD}}\" }} }}")
-        } else {
-            // A user alone is a token.
-            writeln!(out, "auth: {{ basic: {{ user: \"${{secret.API_TOKEN}}\", password: \"\" }} }}")
-        };
+    if let Some(auth) = &met.auth {
+        let _ = writeln!(out, "# From the environment, never shown in any output:\n{auth}");
     } else if matches!(met.status, 401 | 403) {
         out.push_str("# It answered that it wants to know who asks. From the environment, never shown in any output:\nauth: { bearer: \"${secret.API_TOKEN}\" }\n");
     } else {
         out.push_str("# auth: { bearer: \"${secret.API_TOKEN}\" }   # from the environment, never shown in any output\n");
     }
     out.push_str("# data: { rows: { csv: rows.csv, pick: random } }   # with a header row; used as ${rows.column}\nsteps:\n");
-    let _ = writeln!(out, "  - name: {}", quoted(&step_name(&met.path)));
-    let _ = writeln!(out, "    get: {}", quoted(&met.path));
+    let _ = writeln!(out, "  - name: {}", quoted(&literal(&step_name(&met.path))));
+    let _ = writeln!(out, "    get: {}", quoted(&literal(&met.path)));
     if !met.query.is_empty() {
-        let pairs: Vec<String> =
-            met.query.iter().map(|(k, v)| format!("{}: {}", quoted(k), hidden(k, v))).collect();
-        let _ = writeln!(out, "    query: {{ {} }}", pairs.join(", "));
+        let _ = writeln!(out, "    query: {}", mapping(&met.query, quoted));
     }
     out.push_str("    timeout: 5s\n    # capture: { id: { jsonpath: $.id } }             # for later steps, as ${id}\n    check:\n");
     let _ =
@@ -196,7 +178,7 @@ fn json_checks(body: &Value) -> Vec<String> {
                 let at = if at.contains('[') { Value::from(at).to_string() } else { at };
                 match value {
                     Value::String(word) if matches!(key.as_str(), "status" | "state") => {
-                        format!("{{ jsonpath: {at}, equals: {} }}", quoted(word))
+                        format!("{{ jsonpath: {at}, equals: {} }}", quoted(&literal(word)))
                     }
                     Value::Bool(flag) if matches!(key.as_str(), "ok" | "success") => {
                         format!("{{ jsonpath: {at}, equals: {flag} }}")

@@ -28,6 +28,7 @@ mod stage;
 mod step;
 mod template;
 mod watching;
+mod written;
 
 /// What other files that people write are read with.
 pub mod yaml {
@@ -51,9 +52,10 @@ pub use model::{
 pub use node::value_of_yaml;
 pub use probe::{CallSource, Probe, ProbeCall};
 pub use program::{Act, Branch, Node};
-pub use quick::{QuickLoad, QuickOptions, quick, quick_yaml};
+pub use quick::{QuickLoad, QuickOptions, kept_yaml, quick};
 pub use request::{Auth, BodyTemplate, PartContent, PartTemplate, RequestTemplate, TokenRequest};
 pub use schema::SCHEMA;
 pub use stage::{Level, Stage};
 pub use template::{Context, JsonTemplate, Template};
 pub use watching::{Occasion, Watching, Webhook, WebhookKind};
+pub use written::{basic_auth, in_quotes, literal, mapping, without_credentials};

@@ -1,5 +1,6 @@
 //! Where load may go, how much of it, and who it says it is from.
 
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -76,23 +77,30 @@ fn nobody_is_led_to_where_clouds_keep_credentials() {
     }
 }
 
-/// What `0.0.0.0` reaches is this machine, but its name does not say so.
-#[test]
-fn a_high_rate_at_another_machine_must_be_meant() {
+/// An address of this machine whose name does not say so. It answers for as long as the test goes on.
+fn another_machine(status: &'static str) -> String {
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
-        // Two tries of the functional pass are all that comes before the test is over.
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            stream.write_all(answer).unwrap();
+            std::thread::spawn(move || {
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            });
         }
     });
+    format!("http://0.0.0.0:{port}/")
+}
+
+#[test]
+fn a_high_rate_at_another_machine_must_be_meant() {
+    let target = another_machine("404 Not Found");
     let temp = tempfile::tempdir().unwrap();
-    let target = format!("http://0.0.0.0:{port}/");
     let quick = |rate: &str, target: &str, more: &[&str]| {
         let mut command = loadgate(temp.path());
         command.args(["quick", target, "--rate", rate, "--for", "1s", "--out", "out"]).args(more);
@@ -194,21 +202,8 @@ fn hosts_may_be_ipv6_addresses() {
 /// However fast the answers come: without it these users would send thousands.
 #[test]
 fn virtual_users_are_held_back_at_the_ceiling() {
-    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            std::thread::spawn(move || {
-                while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
-                }
-            });
-        }
-    });
+    let target = another_machine("200 OK");
     let temp = tempfile::tempdir().unwrap();
-    let target = format!("http://0.0.0.0:{port}/");
     for (limit, most) in [(["--for", "2s"], 2 * 20 + 4), (["--requests", "30"], 30)] {
         let mut command = loadgate(temp.path());
         command.args([

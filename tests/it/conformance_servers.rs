@@ -35,6 +35,8 @@ pub enum Act {
     Request,
     /// Reads one head and leaves the body in the socket.
     Head,
+    /// Reads one request and makes a WebSocket of the connection.
+    Upgrade,
     /// Reads what comes first, whatever it is.
     Sip,
     /// Reads so many bytes and leaves the rest in the socket.
@@ -192,6 +194,10 @@ where
                 let request = request(&mut stream, &mut read, *act == Act::Request).await?;
                 log.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             }
+            Act::Upgrade => {
+                let request = request(&mut stream, &mut read, false).await?;
+                put(&mut stream, upgraded(&String::from_utf8_lossy(&request)).as_bytes()).await?;
+            }
             Act::Sip => drop(stream.read_buf(&mut read).await?),
             Act::Bite(size) => drop(stream.read_exact(&mut vec![0; *size]).await?),
             Act::Stream => stream_begins(&mut stream, &mut read).await?,
@@ -212,6 +218,18 @@ where
         }
     }
     stream.shutdown().await
+}
+
+fn upgraded(request: &str) -> String {
+    let key = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim().to_owned())
+    };
+    let key = request.lines().find_map(key).unwrap_or_default();
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+    )
 }
 
 pub async fn put(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {

@@ -217,6 +217,78 @@ fn frames_that_break_http2_are_errors_and_never_a_pass() {
 }
 
 #[test]
+fn streams_of_events_that_break_are_errors_and_never_a_pass() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let row = |name, acts: Vec<Act>, class, says| Fault {
+        asks: "sse: { get: /, events: 2, within: 400ms }",
+        first: None,
+        ..Fault::answer(name, acts, class, says)
+    };
+    let first = format!("{head}data: 1\n\n");
+    let more = |text: String| vec![send(text), Hold];
+    meet_all(&[
+        row("events, reset before the answer", vec![Reset], "reset", "onnection reset by peer"),
+        row(
+            "events, reset between two",
+            vec![send(first.clone()), Pause(30), Reset],
+            "reset",
+            "reset by peer",
+        ),
+        row("events, over before there are enough", vec![send(first.clone())], "reset", "ended after 1"),
+        row("events, none", more(head.to_owned()), "timeout", "no event within 400"),
+        row("events, one and no more", more(first), "timeout", "1 of 2 events before the timeout").short(),
+        row(
+            "events, comments only",
+            vec![send(head), Flood(": still here\n\n".into())],
+            "timeout",
+            "no event within",
+        ),
+        row(
+            "events, one without end",
+            vec![send(head), Flood("data: more\n".repeat(5000).into())],
+            "timeout",
+            "no event within",
+        ),
+    ]);
+}
+
+#[test]
+fn sockets_that_break_are_errors_and_never_a_pass() {
+    let row = |name, acts: Vec<Act>, class, says| Fault {
+        asks: "websocket: { url: /, expect: [ { body: { contains: hello } } ], within: 400ms }",
+        first: None,
+        ..Fault::script(name, acts, class, says)
+    };
+    let then = |frame: &[u8]| vec![Act::Upgrade, send(frame.to_vec()), Hold];
+    let wrong = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: AAAA\r\n\r\n";
+    let huge = [&[0x81, 127][..], &u64::MAX.to_be_bytes()].concat();
+    meet_all(&[
+        row("socket, reset in the handshake", vec![Act::Request, Reset], "reset", "onnection reset by peer"),
+        row("socket, no handshake", vec![Act::Request, Hold], "timeout", "no response in time"),
+        row("socket, another's key", vec![Act::Request, send(wrong), Hold], "protocol", "ey"),
+        row("socket, reset", vec![Act::Upgrade, Pause(30), Reset], "reset", "reset"),
+        row("socket, closed", then(&[0x88, 2, 3, 243]), "reset", "closed"),
+        row("socket, silent", vec![Act::Upgrade, Hold], "timeout", "no message in time"),
+        row(
+            "socket, nothing that is expected",
+            then(b"\x81\x02no"),
+            "timeout",
+            "none of 1 messages is what is expected",
+        ),
+        row("socket, bits that mean nothing", then(b"\xf1\x05hello"), "protocol", "eserved"),
+        row("socket, masked", then(b"\x81\x85\0\0\0\0hello"), "protocol", "ask"),
+        row("socket, no text", then(b"\x81\x02\xff\xfe"), "protocol", "UTF-8"),
+        row("socket, larger than any message", then(&huge), "protocol", "long"),
+        row(
+            "socket, pings without end",
+            vec![Act::Upgrade, Flood(b"\x89\0".repeat(2000).into())],
+            "timeout",
+            "no message in time",
+        ),
+    ]);
+}
+
+#[test]
 fn redirects_that_lead_nowhere_are_refused() {
     let other: Arc<OnceLock<String>> = Arc::default();
     let to = |location: &'static str| {

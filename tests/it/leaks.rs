@@ -340,6 +340,25 @@ fn no_credentials_of_an_address_are_in_any_output() {
     assert!(service.log().iter().any(|line| line == "GET /echo?page=2&api_key=k1&access_token=t1"));
     let job = std::fs::read_to_string(temp.path().join(".github/workflows/loadgate.yml")).unwrap();
     assert!(job.contains("          API_KEY: ${{ secrets.API_KEY }}\n"), "{job}");
+    // Credentials of one name are more than one, and what stands twice is sent twice.
+    let url = format!("{}/twice?tag=a&tag=b&api_key={CORE}-4&API-KEY={CORE}-5&api_key={CORE}-6", service.url);
+    let (code, said) = clean(temp.path(), "off", &["quick", &url, "-n", "1", "--emit-scenario"]);
+    assert_eq!(code, 0, "{said}");
+    std::fs::write(temp.path().join("twice.yaml"), &said).unwrap();
+    let (code, said) = clean(temp.path(), "off", &["init", &url]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("export API_KEY=…\n  export API_KEY_2=…\n  export API_KEY_3=…"), "{said}");
+    for (file, asks) in [
+        ("twice.yaml", "GET /twice?tag=a&tag=b&api_key=k1&api_key=k3&API-KEY=k2"),
+        ("loadgate/twice.yaml", "GET /twice?tag=a&tag=b&api_key=k1&api_key=k3&API-KEY=k2"),
+    ] {
+        let mut command = loadgate(temp.path());
+        command.args(["smoke", file, "--target", &service.url, "--out", "twice"]);
+        command.env("API_KEY", "k1").env("API_KEY_2", "k2").env("API_KEY_3", "k3");
+        crate::support::run(&mut command);
+        assert!(service.log().iter().any(|line| line == asks), "{file}: {:?}", service.log());
+        std::fs::remove_dir_all(temp.path().join("twice")).unwrap();
+    }
     // A user alone is a token.
     let url = format!("{}/other", service.url.replace("http://", &format!("http://{CORE}-token@")));
     assert_eq!(clean(temp.path(), "off", &["init", &url]).0, 0);

@@ -1,0 +1,67 @@
+use serde_json::Value;
+
+use crate::credentials::{Expected, is_telling, looks_like_a_token};
+use crate::units::percent_decoded;
+
+/// Text in which no placeholder is read.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
+/// As JSON, which is YAML too.
+#[must_use]
+pub fn in_quotes(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// A mapping in one line, of names and templates. What stands several times is a list.
+#[must_use]
+pub fn mapping(pairs: &[(String, String)], written: impl Fn(&str) -> String) -> String {
+    let mut names: Vec<&String> = Vec::new();
+    for (name, _) in pairs {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let one = |name: &&String| {
+        let values: Vec<String> =
+            pairs.iter().filter(|(own, _)| own == *name).map(|(_, value)| written(value)).collect();
+        match values.as_slice() {
+            [one] => format!("{}: {one}", written(name)),
+            many => format!("{}: [{}]", written(name), many.join(", ")),
+        }
+    };
+    format!("{{ {} }}", names.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// Templates for what stands in an address or a header: a credential comes from the environment.
+#[must_use]
+pub fn without_credentials(pairs: &[(String, String)], expected: &mut Expected) -> Vec<(String, String)> {
+    let told = |name: &str, value: &str| is_telling(name) || looks_like_a_token(value);
+    pairs
+        .iter()
+        .map(|(name, value)| {
+            let kept =
+                if told(name, value) { placeholder(&expected.name(name, value)) } else { literal(value) };
+            (name.clone(), kept)
+        })
+        .collect()
+}
+
+/// The `auth` that stands for the user and password in front of a host, if there are any.
+#[must_use]
+pub fn basic_auth(url: &url::Url, expected: &mut Expected) -> Option<String> {
+    let (user, password) = (percent_decoded(url.username()), percent_decoded(url.password().unwrap_or("")));
+    let (user, password) = match (user.is_empty(), password.is_empty()) {
+        (true, true) => return None,
+        // A user alone is a token.
+        (false, true) => (placeholder(&expected.name("api token", &user)), String::new()),
+        _ => (literal(&user), placeholder(&expected.name("password", &password))),
+    };
+    Some(format!("auth: {{ basic: {{ user: {}, password: {} }} }}", in_quotes(&user), in_quotes(&password)))
+}
+
+fn placeholder(variable: &str) -> String {
+    format!("${{secret.{variable}}}")
+}
