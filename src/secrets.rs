@@ -261,6 +261,14 @@ pub fn without_userinfo(url: &str) -> String {
     }
 }
 
+/// As [`without_userinfo`], of what need not be a URL: whatever is in front of an `@` may let somebody in.
+#[must_use]
+pub fn without_any_userinfo(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let Some((_, host)) = rest.rsplit_once('@') else { return text.to_owned() };
+    if scheme.is_empty() { format!("…@{host}") } else { format!("{scheme}://…@{host}") }
+}
+
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secrets({} values)", self.all().len())

@@ -173,6 +173,14 @@ impl Library {
         self.references(feature, &newest_digests(&documents), most)
     }
 
+    /// Whether levels that were accepted are remembered at all.
+    ///
+    /// # Errors
+    /// If the folder cannot be had.
+    pub fn has_anchor(&self, feature: &str) -> Result<bool> {
+        Ok(self.folder()?.join(file_name(feature)).join(ANCHOR).exists())
+    }
+
     /// The feature's anchor; an empty one where there is none yet.
     ///
     /// # Errors

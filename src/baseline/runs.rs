@@ -4,13 +4,20 @@ use super::document::documents_of;
 use crate::error::{Error, Result};
 use crate::metrics::{ProbePlan, RunRecord};
 use crate::units::Rules;
-use crate::verdict::{Anchor, Reference};
+use crate::verdict::{Anchor, Reference, unsound};
 
 /// Several runs of the same scenarios, each with where it came from, as the looks of one.
 ///
 /// # Errors
 /// If there are none, one is named twice, or they are not of the same endpoints.
 pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
+    // What is known of its shards is kept for one record only.
+    if runs.len() > 1
+        && let Some((path, reason)) = runs.iter().find_map(|(path, run)| Some((path, unsound(run)?)))
+    {
+        let hint = "judge it by itself, or leave it out";
+        return Err(Error::input(path, "judge among others", reason).with_hint(hint));
+    }
     let mut runs = runs.into_iter();
     let (_, mut first) = runs.next().ok_or_else(|| Error::usage("name at least one run"))?;
     let plan = |record: &RunRecord| -> Vec<(String, String)> {
@@ -52,6 +59,8 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
             let hint = "judge them one by one; what one did not read, nobody knows of it";
             return Err(fail("its probes are not those of the first run".into()).with_hint(hint));
         }
+        first.unverified |= other.unverified;
+        first.stale_baselines = first.stale_baselines.or(other.stale_baselines.take());
         first.probe_failed = first.probe_failed.or(other.probe_failed.take());
         first.interrupted = first.interrupted.or(other.interrupted.take());
         first.not_ready = first.not_ready.or(other.not_ready.take());

@@ -1,6 +1,6 @@
 use super::args::{BaselineArgs, TargetArgs};
-use super::canary_args::{CanaryArgs, PairingArg};
-use super::resolve::{allow, base_url, duration, fault, gate, notify};
+use super::canary_args::{CanaryArgs, PairingArg, headers};
+use super::resolve::{allow, base_url, duration, fault, gate, notify, without_fragment};
 use super::session::{Flags, allowed, gate_of};
 use super::telemetry::telling_figures;
 use crate::commands::{ArmRequest, CanaryRequest, Gate, Session};
@@ -90,9 +90,9 @@ fn canary(
             ));
         }
     };
-    control.headers.extend(args.control_headers.iter().cloned());
+    control.headers.extend(headers("--control-header", &args.control_headers)?);
     control.vars.extend(args.control_vars.iter().cloned());
-    candidate.headers.extend(args.candidate_headers.iter().cloned());
+    candidate.headers.extend(headers("--candidate-header", &args.candidate_headers)?);
     candidate.vars.extend(args.candidate_vars.iter().cloned());
     let resolved = Resolved {
         places: Places::default(),
@@ -137,7 +137,7 @@ fn target(
         (Some(_), _) if args.demo => Err(Error::usage(format!("give --{arm} or --demo, not both"))),
         (Some(url), _) => {
             base_url(url)?;
-            Ok(Some(TargetSpec::Url(url.to_owned())))
+            Ok(Some(TargetSpec::Url(without_fragment(url))))
         }
         (None, Some(command)) if !(command.contains("{port}") || command.contains("$PORT")) => {
             Err(Error::usage_hint(

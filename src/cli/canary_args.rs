@@ -6,6 +6,7 @@ use super::args::{
     key_value,
 };
 use super::telemetry::TelemetryArgs;
+use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PairingArg {
@@ -48,11 +49,11 @@ pub struct CanaryArgs {
     #[arg(long = "control-fault", value_name = "SPEC")]
     pub control_faults: Vec<String>,
     /// Header of the control's requests alone, `Name: value`
-    #[arg(long = "control-header", value_name = "HEADER", value_parser = header)]
-    pub control_headers: Vec<(HeaderName, HeaderValue)>,
+    #[arg(long = "control-header", value_name = "HEADER")]
+    pub control_headers: Vec<String>,
     /// Header of the candidate's requests alone
-    #[arg(long = "candidate-header", value_name = "HEADER", value_parser = header)]
-    pub candidate_headers: Vec<(HeaderName, HeaderValue)>,
+    #[arg(long = "candidate-header", value_name = "HEADER")]
+    pub candidate_headers: Vec<String>,
     /// Variable of the control's scenarios alone
     #[arg(long = "control-var", value_name = "K=V", value_parser = key_value)]
     pub control_vars: Vec<(String, String)>,
@@ -84,11 +85,18 @@ pub struct CanaryArgs {
     pub output: OutputArgs,
 }
 
-fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
-    let name =
-        HeaderName::try_from(name.trim()).map_err(|_| format!("`{}` is not a header name", name.trim()))?;
-    let value = HeaderValue::try_from(value.trim()).ok().filter(|value| value.to_str().is_ok());
-    let value = value.ok_or("a header value is of visible ASCII characters")?;
-    Ok((name, value))
+/// What `flag` says. Not read by clap, which shows what it does not understand, and that may be a credential.
+pub fn headers(flag: &str, texts: &[String]) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    let one = |text: &String| {
+        let fail = |reason: &str| Error::usage_hint(format!("{flag}: {reason}"), "expected `Name: value`");
+        let (name, value) = text.split_once(':').ok_or_else(|| fail("a header without a colon"))?;
+        let name = HeaderName::try_from(name.trim()).map_err(|_| {
+            let first = name.split_whitespace().next().unwrap_or_default();
+            fail(&format!("what begins with `{first}` is not a header name"))
+        })?;
+        let value = HeaderValue::try_from(value.trim()).ok().filter(|value| value.to_str().is_ok());
+        let value = value.ok_or_else(|| fail("a header value is of visible ASCII characters"))?;
+        Ok((name, value))
+    };
+    texts.iter().map(one).collect()
 }

@@ -1,12 +1,25 @@
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
 
 use super::args::Args;
 use crate::commands;
 use crate::error::{Error, Result};
 use crate::store::write_atomic;
+
+/// The command line, understood; where it is not, this ends the process.
+pub fn parsed() -> Args {
+    Args::from_arg_matches(&described().get_matches()).unwrap_or_else(|e| e.exit())
+}
+
+/// As it is told to people: an address in the environment may hold a password.
+pub fn described() -> clap::Command {
+    fn hidden(command: clap::Command) -> clap::Command {
+        command.mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(hidden)
+    }
+    hidden(Args::command())
+}
 
 /// Prints what completes commands and flags.
 pub fn completions(shell: Shell) -> Result<u8> {
@@ -18,7 +31,7 @@ pub fn completions(shell: Shell) -> Result<u8> {
 
 /// Writes a page for each command.
 pub fn manual(dir: &Path) -> Result<u8> {
-    let mut root = Args::command();
+    let mut root = described();
     root.build();
     let mut pages = Vec::new();
     collect(&root, "loadgate", &mut pages)?;

@@ -16,8 +16,6 @@ mod shard;
 mod stored_args;
 mod telemetry;
 
-use clap::Parser as _;
-
 use crate::commands::{self, complain};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -29,7 +27,7 @@ use crate::secrets::known;
 pub fn run() -> u8 {
     crate::machine::outlive_file_size_limit();
     std::panic::set_hook(Box::new(|info| complain(&fault(info))));
-    let work = || own_child().unwrap_or_else(|| resolve::dispatch(args::Args::parse()));
+    let work = || own_child().unwrap_or_else(|| resolve::dispatch(manual::parsed()));
     let code = match std::panic::catch_unwind(work) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use super::args::{CeilingArgs, OutputArgs, TransportArgs};
+use crate::error::{Error, Result};
 
 #[derive(ClapArgs, Debug)]
 pub struct QuickArgs {
@@ -27,8 +28,8 @@ pub struct QuickArgs {
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
     /// Header, `Name: value`
-    #[arg(short = 'H', long = "header", value_parser = header)]
-    pub headers: Vec<(String, String)>,
+    #[arg(short = 'H', long = "header")]
+    pub headers: Vec<String>,
     /// Method [default: GET, with --body POST]
     #[arg(short = 'X', long)]
     pub method: Option<String>,
@@ -52,7 +53,9 @@ pub struct QuickArgs {
     pub output: OutputArgs,
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+/// Not read by clap, which shows what it does not understand, and that may be a credential.
+pub fn header(text: &str) -> Result<(String, String)> {
+    let hint = "expected -H 'Name: value'";
+    let parts = text.split_once(':').ok_or_else(|| Error::usage_hint("a header without a colon", hint));
+    parts.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
 }

@@ -9,7 +9,7 @@ use super::baseline_args::{BaselineCommand, MeasureArgs, SetArgs};
 use super::canary::canaries;
 use super::manual::{completions, manual};
 use super::project::{expected, only_one, services};
-use super::quick_args::QuickArgs;
+use super::quick_args::{QuickArgs, header};
 use super::rollout::rollout;
 use super::serve::serving;
 use super::session::{Flags, bare};
@@ -17,10 +17,10 @@ use super::shard::{shard, start_at};
 use super::stored_args::{CombinedFormatArg, ReportFormatArg};
 use super::telemetry::telling_figures;
 use crate::commands::{
-    self, CombineRequest, CombinedFormat, CompareRequest, DemoRequest, Gate, ImportFrom, ImportRequest,
-    InitRequest, MergeRequest, Notify, NotifyRequest, PruneRequest, QuickRequest, RecordRequest,
-    RefreshRequest, ReportFormat, ReportRequest, RunKind, SchemaOf, Session, SetRequest, Stdout,
-    ValidateRequest, VerifyRequest, WatchRequest, fetched,
+    self, CombineRequest, CombinedFormat, CompareRequest, DemoRequest, Freshness, Gate, ImportFrom,
+    ImportRequest, InitRequest, MergeRequest, Notify, NotifyRequest, PruneRequest, QuickRequest,
+    RecordRequest, RefreshRequest, ReportFormat, ReportRequest, RunKind, SchemaOf, Session, SetRequest,
+    Stdout, ValidateRequest, VerifyRequest, WatchRequest, fetched,
 };
 use crate::demo::{DemoOptions, Fault};
 use crate::error::{Error, Result};
@@ -29,6 +29,7 @@ use crate::logging::{Level, set_level};
 use crate::metrics::Repeat;
 use crate::project::Resolved;
 use crate::scenario::{QuickLoad, QuickOptions};
+use crate::secrets::without_any_userinfo;
 use crate::store::Shelf;
 use crate::transport::{Signature, TransportOptions};
 use crate::units::{Rate, parse_duration_ns, parse_rate, parse_share};
@@ -82,7 +83,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         Command::Init(args) => {
             base_url(&args.url)?;
             commands::init(&InitRequest {
-                url: args.url,
+                url: without_fragment(&args.url),
                 dir: args.dir,
                 feature: args.feature,
                 transport: transport_options(args.transport)?,
@@ -97,8 +98,8 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }),
         Command::Quick(args) => commands::quick(&quick(args)?),
         Command::Compare(args) => commands::compare(&CompareRequest {
-            runs: fetched(&args.runs)?,
-            against: fetched(&args.against)?,
+            runs: fetched(&args.runs, Freshness::LastKnown)?,
+            against: fetched(&args.against, Freshness::LastKnown)?,
             baselines: Shelf::at(&args.baselines)?,
             gate: args.gate.map(gate),
             instances: args.instances.map(usize::from),
@@ -110,12 +111,12 @@ pub fn dispatch(args: Args) -> Result<u8> {
             stdout: Stdout { no_color: args.no_color },
         }),
         Command::Report(args) => commands::report(&ReportRequest {
-            runs: fetched(&args.runs)?,
+            runs: fetched(&args.runs, Freshness::LastKnown)?,
             labels: args.labels,
             baselines: Shelf::at(&args.baselines)?,
             format: report_format(args.format),
             deployment: args.deployment,
-            before: fetched(&args.before)?,
+            before: fetched(&args.before, Freshness::LastKnown)?,
             impact: parse_share(&args.impact)
                 .map_err(|reason| Error::usage(format!("--impact: {reason}")))?,
             output: args.output.filter(|path| path.as_os_str() != "-"),
@@ -123,7 +124,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
         }),
         Command::Combine(args) => commands::combine(&CombineRequest {
             expect: expected(&args.expect, args.project.as_deref())?,
-            runs: fetched(&args.runs)?,
+            runs: fetched(&args.runs, Freshness::Now)?,
             format: match args.format {
                 CombinedFormatArg::Table => CombinedFormat::Table,
                 CombinedFormatArg::Json => CombinedFormat::Json,
@@ -191,7 +192,7 @@ pub fn dispatch(args: Args) -> Result<u8> {
                 accept: args.accept,
                 yes: args.yes,
                 new: args.new,
-                from: fetched(&args.from)?,
+                from: fetched(&args.from, Freshness::LastKnown)?,
             })
         }
         Command::Baseline { command: BaselineCommand::Show(args) } => {
@@ -336,15 +337,15 @@ fn quick(args: QuickArgs) -> Result<QuickRequest> {
             format!("one of {}", known.join(", ")),
         ));
     }
-    let target = TargetArgs { target: Some(args.url.clone()), demo: false, faults: Vec::new() };
+    let target = TargetArgs { target: Some(without_fragment(&args.url)), demo: false, faults: Vec::new() };
     let length = args.length.or_else(|| args.requests.is_none().then(|| "10s".to_owned()));
     Ok(QuickRequest {
         session: bare(target, None, Some(args.ceiling), args.transport, args.output)
             .session(Resolved::default())?,
         options: QuickOptions {
-            url: args.url,
+            url: without_fragment(&args.url),
             method,
-            headers: args.headers,
+            headers: args.headers.iter().map(|text| header(text)).collect::<Result<_>>()?,
             body,
             load,
             requests: args.requests,
@@ -376,33 +377,41 @@ pub fn target_spec(args: &TargetArgs) -> Result<Option<TargetSpec>> {
     }
     let Some(url) = &args.target else { return Ok(None) };
     base_url(url)?;
-    Ok(Some(TargetSpec::Url(url.clone())))
+    Ok(Some(TargetSpec::Url(without_fragment(url))))
+}
+
+/// A fragment is for browsers: it is not sent, and may hold what nobody is to be told.
+pub fn without_fragment(url: &str) -> String {
+    url.split('#').next().unwrap_or_default().to_owned()
 }
 
 pub fn base_url(text: &str) -> Result<()> {
+    // As it is shown; nothing is known yet of what must not be.
+    let shown = without_any_userinfo(&without_fragment(text));
+    let shown = shown.split_once('?').map_or(shown.clone(), |(before, _)| format!("{before}?…"));
     let uri: http::Uri = text.parse().map_err(|e| {
         let hint = if text.contains("://") {
             "expected http://host/path"
         } else {
             "it starts with http:// or https://"
         };
-        Error::usage_hint(format!("`{text}` is not a URL: {e}"), hint)
+        Error::usage_hint(format!("`{shown}` is not a URL: {e}"), hint)
     })?;
     if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() {
         // The other reader leaves ports alone, and a mistake there would look like a target that is down.
         return match url::Url::parse(text) {
             Ok(_) => Ok(()),
             Err(e) => Err(Error::usage_hint(
-                format!("`{text}` is not a URL: {e}"),
+                format!("`{shown}` is not a URL: {e}"),
                 "expected http://host:port/path",
             )),
         };
     }
     let hint = match text.split_once("://") {
         Some(_) => "it starts with http:// or https://".to_owned(),
-        None => format!("did you mean http://{text}?"),
+        None => format!("did you mean http://{shown}?"),
     };
-    Err(Error::usage_hint(format!("`{text}` is not an absolute URL"), hint))
+    Err(Error::usage_hint(format!("`{shown}` is not an absolute URL"), hint))
 }
 
 pub fn fault(text: &str) -> Result<Fault> {

@@ -73,13 +73,16 @@ pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()
             };
             let (name, value) = pair.split_once('=').ok_or_else(fail)?;
             let name = HeaderName::try_from(name.trim()).map_err(|_| fail())?;
-            otlp.headers.push((name, percent_decoded(value.trim())));
+            let value = percent_decoded(value.trim());
+            session.secrets.learn("OTEL_EXPORTER_OTLP_HEADERS", &value);
+            otlp.headers.push((name, value));
         }
     }
     let mut remote_write = args.remote_write.as_ref().map(|url| collector(url, &write)).transpose()?;
     if let Some(own) = &mut remote_write
         && let Ok(token) = std::env::var("LOADGATE_REMOTE_WRITE_TOKEN")
     {
+        session.secrets.learn("LOADGATE_REMOTE_WRITE_TOKEN", &token);
         own.headers.push((http::header::AUTHORIZATION, format!("Bearer {token}")));
     }
     let listen = args.metrics_listen.as_ref().map(|text| {

@@ -247,6 +247,11 @@ pub fn verify(request: &VerifyRequest) -> Result<u8> {
         if instances.len() < 3 {
             tell("  few: with three instances or more a first look already decides; five is the default\n")?;
         }
+        if !read.is_empty() && !library.has_anchor(&feature)? {
+            tell(
+                "  no anchor: small steps that add up are not seen; it comes with the next `baseline record` or `refresh`\n",
+            )?;
+        }
         for mistake in &mistakes {
             tell(&format!("  DAMAGED: {mistake}\n"))?;
         }

@@ -34,6 +34,10 @@ pub struct CompareRequest {
 /// If a run cannot be read, or the runs do not belong together.
 pub fn compare(request: &CompareRequest) -> Result<u8> {
     let mut record = joined(read_records(&request.runs)?)?;
+    if record.shard.is_some() {
+        let hint = "`loadgate merge` puts all of them together, and judges them";
+        return Err(Error::usage_hint("one shard of a load is judged by nobody", hint));
+    }
     if let Some(gate) = request.gate {
         record.plan.gate = gate.name().into();
     }

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::compare::{read_records, stored_references};
-use super::publish::{Outlet, fetched_if_any, nothing_at};
+use super::publish::{Freshness, Outlet, fetched_if_any, nothing_at};
 use super::report::write_reports;
 use super::run::{append_job_summary, close};
 use super::session::{Gate, Stdout, print};
@@ -99,7 +99,7 @@ enum Refused {
 fn attempt(runs: &[PathBuf]) -> std::result::Result<RunRecord, Refused> {
     let mut paths = Vec::new();
     for run in runs {
-        match fetched_if_any(run) {
+        match fetched_if_any(run, Freshness::Now) {
             Ok(Some(path)) => paths.push(path),
             Ok(None) => return Err(Refused::Unread(nothing_at(run))),
             // A name or a right that is wrong stays so.
@@ -116,24 +116,44 @@ fn attempt(runs: &[PathBuf]) -> std::result::Result<RunRecord, Refused> {
     })
 }
 
+/// Deeper than this nobody keeps results.
+const MOST_DEEP: usize = 4;
+
+pub fn is_run(path: &Path) -> bool {
+    path.join("run.json").exists() || path.join("journal").exists()
+}
+
+/// One that cannot be read might hold the run that matters.
+fn runs_within(folder: &Path, depth: usize, all: &mut Vec<PathBuf>) -> Result<()> {
+    let fail = |e: std::io::Error| Error::input(folder, "read", e);
+    let entries = std::fs::read_dir(folder).map_err(fail)?;
+    let mut below =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(fail)?;
+    below.sort();
+    for path in below.into_iter().filter(|path| path.is_dir()) {
+        if is_run(&path) {
+            all.push(path);
+        } else if depth < MOST_DEEP {
+            runs_within(&path, depth + 1, all)?;
+        }
+    }
+    Ok(())
+}
+
 /// Folders that hold no run stand for the runs in them, in the order of their names.
 pub fn runs_below(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let is_run = |path: &Path| path.join("run.json").exists() || path.join("journal").exists();
     let mut all = Vec::new();
     for path in paths {
         if !path.is_dir() || is_run(path) {
             all.push(path.clone());
             continue;
         }
-        let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, "read", e))?;
-        let mut below: Vec<PathBuf> =
-            entries.flatten().map(|entry| entry.path()).filter(|path| is_run(path)).collect();
-        if below.is_empty() {
+        let before = all.len();
+        runs_within(path, 0, &mut all)?;
+        if all.len() == before {
             let hint = "give runs' folders, their run.json, or a folder of such folders";
             return Err(Error::input(path, "read", "there is no run in it").with_hint(hint));
         }
-        below.sort();
-        all.append(&mut below);
     }
     Ok(all)
 }

@@ -36,7 +36,7 @@ pub use import::{ImportFrom, ImportRequest, import};
 pub use init::{InitRequest, init};
 pub use merge::{MergeRequest, merge};
 pub use notify::{Notify, NotifyRequest, notify};
-pub use publish::fetched;
+pub use publish::{Freshness, fetched};
 pub use refresh::{RefreshRequest, refresh};
 pub use report::{ReportFormat, ReportRequest, report};
 pub use rollout::{RolloutRequest, RolloutRunRequest, StatusFormat, rollout, rollout_status};

@@ -95,11 +95,20 @@ fn files_below(folder: &Path, below: &Path, names: &mut Vec<PathBuf>) -> Result<
     Ok(())
 }
 
+/// What may stand in where a store is away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// What was there the last time, with a warning.
+    LastKnown,
+    /// Nothing: what is there now decides.
+    Now,
+}
+
 /// A run in object storage, as a folder or file here; `None`: there is nothing at its address.
 ///
 /// # Errors
 /// If it cannot be had.
-pub fn fetched_if_any(path: &Path) -> Result<Option<PathBuf>> {
+pub fn fetched_if_any(path: &Path, freshness: Freshness) -> Result<Option<PathBuf>> {
     if !is_remote(path) {
         return Ok(Some(path.to_owned()));
     }
@@ -107,8 +116,12 @@ pub fn fetched_if_any(path: &Path) -> Result<Option<PathBuf>> {
     let folder = if file { path.parent().unwrap_or(path) } else { path };
     let shelf = Shelf::at(folder)?;
     let here = shelf.folder("")?;
-    if let Some(stale) = shelf.stale() {
-        complain(&format!("warning: {stale}"));
+    match shelf.stale() {
+        Some(stale) if freshness == Freshness::Now => {
+            return Err(Error::harness(format!("{stale}; what is there now is what counts")));
+        }
+        Some(stale) => complain(&format!("warning: {stale}")),
+        None => {}
     }
     let empty = std::fs::read_dir(&here).map_or(true, |entries| {
         entries.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with('.'))
@@ -124,6 +137,6 @@ pub fn nothing_at(path: &Path) -> Error {
 ///
 /// # Errors
 /// If they cannot be had.
-pub fn fetched(runs: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    runs.iter().map(|run| fetched_if_any(run)?.ok_or_else(|| nothing_at(run))).collect()
+pub fn fetched(runs: &[PathBuf], freshness: Freshness) -> Result<Vec<PathBuf>> {
+    runs.iter().map(|run| fetched_if_any(run, freshness)?.ok_or_else(|| nothing_at(run))).collect()
 }

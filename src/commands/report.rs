@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::compare::{one_decision, other_side, read_records};
+use super::merge::is_run;
 use super::session::{Stdout, complain, print};
 use crate::baseline::{Library, references_of_runs, with_default_rules};
 use crate::error::{Error, Result};
@@ -244,8 +245,11 @@ pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Shelf
     let request = ReportRequest { baselines: baselines.clone(), deployment: true, ..stored_request() };
     let mut models = Vec::new();
     for run in &runs {
-        // One that was cut off before it began has left nothing.
-        let Ok(record) = read_record(run) else { continue };
+        // One that was cut off before it began has left nothing. Any other must not lack in what is signed.
+        if !is_run(run) {
+            continue;
+        }
+        let record = read_record(run)?;
         models.push(model_of(run, &record, &[], &request)?);
     }
     if models.is_empty() {

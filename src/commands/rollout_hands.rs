@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::canary::{ArmRequest, CanaryRequest, as_arm, scaled, side_by_side};
 use super::notify::{keep, prepare, tell_meanwhile};
 use super::report::{stored_verdict, write_reports};
-use super::run::FILES;
+use super::run::{FILES, warn_unverified};
 use super::session::{Gate, Session, complain, paint, print, tell};
 use crate::engine::Interrupt;
 use crate::error::{Error, Result};
@@ -257,6 +257,7 @@ impl<'a> RolloutHands<'a> {
 impl Hands for RolloutHands<'_> {
     async fn judge(&self, ask: &Ask<'_>, interrupt: Interrupt) -> Result<Judged> {
         let (request, gone) = self.prepared(ask)?;
+        warn_unverified(&request);
         let quiet = self.session.quiet;
         if !gone.is_empty() && !quiet {
             complain(&format!("left to the load, since a soak has too few requests: {}", gone.join(", ")));

@@ -138,14 +138,19 @@ pub fn append_to_job_summary(text: &str) {
     }
 }
 
-/// Runs with the live view on standard error, and with signals heard.
-pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
-    let out = request.out.clone();
+/// Says aloud that nobody knows who answers.
+pub fn warn_unverified(request: &GateRequest) {
     if request.transport.insecure {
         complain(
             "WARNING: --insecure: no certificate is verified; whoever answers is believed and is sent what is secret",
         );
     }
+}
+
+/// Runs with the live view on standard error, and with signals heard.
+pub fn watched(session: &Session, request: GateRequest) -> Result<GateResult> {
+    let out = request.out.clone();
+    warn_unverified(&request);
     log(Level::Info, "run", || {
         format!("{} of {}, into {}", request.id, without_userinfo(&request.target.told()), out.display())
     });

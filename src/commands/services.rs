@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::gate::{Sends, permit, permit_scenarios, run_id};
 use crate::report::{CombinedRow, render_combined};
+use crate::secrets::known;
+use crate::verdict::Outcome;
 
 /// `run` and `smoke` of one service, or of many one after the other: returns the exit code of all.
 ///
@@ -106,6 +108,7 @@ fn all_of<T>(
 ) -> Result<u8> {
     let root = outlet.folder.as_path();
     let mut failed: Vec<CombinedRow> = Vec::new();
+    let mut cut_off: Vec<(String, String)> = Vec::new();
     let mut ended = None;
     let (mut runs, mut names) = (Vec::new(), Vec::new());
     for (number, one) in (1..).zip(many) {
@@ -126,9 +129,12 @@ fn all_of<T>(
             }
             Err(error) => {
                 complain(&format!("error: {name}: {error}"));
-                if !folder.join("run.json").exists() {
+                let reason = known().scrub(&error.to_string());
+                if folder.join("run.json").exists() {
+                    cut_off.push((name, reason));
+                } else {
                     let folder = folder.display().to_string();
-                    failed.push(CombinedRow { name, folder, verdict: Err(error.to_string()) });
+                    failed.push(CombinedRow { name, folder, verdict: Err(reason) });
                     continue;
                 }
             }
@@ -138,6 +144,13 @@ fn all_of<T>(
     let expect: Vec<String> =
         names.into_iter().filter(|name| !failed.iter().any(|row| row.name == *name)).collect();
     let (mut rows, models) = rows(&runs, &expect)?;
+    // What it failed to write may be what matters; only what was proven before is proven.
+    for (name, reason) in cut_off {
+        let mut own = rows.iter_mut().filter(|row| row.name == name);
+        if let Some(row) = own.find(|row| row.verdict.as_ref().is_ok_and(|v| v.outcome != Outcome::Fail)) {
+            row.verdict = Err(reason);
+        }
+    }
     rows.append(&mut failed);
     let combined = write_combined(root, &rows, &models)?;
     append_to_job_summary(&rendered(

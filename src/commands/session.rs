@@ -13,7 +13,7 @@ use crate::gate::{GateRequest, TargetSpec, scenario_records};
 use crate::metrics::{JudgementPlan, Repeat, ShardRecord};
 use crate::report::{Detail, Paint, Screen, inert};
 use crate::scenario::{LoadOptions, LoadPlan, Loaded, Scenario, Watching, load};
-use crate::secrets::{Secrets, credentials_in};
+use crate::secrets::{Secrets, credentials_in, known};
 use crate::store::Shelf;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::TelemetryOptions;
@@ -287,7 +287,7 @@ pub fn tell(text: &str) -> Result<()> {
 pub fn complain(text: &str) {
     use std::io::Write as _;
     // A reader that has gone away is no reason to stop.
-    let _ = writeln!(std::io::stderr(), "{}", inert(text));
+    let _ = writeln!(std::io::stderr(), "{}", inert(&known().scrub(text)));
 }
 
 /// To standard output, as it is; a reader that has gone away is no reason to fail.

@@ -3,10 +3,11 @@ use std::borrow::Cow;
 use http::HeaderName;
 
 use super::examine::other_failures;
-use super::hidden::without_credentials;
+use super::hidden::{in_body, without_credentials};
 use super::iteration::{Sent, StepResult};
 use super::values::Values;
 use crate::checks::{Scan, decoded};
+use crate::credentials::{self, is_telling};
 use crate::metrics::{Evidence, ResponseExcerpt};
 use crate::scenario::{Action, BodyTemplate, PartContent, Scenario, Step};
 use crate::secrets::{Secrets, cut, without_userinfo};
@@ -110,6 +111,9 @@ fn excerpt(exchange: &Exchange, scan: Option<&Scan>, secrets: &Secrets) -> Respo
                 None => text.to_owned(),
             }
         }
+        Err(_) if clean(&String::from_utf8_lossy(&body)) != String::from_utf8_lossy(&body) => {
+            "(bytes, and what is nobody's business among them)".to_owned()
+        }
         Err(_) => {
             let head: Vec<String> = body.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
             format!("(bytes) {}{}", head.join(" "), if body.len() > 32 { " …" } else { "" })
@@ -140,7 +144,8 @@ fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -
         words.extend(headers);
         if let Some(message) = send.first() {
             let text = message.render(&values.context());
-            words.splice(0..0, ["echo".to_owned(), quote(&text), "|".to_owned()]);
+            let text = shell(&text, &secrets.and(in_body(text.as_bytes())));
+            words.splice(0..0, ["echo".to_owned(), text, "|".to_owned()]);
         }
         return words.join(" ");
     }
@@ -161,6 +166,9 @@ fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -
         (Some(BodyTemplate::Multipart(parts)), Some(_)) => {
             for part in parts {
                 let field = match &part.content {
+                    PartContent::Text(_) if is_telling(&part.name) => {
+                        format!("{}={}", part.name, variable(&credentials::variable(&part.name)))
+                    }
                     PartContent::Text(text) => format!("{}={}", part.name, text.render(&values.context())),
                     PartContent::File { file_name, .. } => format!("{}=@{file_name}", part.name),
                 };

@@ -134,7 +134,9 @@ impl<'a, T: Transport> Pass<'a, T> {
 
     async fn step(&mut self, number: usize, step: &Step, cleans: bool) -> SmokeStep {
         if let Some(reason) = self.values.why_not(step, now_unix_ms) {
-            let reason = shown(step, &reason, self.functional.secrets);
+            let secrets =
+                hiding(self.scenario, &self.values, &self.session, None, None, self.functional.secrets);
+            let reason = shown(step, &reason, &secrets);
             return self.skipped(step, Some(&format!("not sent: {reason}")));
         }
         self.begun = true;

@@ -153,57 +153,67 @@ pub async fn run_load(
     let mut guard = Guard::new(&shared);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    while reports.len() < shared.in_flight.len() {
-        tokio::select! {
-            message = messages.recv() => match message {
-                Some(Message::Closed(blocks)) => {
-                    blocks.iter().filter(|b| b.warmup).for_each(|b| window.steady.add(b));
-                    let _ = events(Event::Closed(blocks))?;
+    let heard: Result<()> = async {
+        while reports.len() < shared.in_flight.len() {
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(Message::Closed(blocks)) => {
+                        blocks.iter().filter(|b| b.warmup).for_each(|b| window.steady.add(b));
+                        let _ = events(Event::Closed(blocks))?;
+                    }
+                    Some(Message::Settled(worker, until_ns)) => {
+                        settled[worker] = until_ns;
+                        let until_ns = settled.iter().min().copied().unwrap_or(0);
+                        let window_ns = shared.window_ns.load(Ordering::Relaxed);
+                        if let Some(window_ns) = until_ns.checked_sub(window_ns)
+                            && events(Event::Settled { window_ms: window_ns / 1_000_000 })?.is_break()
+                            && *stop.borrow() < StopCause::Abort
+                        {
+                            stop.send_replace(StopCause::Abort);
+                        }
+                    }
+                    Some(Message::Recent(pieces)) => {
+                        guard.watch.add(shared.start.elapsed().as_nanos() as u64, pieces, guard.longest_ns);
+                    }
+                    Some(Message::Finished(mut report)) => {
+                        let _ = events(Event::Closed(std::mem::take(&mut report.blocks)))?;
+                        settled[report.worker] = u64::MAX;
+                        reports.push(*report);
+                    }
+                    None => return Err(Error::harness("a load worker ended without a report")),
+                },
+                () = interrupt.wait(), if *stop.borrow() != StopCause::Interrupt => {
+                    stop.send_replace(StopCause::Interrupt);
                 }
-                Some(Message::Settled(worker, until_ns)) => {
-                    settled[worker] = until_ns;
-                    let until_ns = settled.iter().min().copied().unwrap_or(0);
+                _ = tick.tick() => {
+                    window.decide(&shared);
+                    guard.check(&shared, &stop);
                     let window_ns = shared.window_ns.load(Ordering::Relaxed);
-                    if let Some(window_ns) = until_ns.checked_sub(window_ns)
-                        && events(Event::Settled { window_ms: window_ns / 1_000_000 })?.is_break()
-                        && *stop.borrow() < StopCause::Abort
-                    {
+                    let heard = events(Event::Progress {
+                        elapsed_ms: shared.start.elapsed().as_millis() as u64,
+                        window_ms: (window_ns != UNDECIDED)
+                            .then(|| (window_ns / 1_000_000, (window_ns + window.length_ns) / 1_000_000)),
+                        in_flight: shared.in_flight.iter().map(|own| own.load(Ordering::Relaxed)).sum(),
+                    })?;
+                    if heard.is_break() && *stop.borrow() < StopCause::Abort {
                         stop.send_replace(StopCause::Abort);
                     }
                 }
-                Some(Message::Recent(pieces)) => {
-                    guard.watch.add(shared.start.elapsed().as_nanos() as u64, pieces, guard.longest_ns);
-                }
-                Some(Message::Finished(mut report)) => {
-                    let _ = events(Event::Closed(std::mem::take(&mut report.blocks)))?;
-                    settled[report.worker] = u64::MAX;
-                    reports.push(*report);
-                }
-                None => return Err(Error::harness("a load worker ended without a report")),
-            },
-            () = interrupt.wait(), if *stop.borrow() != StopCause::Interrupt => {
-                stop.send_replace(StopCause::Interrupt);
-            }
-            _ = tick.tick() => {
-                window.decide(&shared);
-                guard.check(&shared, &stop);
-                let window_ns = shared.window_ns.load(Ordering::Relaxed);
-                let heard = events(Event::Progress {
-                    elapsed_ms: shared.start.elapsed().as_millis() as u64,
-                    window_ms: (window_ns != UNDECIDED)
-                        .then(|| (window_ns / 1_000_000, (window_ns + window.length_ns) / 1_000_000)),
-                    in_flight: shared.in_flight.iter().map(|own| own.load(Ordering::Relaxed)).sum(),
-                })?;
-                if heard.is_break() && *stop.borrow() < StopCause::Abort {
-                    stop.send_replace(StopCause::Abort);
-                }
             }
         }
+        Ok(())
+    }
+    .await;
+    if heard.is_err() {
+        // Nobody would keep what is measured from now on.
+        stop.send_replace(StopCause::Interrupt);
+        while messages.recv().await.is_some() {}
     }
     // With a worker its connections end; only then are their descriptors free for the results.
     for thread in threads {
         thread.join().map_err(|_| Error::harness("a load worker panicked"))?;
     }
+    heard?;
     Ok(summarise(reports, &shared, window, guard.aborts))
 }
 

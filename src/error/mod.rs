@@ -63,6 +63,12 @@ impl Error {
         self
     }
 
+    /// Once something was sent, it is no mistake of the caller's that nothing was: exit code 2 says so.
+    #[must_use]
+    pub fn after_sending(self) -> Self {
+        if self.is_input() { Self::harness(self.to_string()) } else { self }
+    }
+
     /// Whether the caller's input is at fault (exit code 2) rather than loadgate or its machine (5).
     #[must_use]
     pub fn is_input(&self) -> bool {

@@ -23,7 +23,7 @@ pub fn start_telemetry(request: &GateRequest, arms: &[Arm]) -> Result<Option<Tel
                     feature: scenario.feature.clone(),
                     step: step.unwrap_or(&plan.endpoint).to_owned(),
                     method: method.rsplit(' ').next().unwrap_or(method).to_owned(),
-                    url_template: url.to_owned(),
+                    url_template: request.secrets.scrub(url),
                     server: server.clone(),
                     port,
                     arm: (arms.len() > 1).then(|| arm.name()),

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::engine::{
     run_load, run_part,
 };
 use crate::error::Result;
-use crate::metrics::{Block, LookRecord, Pairing, WarmupRecord};
+use crate::metrics::{AnsweredBy, Block, LookRecord, Pairing, WarmupRecord};
 use crate::scenario::{Identity, Part, Scenario};
 use crate::transport::Kind;
 
@@ -288,14 +289,23 @@ impl Run {
 
     /// Who answered, and how the sending went.
     fn describe(&self, record: &mut LookRecord, arm: &Arm, outcome: &LoadOutcome, own: &ArmOutcome) {
-        let joined = |names: &std::collections::BTreeSet<String>| {
+        // Who answers may tell what it was asked with.
+        let scrubbed =
+            |names: &BTreeSet<String>| names.iter().map(|n| self.request.secrets.scrub(n)).collect();
+        let answered_by = AnsweredBy {
+            instances: scrubbed(&own.answered_by.instances),
+            builds: scrubbed(&own.answered_by.builds),
+            cohorts: scrubbed(&own.answered_by.cohorts),
+            asked: own.answered_by.asked,
+        };
+        let joined = |names: &BTreeSet<String>| {
             (!names.is_empty()).then(|| names.iter().map(String::as_str).collect::<Vec<_>>().join("+"))
         };
         let beside = self.arms.len() > 1;
         let which = if beside { format!("-{}", arm.name()) } else { String::new() };
         let afresh = self.request.plan.restarts || (beside && arm.spec.is_started());
         let restarted = afresh.then(|| format!("{}{which}-look-{}", self.id, record.look));
-        let named = joined(&own.answered_by.instances).map(|name| {
+        let named = joined(&answered_by.instances).map(|name| {
             // A host keeps its name over a restart; what answers there is another instance all the same.
             let hooked =
                 self.request.restart_hook.as_ref().filter(|_| record.look > 1 || self.request.restart_first);
@@ -303,18 +313,18 @@ impl Run {
         });
         record.instance_id =
             named.or(restarted).unwrap_or_else(|| format!("{}{which}", self.request.invocation));
-        record.build_id = joined(&own.answered_by.builds);
-        let mixed = own.answered_by.builds.len() > 1;
+        record.build_id = joined(&answered_by.builds);
+        let mixed = answered_by.builds.len() > 1;
         // What the other shards met may be another build.
         let sharded = self.request.shard.is_some();
-        record.answered_by = (beside || mixed || sharded).then(|| own.answered_by.clone());
+        record.answered_by = (beside || mixed || sharded).then(|| answered_by.clone());
         let asked = |pick: fn(&Identity) -> &Option<HeaderName>| {
             arm.scenarios.iter().find_map(|s| pick(&s.identity).as_ref())
         };
         let silent = [
-            (asked(|i| &i.instance), own.answered_by.instances.is_empty()),
-            (asked(|i| &i.build), own.answered_by.builds.is_empty()),
-            (asked(|i| &i.cohort), own.answered_by.cohorts.is_empty()),
+            (asked(|i| &i.instance), answered_by.instances.is_empty()),
+            (asked(|i| &i.build), answered_by.builds.is_empty()),
+            (asked(|i| &i.cohort), answered_by.cohorts.is_empty()),
         ];
         for (header, missing) in silent {
             record.notes.extend(header.filter(|_| missing).map(|header| {

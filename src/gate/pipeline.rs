@@ -52,8 +52,9 @@ pub async fn run_gate(
     let went = run.go(observe).await;
     #[cfg(feature = "telemetry")]
     run.tell_last_figures(observe);
-    let finished = run.finish(went.is_err());
-    went.and(finished)
+    let looked = run.looked;
+    let finished = run.finish(went.is_err()).map_err(Error::after_sending);
+    went.map_err(|error| if looked { error.after_sending() } else { error }).and(finished)
 }
 
 pub struct Run {
@@ -69,6 +70,8 @@ pub struct Run {
     pub telemetry: Option<Telemetry>,
     /// By how much the first load missed its beginning.
     pub late: Option<Duration>,
+    /// Whether a load has begun.
+    looked: bool,
 }
 
 impl Run {
@@ -118,7 +121,7 @@ impl Run {
             not_ready: None,
             setup_failed: None,
             alerts: request.watching.alerts.clone(),
-            probes: if request.load { probe_plans(&arms) } else { Vec::new() },
+            probes: if request.load { probe_plans(&arms, &request.secrets) } else { Vec::new() },
             probe_failed: None,
             out_of_time: None,
             stale_baselines: request.stale_baselines.clone(),
@@ -142,6 +145,7 @@ impl Run {
             #[cfg(feature = "telemetry")]
             telemetry,
             late: None,
+            looked: false,
         })
     }
 
@@ -169,6 +173,7 @@ impl Run {
             }
             let of = self.request.beside.as_ref().map(|_| SEGMENTS);
             observe(GateEvent::LookStarted { look, of });
+            self.looked = true;
             let aborted = self.look(look, &targets, observe).await?;
             for target in &mut targets {
                 target.stop().await;

@@ -11,6 +11,7 @@ use crate::metrics::{ProbePlan, Reading};
 use crate::probes::{Asked, Prober, Taken, Whose, examine};
 use crate::remote::Remote;
 use crate::scenario::Probe;
+use crate::secrets::Secrets;
 
 /// What is read beside one look.
 pub struct Watched {
@@ -40,7 +41,7 @@ fn asked(arms: &[Arm], targets: &[Target]) -> Vec<Asked> {
 }
 
 /// As the record has them.
-pub fn probe_plans(arms: &[Arm]) -> Vec<ProbePlan> {
+pub fn probe_plans(arms: &[Arm], secrets: &Secrets) -> Vec<ProbePlan> {
     let Some(candidate) = arms.last() else { return Vec::new() };
     let key = |probe: &Probe, of_control: bool| {
         let arm = arms.iter().find(|arm| arm.is_control == of_control);
@@ -54,7 +55,12 @@ pub fn probe_plans(arms: &[Arm]) -> Vec<ProbePlan> {
         .probes
         .iter()
         .enumerate()
-        .map(|(number, probe)| ProbePlan { of_arm: of_arm(number, probe), ..probe.plan.clone() })
+        .map(|(number, probe)| ProbePlan {
+            of_arm: of_arm(number, probe),
+            // A variable of a project file may have been made of a secret.
+            asks: secrets.scrub(&probe.plan.asks),
+            ..probe.plan.clone()
+        })
         .collect()
 }
 

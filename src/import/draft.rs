@@ -240,7 +240,6 @@ pub fn is_id(part: &str) -> bool {
         || (part.len() >= 20 && digits >= 4)
 }
 
-/// As YAML: JSON is YAML too.
 /// As it is where YAML takes it for nothing else.
 fn bare(kind: &str) -> String {
     let simple = |c: char| c.is_ascii_alphanumeric() || "/+.-".contains(c);

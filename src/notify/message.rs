@@ -124,7 +124,7 @@ fn of(webhook: &Webhook, id: &str, body: &Value, secrets: &Secrets, now: &str) -
     Message {
         id: format!("{id}/{}", webhook.number),
         number: webhook.number,
-        to: webhook.told.clone(),
+        to: secrets.scrub(&webhook.told),
         kind: kind_name(webhook.kind).to_owned(),
         created: now.to_owned(),
         body: secrets.scrub(&body.to_string()),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::credentials::Expected;
-use crate::scenario::{basic_auth, in_quotes, literal, mapping, without_credentials};
+use crate::scenario::{basic_auth, bearer_auth, in_quotes, literal, mapping, without_credentials};
 
 /// A service as its first answer shows it.
 pub struct Met {
@@ -55,11 +55,14 @@ impl Met {
         let mut expected = Expected::default();
         let auth = basic_auth(url, &mut expected);
         let query: Vec<_> = url.query_pairs().into_owned().collect();
+        let query = without_credentials(&query, &mut expected);
+        let unknown = auth.is_none() && matches!(status, 401 | 403);
+        let auth = auth.or_else(|| unknown.then(|| bearer_auth(&mut expected)));
         Self {
             feature: name.trim_matches('-').to_owned(),
             target: url.origin().ascii_serialization(),
             path: path.to_owned(),
-            query: without_credentials(&query, &mut expected),
+            query,
             auth,
             expected,
             status,
@@ -106,9 +109,10 @@ pub fn starter_scenario(met: &Met) -> String {
         let _ = writeln!(out, "identity: {{ {} }}", pairs.join(", "));
     }
     if let Some(auth) = &met.auth {
+        if matches!(met.status, 401 | 403) {
+            out.push_str("# It answered that it wants to know who asks.\n");
+        }
         let _ = writeln!(out, "# From the environment, never shown in any output:\n{auth}");
-    } else if matches!(met.status, 401 | 403) {
-        out.push_str("# It answered that it wants to know who asks. From the environment, never shown in any output:\nauth: { bearer: \"${secret.API_TOKEN}\" }\n");
     } else {
         out.push_str("# auth: { bearer: \"${secret.API_TOKEN}\" }   # from the environment, never shown in any output\n");
     }

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::event::ActEnd;
 use super::plan::CommandLine;
 use crate::error::{Error, Result};
-use crate::store::{Lock, read_json, write_atomic};
+use crate::store::{Lock, read_json, write_atomic, write_private};
 
 /// What a command may take to end once it is asked to, before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -81,7 +81,8 @@ impl Act {
         let timeout_ms = command.timeout.as_millis() as u64;
         let spec = Spec { words: command.words.clone(), folder, variables, timeout_ms };
         let bytes = serde_json::to_vec_pretty(&spec).map_err(|e| Error::output(&path, "write", e))?;
-        write_atomic(&path, &bytes)
+        // A command may have credentials among its words.
+        write_private(&path, &bytes)
     }
 
     fn ended(&self) -> Result<Option<ActEnd>> {

@@ -1,5 +1,5 @@
 use super::load_plan::LoadPlan;
-use super::model::Scenario;
+use super::model::{Action, Scenario, Step};
 use crate::random::{pick, unit};
 
 /// What an iteration does, in order.
@@ -142,10 +142,16 @@ impl Scenario {
         shares
     }
 
-    /// How many requests an iteration sends, in the mean; of what is polled or followed, the first.
+    /// How many requests an iteration sends at most, in the mean over its branches: with every try of what is polled and
+    /// every redirect that may be followed.
     #[must_use]
     pub fn requests_an_iteration(&self) -> f64 {
-        self.shares().iter().sum()
+        let tries = |step: &Step| match step.action {
+            Action::Poll { every_ns, within_ns, .. } => within_ns.div_ceil(every_ns.max(1)) as f64,
+            _ => 1.0,
+        };
+        let most = |step: &Step| tries(step) * f64::from(step.redirects + 1);
+        self.shares().iter().zip(&self.steps).map(|(share, step)| share * most(step)).sum()
     }
 
     /// How many of the iterations `indices` reach each step.

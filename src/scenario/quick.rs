@@ -6,10 +6,10 @@ use url::Url;
 use super::load::LoadOptions;
 use super::model::Scenario;
 use super::parse::parse;
-use super::written::{basic_auth, in_quotes, literal, mapping, without_credentials};
+use super::written::{basic_auth, in_quotes, literal, literal_without, mapping, without_credentials};
 use crate::credentials::{Expected, in_query};
 use crate::error::{Error, Result, SourceText};
-use crate::secrets::{Secrets, without_userinfo};
+use crate::secrets::without_userinfo;
 use crate::units::Rate;
 
 /// One URL from flags.
@@ -40,38 +40,54 @@ pub enum QuickLoad {
 fn quick_yaml(options: &QuickOptions) -> String {
     let own = |(name, value): &(String, String)| (name.clone(), literal(value));
     let headers: Vec<_> = options.headers.iter().map(own).collect();
-    yaml(options, &literal(&options.url), &[], &headers)
+    let body = options.body.as_ref().map(|body| literal(body));
+    yaml(options, &literal(&options.url), &[], &headers, body.as_deref())
 }
 
-/// The same to be kept: credentials come from the environment.
+/// The same to be kept: credentials of the address and the headers come from the environment. A body is as it was given,
+/// but for those.
 #[must_use]
 pub fn kept_yaml(options: &QuickOptions) -> String {
-    let (mut expected, mut own, mut address) = (Expected::default(), Vec::new(), literal(&options.url));
-    if let Ok(mut url) = Url::parse(&options.url) {
-        if let Some(auth) = basic_auth(&url, &mut expected) {
-            own.push(auth);
-            address = literal(&without_userinfo(&options.url));
-        }
-        let telling = in_query(&options.url);
+    let (mut expected, mut own) = (Expected::default(), Vec::new());
+    let mut address = options.url.clone();
+    if let Ok(mut url) = Url::parse(&address) {
+        own.extend(basic_auth(&url, &mut expected));
+        let telling = in_query(&address);
         if !telling.is_empty() {
-            let others: Vec<_> =
-                url.query_pairs().into_owned().filter(|pair| !telling.contains(pair)).collect();
+            // All of one name stand in one place, in their order.
+            let (apart, others): (Vec<_>, Vec<_>) = url
+                .query_pairs()
+                .into_owned()
+                .partition(|(name, _)| telling.iter().any(|(own, _)| own == name));
             url.set_query(None);
             if !others.is_empty() {
                 url.query_pairs_mut().extend_pairs(others);
             }
-            address = literal(&without_userinfo(url.as_str()));
-            own.push(format!("query: {}", mapping(&without_credentials(&telling, &mut expected), in_quotes)));
+            url.as_str().clone_into(&mut address);
+            own.push(format!("query: {}", mapping(&without_credentials(&apart, &mut expected), in_quotes)));
         }
+        address = without_userinfo(&address);
     }
     let headers = without_credentials(&options.headers, &mut expected);
-    // Nor is it written where it stands once more, such as in the body.
-    Secrets::new(expected.all().to_vec())
-        .replace(&yaml(options, &address, &own, &headers), |name| format!("${{secret.{name}}}"))
+    // Nor is one written where it stands once more.
+    let body = options.body.as_ref().map(|body| literal_without(body, &expected));
+    let names: Vec<&str> = expected.all().iter().map(|(name, _)| name.as_str()).collect();
+    let asked = if names.is_empty() {
+        String::new()
+    } else {
+        format!("# from the environment: {}\n", names.join(", "))
+    };
+    asked + &yaml(options, &literal(&address), &own, &headers, body.as_deref())
 }
 
-/// `own` are lines that the step has beside; `address` and the headers' values are templates.
-fn yaml(options: &QuickOptions, address: &str, own: &[String], headers: &[(String, String)]) -> String {
+/// `own` are lines that the step has beside; address, headers' values and body are templates.
+fn yaml(
+    options: &QuickOptions,
+    address: &str,
+    own: &[String],
+    headers: &[(String, String)],
+    body: Option<&str>,
+) -> String {
     let mut out = String::from("feature: quick\nsteps:\n  - name: request\n");
     for line in own {
         let _ = writeln!(out, "    {line}");
@@ -83,8 +99,8 @@ fn yaml(options: &QuickOptions, address: &str, own: &[String], headers: &[(Strin
             let _ = writeln!(out, "      {}: {}", in_quotes(name), in_quotes(value));
         }
     }
-    if let Some(body) = &options.body {
-        let _ = writeln!(out, "    body: {}", in_quotes(&literal(body)));
+    if let Some(body) = body {
+        let _ = writeln!(out, "    body: {}", in_quotes(body));
     }
     if let Some(timeout) = &options.timeout {
         let _ = writeln!(out, "    timeout: {timeout}");

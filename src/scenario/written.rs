@@ -9,13 +9,39 @@ pub fn literal(text: &str) -> String {
     text.replace("${", "$${")
 }
 
+/// Shorter ones may be words of any text.
+const LEAST_SEARCHED: usize = 8;
+
+/// As [`literal`], without the credentials that are known already, as far as they stand there letter by letter and are no
+/// shorter than eight.
+#[must_use]
+pub fn literal_without(text: &str, expected: &Expected) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    let found = |rest: &str| {
+        let places = expected.all().iter().filter(|(_, value)| value.len() >= LEAST_SEARCHED);
+        let places = places.filter_map(|(name, value)| Some((rest.find(value.as_str())?, value.len(), name)));
+        // The longest of those that begin first.
+        places
+            .min_by_key(|(at, length, _)| (*at, usize::MAX - length))
+            .map(|(at, n, name)| (at, n, name.clone()))
+    };
+    while let Some((at, length, name)) = found(rest) {
+        let (before, behind) = (&rest[..at], &rest[at + length..]);
+        out += &literal(before);
+        // Behind a `$` a placeholder would be none.
+        out += &if before.ends_with('$') { literal(&rest[at..at + length]) } else { placeholder(&name) };
+        rest = behind;
+    }
+    out + &literal(rest)
+}
+
 /// As JSON, which is YAML too.
 #[must_use]
 pub fn in_quotes(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// A mapping in one line, of names and templates. What stands several times is a list.
+/// A mapping in one line, of names and templates. What stands several times is a list, in the place of the first.
 #[must_use]
 pub fn mapping(pairs: &[(String, String)], written: impl Fn(&str) -> String) -> String {
     let mut names: Vec<&String> = Vec::new();
@@ -55,11 +81,21 @@ pub fn basic_auth(url: &url::Url, expected: &mut Expected) -> Option<String> {
     let (user, password) = (percent_decoded(url.username()), percent_decoded(url.password().unwrap_or("")));
     let (user, password) = match (user.is_empty(), password.is_empty()) {
         (true, true) => return None,
-        // A user alone is a token.
+        // A user alone is a token, and some are with a word beside them.
+        (false, false) if looks_like_a_token(&user) => (
+            placeholder(&expected.name("api token", &user)),
+            placeholder(&expected.name("password", &password)),
+        ),
         (false, true) => (placeholder(&expected.name("api token", &user)), String::new()),
         _ => (literal(&user), placeholder(&expected.name("password", &password))),
     };
     Some(format!("auth: {{ basic: {{ user: {}, password: {} }} }}", in_quotes(&user), in_quotes(&password)))
+}
+
+/// The `auth` of whoever has a token that is not known here.
+#[must_use]
+pub fn bearer_auth(expected: &mut Expected) -> String {
+    format!("auth: {{ bearer: {} }}", in_quotes(&placeholder(&expected.name("api token", ""))))
 }
 
 fn placeholder(variable: &str) -> String {

@@ -341,6 +341,14 @@ impl Gates {
     }
 }
 
+fn action_of(code: u8) -> Action {
+    match code {
+        0 => Action::Go,
+        1 => Action::RollBack,
+        _ => Action::Hold,
+    }
+}
+
 /// What it came to; whatever is not plainly a verdict is a hold.
 fn decided(mut standing: Standing, end: &ActEnd, act: &Act) -> Standing {
     let results = standing.results.clone().unwrap_or_default();
@@ -353,7 +361,8 @@ fn decided(mut standing: Standing, end: &ActEnd, act: &Act) -> Standing {
     standing.exit_code = code;
     standing.action = Some(Action::Hold);
     match found {
-        Some(found) if Some(found.exit_code) == code => {
+        // One that says otherwise than its command did was written by nobody that is asked here.
+        Some(found) if Some(found.exit_code) == code && found.action == action_of(found.exit_code) => {
             standing.action = Some(found.action);
             standing.summary = found.summary.split_whitespace().collect::<Vec<_>>().join(" ");
             standing.run_id = found.run_id;

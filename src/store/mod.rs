@@ -12,7 +12,7 @@ mod objects;
 mod plausible;
 mod shelf;
 
-pub use atomic::{read_json, write_atomic};
+pub use atomic::{read_json, write_atomic, write_private};
 pub use journal::{Journal, read_journal};
 pub use ledger::Ledger;
 pub use lock::Lock;

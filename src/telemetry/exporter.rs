@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::machine;
 use crate::metrics::Block;
 use crate::remote::Remote;
+use crate::secrets::known;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// At the end somebody waits for it.
@@ -230,7 +231,7 @@ impl Exporter {
             match self.remote.post_protobuf(&collector.url, &headers, body.to_vec(), TIMEOUT).await {
                 Ok(answer) if answer.is_success() => return Ok(()),
                 Ok(answer) => {
-                    let said: String = answer.excerpt().chars().take(200).collect();
+                    let said = known().scrub_brief(&answer.excerpt());
                     reason = format!("it answers {}: {said}", answer.status);
                     if answer.status < 500 && answer.status != 429 {
                         break;

@@ -145,12 +145,26 @@ pub fn judge(record: &RunRecord, references: &[Reference], allow: Allow) -> Judg
     }
     findings.append(&mut unsound);
     arms::excuse(&mut findings, &of_control, !record.runs.is_empty());
-    let checked = record.smoke.as_ref().is_some_and(|smoke| !smoke.steps.is_empty());
+    let checked = record
+        .smoke
+        .as_ref()
+        .is_some_and(|smoke| smoke.steps.iter().any(|step| step.status != SmokeStatus::Skipped));
     let begun = record.not_ready.is_none() && record.setup_failed.is_none() && record.probe_failed.is_none();
     let silent = record.control.is_some() && findings.iter().all(|f| f.severity > Severity::Hold);
     if record.runs.is_empty() && begun && (!checked || silent) {
         let text = "Nothing was checked and nothing was measured.";
         findings.push(Finding::new(FindingKind::Validity, Severity::Hold, None, text));
+    }
+    // A load of ramps alone is shown, and judges nothing.
+    let shown_only = plans.iter().all(|plan| plan.shown_only);
+    let mut counting = plans.iter().enumerate().filter(|(_, plan)| shown_only || !plan.shown_only);
+    let sent = |index: usize| looks_of(record, index).iter().any(|own| own.requests > 0);
+    if !record.runs.is_empty() && record.shard.is_none() && counting.all(|(index, _)| !sent(index)) {
+        let text = "Nothing was measured: no request of the load is one to judge by.";
+        let finding = Finding::new(FindingKind::Validity, Severity::Hold, None, text);
+        findings.push(
+            finding.remedy("see which steps a `when` leaves out, and what the load is long enough for"),
+        );
     }
     if record.interrupted.is_some() {
         // What was not finished is no reason to hold beside the interruption itself.

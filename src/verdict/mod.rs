@@ -57,6 +57,7 @@ pub use reference::{Anchor, AnchorLevel, Reference, ReferenceRun, instance_key};
 pub use resources::{ResourceImpact, resource_impacts};
 pub use rules::{RuleKind, RuleResult, RuleStatus, Standing, doubt, rule_results, standing};
 pub use sequential::{Piece, Sequential};
+pub use shards::unsound;
 pub use side_by_side::decides_after;
 pub use stored::MOST_LOOKS;
 pub use summary::interruption;

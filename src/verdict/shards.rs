@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::model::{Finding, FindingKind, Severity};
-use crate::metrics::{MergedRecord, RunRecord, ShardPart};
+use super::validity;
+use crate::metrics::{EndpointPlan, MergedRecord, RunRecord, ShardPart};
 use crate::units::counted;
 
 /// Of the measured window: by so much of it the shards may have begun apart, as at its edges not all of the load was there.
@@ -29,6 +30,16 @@ pub fn judge(record: &RunRecord) -> Vec<Finding> {
     findings.extend(apart(record, merged));
     findings.extend(machines(merged));
     findings
+}
+
+/// Why a record that was put together from shards is no whole load; `None`: it is, or was not put together.
+#[must_use]
+pub fn unsound(record: &RunRecord) -> Option<String> {
+    record.merged.as_ref()?;
+    let plans: Vec<&EndpointPlan> = record.scenarios.iter().flat_map(|s| &s.endpoints).collect();
+    let held = judge(record).into_iter().find(|finding| finding.severity == Severity::Hold);
+    let ailing = || validity::generator(record, &plans).1.into_iter().next().map(|ailment| ailment.reason);
+    held.map(|finding| finding.reason).or_else(ailing)
 }
 
 fn missing(merged: &MergedRecord) -> Option<Finding> {

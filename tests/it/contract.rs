@@ -264,11 +264,11 @@ fn schemas_that_are_printed_are_those_in_the_folder() {
     assert_eq!(files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("schema")).len(), 5);
 }
 
-/// Each flag that `--help` says has a twin takes it from there, and every twin is named after its flag.
+/// Every variable that `--help` names stands beside the flag that it is named after.
 #[test]
 fn twins_in_the_environment_are_named_after_their_flags() {
     let flag = Regex::new(r"^ +(?:-\w, )?--([a-z0-9-]+)").unwrap();
-    let twin = Regex::new(r"\[env: (LOADGATE_[A-Z_]+)=").unwrap();
+    let twin = Regex::new(r"\[env: (LOADGATE_[A-Z_]+)\]").unwrap();
     let renamed = [("state", "ROLLOUTS"), ("out", "GATES"), ("wait", "MERGE_WAIT")];
     let mut seen = BTreeSet::new();
     for words in commands() {

@@ -248,7 +248,8 @@ fn streams_of_events_that_break_are_errors_and_never_a_pass() {
             vec![send(head), Flood("data: more\n".repeat(5000).into())],
             "timeout",
             "no event within",
-        ),
+        )
+        .or("protocol", "over the cap"),
     ]);
 }
 
@@ -265,7 +266,7 @@ fn sockets_that_break_are_errors_and_never_a_pass() {
     meet_all(&[
         row("socket, reset in the handshake", vec![Act::Request, Reset], "reset", "onnection reset by peer"),
         row("socket, no handshake", vec![Act::Request, Hold], "timeout", "no response in time"),
-        row("socket, another's key", vec![Act::Request, send(wrong), Hold], "protocol", "ey"),
+        row("socket, another's key", vec![Act::Request, send(wrong), Hold], "protocol", "Key mismatch"),
         row("socket, reset", vec![Act::Upgrade, Pause(30), Reset], "reset", "reset"),
         row("socket, closed", then(&[0x88, 2, 3, 243]), "reset", "closed"),
         row("socket, silent", vec![Act::Upgrade, Hold], "timeout", "no message in time"),
@@ -276,7 +277,7 @@ fn sockets_that_break_are_errors_and_never_a_pass() {
             "none of 1 messages is what is expected",
         ),
         row("socket, bits that mean nothing", then(b"\xf1\x05hello"), "protocol", "eserved"),
-        row("socket, masked", then(b"\x81\x85\0\0\0\0hello"), "protocol", "ask"),
+        row("socket, masked", then(b"\x81\x85\0\0\0\0hello"), "protocol", "masked"),
         row("socket, no text", then(b"\x81\x02\xff\xfe"), "protocol", "UTF-8"),
         row("socket, larger than any message", then(&huge), "protocol", "long"),
         row(

@@ -238,3 +238,54 @@ fn results_of_before_are_no_verdict_of_now() {
     }
     assert!(!folder.join("late").exists());
 }
+
+/// What could not be written may be what matters, whatever the verdict beside it says; and a secret stays one in a variable.
+#[test]
+fn one_service_that_could_not_be_written_down_holds_all() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    project(folder, "environments: { local: { target: demo, vars: { who: \"${secret.LG_WHO}\" } } }\n");
+    std::fs::create_dir_all(folder.join("out/churn/report.html")).unwrap();
+    let watch = "feature: risk\nvars: { who: nobody }\nsteps: [ { name: page, get: /dashboard } ]\nprobes:\n  p: { json: \"http://127.0.0.1:1/${who}\", jsonpath: $.n, limit: < 5 }\nload: { warmup: 0s, stages: [ { rate: 20/s, for: 1s } ] }\n";
+    std::fs::write(folder.join("scenarios/risk.yaml"), watch).unwrap();
+    let smoke = ["smoke", "--env", "local", "--out", "out", "--service", "churn", "--service", "market"];
+    run(loadgate(folder).args(smoke).env("LG_WHO", "some-body-else"))
+        .expect(3)
+        .says("error: churn: cannot write out/churn/report.html")
+        .says("HOLD. 1 without a verdict: churn. 1 of 2 pass.");
+    let risk = ["run", "--env", "local", "--out", "risk", "--service", "risk", "--service", "churn"];
+    let said = run(loadgate(folder).args(risk).env("LG_WHO", "some-body-else"));
+    let text = ["combined.json", "risk/run.json", "risk/verdict.json"].map(|name| {
+        std::fs::read_to_string(folder.join("risk").join(name))
+            .unwrap_or_else(|e| panic!("{name}: {e}: {}", said.err))
+    });
+    assert!(text[1].contains("$LG_WHO"), "{text:?}");
+    assert!(
+        !format!("{}{}{text:?}", said.out, said.err).contains("some-body-else"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    // However deep they are, no run is passed over.
+    let smoke = ["smoke", "--env", "local", "--out", "deep/a/b", "--service", "market", "--service", "churn"];
+    run(loadgate(folder).args(smoke).env("LG_WHO", "some-body-else")).expect(0);
+    std::fs::rename(folder.join("risk/risk"), folder.join("deep/risk")).unwrap();
+    ran(folder, &["combine", "deep"]).expect(3).says("2 of 3 pass.");
+}
+
+#[test]
+fn a_run_that_sent_nothing_to_judge_is_no_pass() {
+    let temp = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&[]);
+    let text = "feature: f\ndata: { t: { csv: t.csv, pick: random } }\nsteps: [ { name: page, get: /dashboard, when: { value: \"${t.state}\", equals: open } } ]\nload: { warmup: 0s, stages: [ { rate: 50/s, for: 1s } ] }\nlimits: { error_rate: < 1% }\n";
+    std::fs::write(temp.path().join("f.yaml"), text).unwrap();
+    std::fs::write(temp.path().join("t.csv"), "state\nclosed\n").unwrap();
+    for kind in ["smoke", "run"] {
+        ran(temp.path(), &[kind, "f.yaml", "--target", &demo.url, "--out", kind])
+            .expect(3)
+            .says("HOLD. ")
+            .says("Nothing was");
+    }
+    std::fs::write(temp.path().join("t.csv"), "state\nopen\n").unwrap();
+    ran(temp.path(), &["run", "f.yaml", "--target", &demo.url, "--out", "open"]).says("1 endpoint");
+}

@@ -369,6 +369,12 @@ fn shards_of_a_load_are_merged_and_judged_as_one() {
     assert_eq!(ends, [Some(0), Some(0), None, Some(0)]);
     let ran = merge(folder, &["killed"], &["--out", "lacking"]).expect(3);
     ran.says("HOLD. The measurement cannot be trusted. Shard 2/4 was killed, or fell over: what it wrote until then is counted.");
+    // Nor is it hidden among others, or judged alone.
+    let compare = |runs: &[&str]| run(loadgate(folder).arg("compare").args(runs));
+    for runs in [["one", "lacking"], ["lacking", "one"]] {
+        compare(&runs).expect(2).says("Shard 2/4 was killed").says("judge it by itself");
+    }
+    compare(&["all/0"]).expect(2).says("one shard of a load is judged by nobody");
     other.wait().unwrap();
     merge(folder, &["all/0", "all/1", "all/2", "other/3"], &["--out", "z"])
         .expect(2)
