@@ -1,5 +1,7 @@
 //! What lets in whoever has it, told by its name or by its looks.
 
+use serde_json::Value;
+
 /// Words behind which credentials stand.
 const TELLING: [&str; 22] = [
     "password",
@@ -56,6 +58,10 @@ const HARMLESS: [&str; 16] = [
     "type", "length", "url", "uri", "method", "ttl", "count", "name", "expires", "expiry", "at", "in",
     "enabled", "required", "code", "limit",
 ];
+
+/// Larger bodies are not looked through.
+const MOST_SEARCHED: usize = 1 << 16;
+const LEAST_UNSURE: usize = 8;
 
 /// Whether a field, parameter or header of this name holds a credential.
 #[must_use]
@@ -137,6 +143,42 @@ pub fn in_query(url: &str) -> Vec<(String, String)> {
     let Ok(url) = url::Url::parse(url) else { return Vec::new() };
     let telling = url.query_pairs().filter(|(name, value)| is_telling(name) || looks_like_a_token(value));
     telling.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+/// Members of JSON and fields of forms that are credentials by their names, with their values.
+#[must_use]
+pub fn in_body(body: &[u8]) -> Vec<(String, String)> {
+    fn members(name: Option<&str>, value: &Value, found: &mut Vec<(String, String)>) {
+        match value {
+            Value::Object(all) => all.iter().for_each(|(own, value)| members(Some(own), value, found)),
+            Value::Array(all) => all.iter().for_each(|value| members(name, value, found)),
+            Value::String(text) => found.extend(name.filter(|name| fits(name, text)).map(pair(text))),
+            Value::Number(number) => {
+                let text = number.to_string();
+                found.extend(name.filter(|name| fits(name, &text)).map(pair(&text)));
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+    fn pair(value: &str) -> impl Fn(&str) -> (String, String) {
+        move |name| (name.to_owned(), value.to_owned())
+    }
+    // What a lone `key` or `pass` holds may be any word.
+    fn fits(name: &str, value: &str) -> bool {
+        is_unmistakable(name) || (is_telling(name) && value.len() >= LEAST_UNSURE)
+    }
+    let mut found = Vec::new();
+    if body.len() > MOST_SEARCHED {
+        return found;
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) => members(None, &value, &mut found),
+        Err(_) => {
+            let fields = url::form_urlencoded::parse(body).filter(|(name, value)| fits(name, value));
+            found.extend(fields.map(|(name, value)| (name.into_owned(), value.into_owned())));
+        }
+    }
+    found
 }
 
 /// Credentials and the environment variables that they are expected in.

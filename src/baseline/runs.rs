@@ -18,8 +18,11 @@ pub fn joined(runs: Vec<(PathBuf, RunRecord)>) -> Result<RunRecord> {
         let hint = "judge it by itself, or leave it out";
         return Err(Error::input(path, "judge among others", reason).with_hint(hint));
     }
+    let alone = runs.len() == 1;
     let mut runs = runs.into_iter();
     let (_, mut first) = runs.next().ok_or_else(|| Error::usage("name at least one run"))?;
+    // Each by its own figures from here on, or those of the others would be looked for among its shards.
+    first.merged = first.merged.filter(|_| alone);
     let plan = |record: &RunRecord| -> Vec<(String, String)> {
         let endpoints = record.scenarios.iter().flat_map(|s| &s.endpoints);
         endpoints.map(|e| (e.endpoint.clone(), e.digest.clone())).collect()

@@ -90,10 +90,8 @@ pub fn headers(flag: &str, texts: &[String]) -> Result<Vec<(HeaderName, HeaderVa
     let one = |text: &String| {
         let fail = |reason: &str| Error::usage_hint(format!("{flag}: {reason}"), "expected `Name: value`");
         let (name, value) = text.split_once(':').ok_or_else(|| fail("a header without a colon"))?;
-        let name = HeaderName::try_from(name.trim()).map_err(|_| {
-            let first = name.split_whitespace().next().unwrap_or_default();
-            fail(&format!("what begins with `{first}` is not a header name"))
-        })?;
+        let name = HeaderName::try_from(name.trim())
+            .map_err(|_| fail("what stands in front of the colon is no header name"))?;
         let value = HeaderValue::try_from(value.trim()).ok().filter(|value| value.to_str().is_ok());
         let value = value.ok_or_else(|| fail("a header value is of visible ASCII characters"))?;
         Ok((name, value))

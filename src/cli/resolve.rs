@@ -387,8 +387,8 @@ pub fn without_fragment(url: &str) -> String {
 
 pub fn base_url(text: &str) -> Result<()> {
     // As it is shown; nothing is known yet of what must not be.
-    let shown = without_any_userinfo(&without_fragment(text));
-    let shown = shown.split_once('?').map_or(shown.clone(), |(before, _)| format!("{before}?…"));
+    let whole = without_any_userinfo(text);
+    let shown = whole.split(['?', '#']).next().unwrap_or_default();
     let uri: http::Uri = text.parse().map_err(|e| {
         let hint = if text.contains("://") {
             "expected http://host/path"

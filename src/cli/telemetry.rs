@@ -42,6 +42,7 @@ pub struct TelemetryArgs {
 #[cfg(feature = "telemetry")]
 pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()> {
     use super::resolve::{base_url, duration};
+    use crate::commands::{LEAST_TOKEN, learn_header};
     use crate::telemetry::{Collector, TelemetryOptions};
     use crate::units::percent_decoded;
     use http::HeaderName;
@@ -74,7 +75,7 @@ pub fn telling_figures(args: &TelemetryArgs, session: &mut Session) -> Result<()
             let (name, value) = pair.split_once('=').ok_or_else(fail)?;
             let name = HeaderName::try_from(name.trim()).map_err(|_| fail())?;
             let value = percent_decoded(value.trim());
-            session.secrets.learn("OTEL_EXPORTER_OTLP_HEADERS", &value);
+            learn_header(&session.secrets, name.as_str(), &value, LEAST_TOKEN);
             otlp.headers.push((name, value));
         }
     }

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use super::publish::Outlet;
 use super::report::write_reports;
 use super::run::{conclude, watched};
-use super::session::{Session, complain, learn_credentials, print, tell};
+use super::session::{LEAST_TOKEN, Session, complain, learn_credentials, learn_header, print, tell};
 use crate::baseline::{Calibration, CalibrationRun};
-use crate::credentials::is_telling;
 use crate::error::{Error, Result};
 use crate::gate::{BesideRequest, GateRequest, GateResult, TargetSpec, run_id};
 use crate::metrics::{JudgementPlan, LookRecord, Pairing, Repeat, SEGMENTS, SideBySide};
@@ -42,8 +41,6 @@ pub struct CanaryRequest {
 
 /// More than this is no difference between instances of one build.
 const MOST_OF_ONE_BUILD: f64 = 0.10;
-/// A header's value of this length may be a secret, whatever its name.
-const LEAST_TOKEN: usize = 16;
 /// Shorter segments have too few blocks to tell anything by.
 const LEAST_SEGMENT: Duration = Duration::from_millis(2500);
 
@@ -208,11 +205,8 @@ pub fn as_arm(session: &Session, arm: &ArmRequest) -> Result<Loaded> {
     let mut loaded = Session { vars, ..session.clone() }.loaded()?;
     loaded.scenarios.iter_mut().for_each(|scenario| scenario.add_headers(&arm.headers));
     for (name, value) in &arm.headers {
-        // A word such as `beta` would be cut out of every text; what is long is no word.
-        if let Ok(value) = value.to_str()
-            && (value.len() >= LEAST_TOKEN || is_telling(name.as_str()))
-        {
-            loaded.secrets.learn(name.as_str(), value);
+        if let Ok(value) = value.to_str() {
+            learn_header(&loaded.secrets, name.as_str(), value, LEAST_TOKEN);
         }
     }
     Ok(loaded)

@@ -116,25 +116,30 @@ fn attempt(runs: &[PathBuf]) -> std::result::Result<RunRecord, Refused> {
     })
 }
 
-/// Deeper than this nobody keeps results.
-const MOST_DEEP: usize = 4;
-
+/// A run, or what was cut off before it was one.
 pub fn is_run(path: &Path) -> bool {
     path.join("run.json").exists() || path.join("journal").exists()
 }
 
-/// One that cannot be read might hold the run that matters.
-fn runs_within(folder: &Path, depth: usize, all: &mut Vec<PathBuf>) -> Result<()> {
+/// However deep: one that is passed over might be the one that matters. Nor is one skipped that cannot be read; links are
+/// not gone along, but for one to a run.
+fn runs_within(folder: &Path, all: &mut Vec<PathBuf>) -> Result<()> {
     let fail = |e: std::io::Error| Error::input(folder, "read", e);
-    let entries = std::fs::read_dir(folder).map_err(fail)?;
-    let mut below =
-        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(fail)?;
+    let mut below = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        // What a file system, or a tool of somebody's, keeps for itself.
+        let own = entry.file_name() == "lost+found" || entry.file_name().to_string_lossy().starts_with('.');
+        if !own {
+            below.push((entry.path(), entry.file_type().map_err(fail)?.is_dir()));
+        }
+    }
     below.sort();
-    for path in below.into_iter().filter(|path| path.is_dir()) {
+    for (path, is_folder) in below {
         if is_run(&path) {
             all.push(path);
-        } else if depth < MOST_DEEP {
-            runs_within(&path, depth + 1, all)?;
+        } else if is_folder {
+            runs_within(&path, all)?;
         }
     }
     Ok(())
@@ -149,7 +154,7 @@ pub fn runs_below(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let before = all.len();
-        runs_within(path, 0, &mut all)?;
+        runs_within(path, &mut all)?;
         if all.len() == before {
             let hint = "give runs' folders, their run.json, or a folder of such folders";
             return Err(Error::input(path, "read", "there is no run in it").with_hint(hint));

@@ -44,7 +44,7 @@ pub use run::{QuickRequest, RunKind, quick};
 pub use schema::{SchemaOf, schema};
 pub use serve::{ServeRequest, serve};
 pub use services::{canary_services, run_services};
-pub use session::{Gate, Session, Stdout, complain, print};
+pub use session::{Gate, LEAST_TOKEN, Session, Stdout, complain, learn_header, print};
 pub use steer::{SteerRequest, steer};
 pub use supervise::supervise;
 pub use validate::{ValidateRequest, validate_services};

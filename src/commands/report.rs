@@ -245,11 +245,16 @@ pub fn write_deployment(place: &Place, view: &RolloutView<'_>, baselines: &Shelf
     let request = ReportRequest { baselines: baselines.clone(), deployment: true, ..stored_request() };
     let mut models = Vec::new();
     for run in &runs {
-        // One that was cut off before it began has left nothing. Any other must not lack in what is signed.
-        if !is_run(run) {
-            continue;
-        }
-        let record = read_record(run)?;
+        let record = match read_record(run) {
+            Ok(record) => record,
+            Err(error) => {
+                // One that was cut off before it began has left nothing.
+                if is_run(run) {
+                    complain(&format!("warning: the document lacks a run: {error}"));
+                }
+                continue;
+            }
+        };
         models.push(model_of(run, &record, &[], &request)?);
     }
     if models.is_empty() {

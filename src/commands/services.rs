@@ -143,12 +143,16 @@ fn all_of<T>(
     }
     let expect: Vec<String> =
         names.into_iter().filter(|name| !failed.iter().any(|row| row.name == *name)).collect();
-    let (mut rows, models) = rows(&runs, &expect)?;
+    let (mut rows, mut models) = rows(&runs, &expect)?;
     // What it failed to write may be what matters; only what was proven before is proven.
     for (name, reason) in cut_off {
-        let mut own = rows.iter_mut().filter(|row| row.name == name);
-        if let Some(row) = own.find(|row| row.verdict.as_ref().is_ok_and(|v| v.outcome != Outcome::Fail)) {
+        let passes = |row: &CombinedRow| {
+            row.verdict.as_ref().is_ok_and(|v| matches!(v.outcome, Outcome::Pass | Outcome::NoBaseline))
+        };
+        if let Some(row) = rows.iter_mut().find(|row| row.name == name && passes(row)) {
             row.verdict = Err(reason);
+            // No green case of what holds.
+            models.retain(|model| model.record.service.as_ref() != Some(&name));
         }
     }
     rows.append(&mut failed);

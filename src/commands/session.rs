@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::notify::Notify;
 use super::publish::Outlet;
 use crate::baseline::Library;
+use crate::credentials::is_telling;
 use crate::engine::Slice;
 use crate::error::{Error, Result};
 use crate::gate::{GateRequest, TargetSpec, scenario_records};
@@ -298,6 +299,21 @@ pub fn print(text: &str) -> Result<()> {
             Err(Error::harness(format!("cannot write to standard output: {e}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// A header's value of this length may be a secret, whatever its name.
+pub const LEAST_TOKEN: usize = 16;
+
+/// What a header that a flag or a variable gives must not be shown by, where its name tells so or it has `least` bytes: a
+/// word such as `beta` would be cut out of every text.
+pub fn learn_header(secrets: &Secrets, name: &str, value: &str, least: usize) {
+    if is_telling(name) || value.len() >= least {
+        secrets.learn(name, value);
+        // Whoever refuses it may name it without its scheme.
+        if let Some((_, own)) = value.split_once(' ').filter(|(_, own)| own.len() >= least) {
+            secrets.learn(name, own);
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::HeaderName;
 
 use super::examine::other_failures;
-use super::hidden::{in_body, without_credentials};
+use super::hidden::{sent_in, without_credentials};
 use super::iteration::{Sent, StepResult};
 use super::values::Values;
 use crate::checks::{Scan, decoded};
@@ -144,7 +144,7 @@ fn reproduce(step: &Step, sent: &Sent, values: &Values<'_>, secrets: &Secrets) -
         words.extend(headers);
         if let Some(message) = send.first() {
             let text = message.render(&values.context());
-            let text = shell(&text, &secrets.and(in_body(text.as_bytes())));
+            let text = shell(&text, &secrets.and(sent_in(text.as_bytes())));
             words.splice(0..0, ["echo".to_owned(), text, "|".to_owned()]);
         }
         return words.join(" ");

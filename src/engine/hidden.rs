@@ -9,7 +9,7 @@ use super::iteration::Sent;
 use super::session::Session;
 use super::values::Values;
 use crate::checks::{Query, plain_text};
-use crate::credentials::{is_telling, is_unmistakable, is_web_token, variable};
+use crate::credentials::{in_body, is_telling, is_unmistakable, is_web_token, variable};
 use crate::scenario::Scenario;
 use crate::secrets::Secrets;
 use crate::transport::Exchange;
@@ -17,8 +17,6 @@ use crate::transport::Exchange;
 /// What neither its name nor its place tells is as likely an ordinary word.
 const LEAST_COOKIE: usize = 8;
 const LEAST_RANDOM: usize = 32;
-/// Larger bodies are shown by their names only.
-const MOST_SEARCHED: usize = 1 << 16;
 
 /// Beside what is declared to be secret: what lets in whoever has it, by its name, by its place or by its looks. `sent` and
 /// `exchange` are those of the step that is to be shown.
@@ -48,7 +46,7 @@ pub fn hiding(
         found.extend(own.map(|(column, value)| (column.clone(), plain_text(value).into_owned())));
     }
     found.extend(sent.iter().flat_map(|sent| in_headers(&sent.headers)));
-    found.extend(sent.iter().filter_map(|sent| sent.body.as_deref()).flat_map(in_body));
+    found.extend(sent.iter().filter_map(|sent| sent.body.as_deref()).flat_map(sent_in));
     found.extend(exchange.iter().flat_map(|exchange| in_headers(exchange.headers.map())));
     // A cookie such as `theme=dark` is none, and its value would be cut out of every text.
     found.retain(|(name, value)| match name.strip_prefix("COOKIE_") {
@@ -81,34 +79,9 @@ fn in_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     found
 }
 
-/// Members and fields of what is sent, by their names.
-pub fn in_body(body: &[u8]) -> Vec<(String, String)> {
-    fn members(value: &Value, found: &mut Vec<(String, String)>) {
-        match value {
-            Value::Object(all) => {
-                for (name, value) in all {
-                    match value {
-                        Value::String(text) if is_telling(name) => found.push((variable(name), text.clone())),
-                        _ => members(value, found),
-                    }
-                }
-            }
-            Value::Array(all) => all.iter().for_each(|value| members(value, found)),
-            _ => {}
-        }
-    }
-    if body.len() > MOST_SEARCHED {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    match serde_json::from_slice::<Value>(body) {
-        Ok(value) => members(&value, &mut found),
-        Err(_) => {
-            let fields = url::form_urlencoded::parse(body).filter(|(name, _)| is_telling(name));
-            found.extend(fields.map(|(name, value)| (variable(&name), value.into_owned())));
-        }
-    }
-    found
+/// What is sent in a body, by the variables that stand for it.
+pub fn sent_in(body: &[u8]) -> Vec<(String, String)> {
+    in_body(body).into_iter().map(|(name, value)| (variable(&name), value)).collect()
 }
 
 static RANDOM: LazyLock<Regex> =

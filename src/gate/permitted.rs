@@ -3,7 +3,7 @@ use super::target::TargetSpec;
 use crate::engine::{host_of, is_loopback, part, permitted};
 use crate::error::{Diagnostic, Error, Result};
 use crate::metrics::Pairing;
-use crate::scenario::{LoadPlan, Scenario, Step};
+use crate::scenario::{Scenario, Step};
 use crate::secrets::Secrets;
 use crate::units::Rate;
 
@@ -113,8 +113,9 @@ fn stays_here((target, scenarios): &Arm<'_>) -> bool {
 /// Requests a second that the open loads of an arm rise to, all of them at their highest.
 fn highest((_, scenarios): &Arm<'_>, pairing: Option<Pairing>) -> f64 {
     let of = |scenario: &Scenario| {
-        let load = scenario.load.as_ref().map_or(0.0, LoadPlan::highest_per_s);
-        load * part(pairing) * scenario.requests_an_iteration()
+        let Some(load) = &scenario.load else { return 0.0 };
+        let length_ns = load.lead_ns() + load.window_ns();
+        load.highest_per_s() * part(pairing) * scenario.requests_with_tries(length_ns)
     };
     scenarios.iter().map(of).sum()
 }

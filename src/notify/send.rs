@@ -79,7 +79,9 @@ async fn send(
     remote: &Remote,
     secrets: &Secrets,
 ) -> (u32, Option<String>) {
-    let own = |webhook: &&Webhook| webhook.told == message.to && kind_name(webhook.kind) == message.kind;
+    let own = |webhook: &&Webhook| {
+        secrets.scrub(&webhook.told) == message.to && kind_name(webhook.kind) == message.kind
+    };
     let mut same = webhooks.iter().filter(own);
     // Where the file has changed since, an address that stands there once is the one that was meant.
     let meant = same.clone().find(|webhook| webhook.number == message.number);

@@ -142,16 +142,22 @@ impl Scenario {
         shares
     }
 
-    /// How many requests an iteration sends at most, in the mean over its branches: with every try of what is polled and
-    /// every redirect that may be followed.
+    /// How many requests an iteration sends, in the mean; of what is polled or followed, the first.
     #[must_use]
     pub fn requests_an_iteration(&self) -> f64 {
+        self.shares().iter().sum()
+    }
+
+    /// The same with every try of what is polled, as far as `length_ns`, that of the load, lets them pile up.
+    #[must_use]
+    pub fn requests_with_tries(&self, length_ns: u64) -> f64 {
         let tries = |step: &Step| match step.action {
-            Action::Poll { every_ns, within_ns, .. } => within_ns.div_ceil(every_ns.max(1)) as f64,
+            Action::Poll { every_ns, within_ns, .. } => {
+                within_ns.min(length_ns).div_ceil(every_ns.max(1)).max(1) as f64
+            }
             _ => 1.0,
         };
-        let most = |step: &Step| tries(step) * f64::from(step.redirects + 1);
-        self.shares().iter().zip(&self.steps).map(|(share, step)| share * most(step)).sum()
+        self.shares().iter().zip(&self.steps).map(|(share, step)| share * tries(step)).sum()
     }
 
     /// How many of the iterations `indices` reach each step.

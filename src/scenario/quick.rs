@@ -7,7 +7,7 @@ use super::load::LoadOptions;
 use super::model::Scenario;
 use super::parse::parse;
 use super::written::{basic_auth, in_quotes, literal, literal_without, mapping, without_credentials};
-use crate::credentials::{Expected, in_query};
+use crate::credentials::{Expected, in_body, in_query};
 use crate::error::{Error, Result, SourceText};
 use crate::secrets::without_userinfo;
 use crate::units::Rate;
@@ -44,8 +44,11 @@ fn quick_yaml(options: &QuickOptions) -> String {
     yaml(options, &literal(&options.url), &[], &headers, body.as_deref())
 }
 
-/// The same to be kept: credentials of the address and the headers come from the environment. A body is as it was given,
-/// but for those.
+/// Shorter credentials may be words of an address.
+const LEAST_SEARCHED: usize = 8;
+const LEAST_IN_BODY: usize = 4;
+
+/// The same to be kept: credentials come from the environment.
 #[must_use]
 pub fn kept_yaml(options: &QuickOptions) -> String {
     let (mut expected, mut own) = (Expected::default(), Vec::new());
@@ -68,16 +71,30 @@ pub fn kept_yaml(options: &QuickOptions) -> String {
         }
         address = without_userinfo(&address);
     }
-    let headers = without_credentials(&options.headers, &mut expected);
+    let mut headers = without_credentials(&options.headers, &mut expected);
     // Nor is one written where it stands once more.
-    let body = options.body.as_ref().map(|body| literal_without(body, &expected));
+    for ((_, kept), (_, given)) in headers.iter_mut().zip(&options.headers) {
+        if *kept == literal(given) {
+            *kept = literal_without(given, &expected, LEAST_SEARCHED);
+        }
+    }
+    let host = address.find("://").map_or(0, |at| at + 3);
+    let path = address[host..].find('/').map_or(address.len(), |at| host + at);
+    let address = literal(&address[..path]) + &literal_without(&address[path..], &expected, LEAST_SEARCHED);
+    let body = options.body.as_ref().map(|body| {
+        for (name, value) in in_body(body.as_bytes()).iter().filter(|(_, value)| value.len() >= LEAST_IN_BODY)
+        {
+            expected.name(name, value);
+        }
+        literal_without(body, &expected, LEAST_IN_BODY)
+    });
     let names: Vec<&str> = expected.all().iter().map(|(name, _)| name.as_str()).collect();
     let asked = if names.is_empty() {
         String::new()
     } else {
         format!("# from the environment: {}\n", names.join(", "))
     };
-    asked + &yaml(options, &literal(&address), &own, &headers, body.as_deref())
+    asked + &yaml(options, &address, &own, &headers, body.as_deref())
 }
 
 /// `own` are lines that the step has beside; address, headers' values and body are templates.

@@ -9,16 +9,13 @@ pub fn literal(text: &str) -> String {
     text.replace("${", "$${")
 }
 
-/// Shorter ones may be words of any text.
-const LEAST_SEARCHED: usize = 8;
-
-/// As [`literal`], without the credentials that are known already, as far as they stand there letter by letter and are no
-/// shorter than eight.
+/// As [`literal`], without the credentials that are known already, as far as they stand there letter by letter and are of
+/// `least` bytes: shorter ones may be words of any text.
 #[must_use]
-pub fn literal_without(text: &str, expected: &Expected) -> String {
+pub fn literal_without(text: &str, expected: &Expected, least: usize) -> String {
     let (mut out, mut rest) = (String::new(), text);
     let found = |rest: &str| {
-        let places = expected.all().iter().filter(|(_, value)| value.len() >= LEAST_SEARCHED);
+        let places = expected.all().iter().filter(|(_, value)| value.len() >= least);
         let places = places.filter_map(|(name, value)| Some((rest.find(value.as_str())?, value.len(), name)));
         // The longest of those that begin first.
         places

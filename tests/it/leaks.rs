@@ -410,6 +410,15 @@ fn no_credentials_of_an_address_are_in_any_output() {
             ],
             "…@staging:99999",
         ),
+        (
+            vec![
+                "smoke".to_owned(),
+                "kept.yaml".to_owned(),
+                "--target".to_owned(),
+                format!("https://ci:x#{password}@staging"),
+            ],
+            "…@staging",
+        ),
         (vec!["quick".to_owned(), format!("ci:{password}@staging")], "did you mean http://…@staging"),
         (
             vec![
@@ -425,6 +434,14 @@ fn no_credentials_of_an_address_are_in_any_output() {
         let (code, said) = clean(temp.path(), "trace", &words);
         assert!(code == 2 && said.contains(says), "{said}");
     }
+    let twice = format!("{}/t/{password}/x?api_key={password}&q={password}", service.url);
+    let body = format!("{{\"password\": \"{CORE}\"}}");
+    let words = ["quick", &twice, "-H", &format!("x-plain: {password}"), "-d", &body, "--emit-scenario"];
+    let (code, said) = clean(temp.path(), "trace", &words);
+    assert!(
+        code == 0 && said.contains("/t/${secret.API_KEY}/x") && said.contains("${secret.PASSWORD}"),
+        "{said}"
+    );
     let mut command = loadgate(temp.path());
     let help =
         command.args(["run", "--help"]).env("LOADGATE_TARGET", format!("https://ci:{password}@staging"));
