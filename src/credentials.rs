@@ -145,6 +145,32 @@ pub fn in_query(url: &str) -> Vec<(String, String)> {
     telling.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
 
+/// What stands in these headers lets nobody in.
+const PLAIN_HEADERS: [&str; 12] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "host",
+    "origin",
+    "pragma",
+    "referer",
+    "user-agent",
+];
+/// What somebody gives by a flag is more likely a token than a word.
+const LEAST_OF_FLAGS: usize = 8;
+
+/// Whether a header that somebody gives by a flag may hold a credential.
+#[must_use]
+pub fn may_hold_one(name: &str, value: &str) -> bool {
+    let plain = PLAIN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let long = || value.split_whitespace().any(|part| part.len() >= LEAST_OF_FLAGS);
+    is_telling(name) || looks_like_a_token(value) || (!plain && long())
+}
+
 /// Members of JSON and fields of forms that are credentials by their names, with their values.
 #[must_use]
 pub fn in_body(body: &[u8]) -> Vec<(String, String)> {

@@ -53,7 +53,15 @@ pub fn combined(rows: &[CombinedRow]) -> Combined {
 pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Vec<ReportModel>)> {
     let (mut rows, mut models) = (Vec::<CombinedRow>::new(), Vec::new());
     for path in runs {
-        let record = read_record(path)?;
+        let record = match read_record(path) {
+            Ok(record) => record,
+            // What others have proven is not to be lost for it.
+            Err(error) if path.exists() => {
+                rows.push(unread(path, &error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let name = record.service.clone().or_else(|| record.label.clone()).unwrap_or_else(|| {
             folder_of(path)
                 .file_name()
@@ -64,7 +72,13 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
             let hint = "name one run of each; folders may hold others from before";
             return Err(Error::input(path, "combine", reason).with_hint(hint));
         }
-        let model = model_of(path, &record, &[], &stored_request())?;
+        let model = match model_of(path, &record, &[], &stored_request()) {
+            Ok(model) => model,
+            Err(error) => {
+                rows.push(CombinedRow { name, ..unread(path, &error) });
+                continue;
+            }
+        };
         if model.raw.verdict.outcome == Outcome::Partial {
             let hint = "`loadgate merge` puts the shards of a load together, and judges them";
             return Err(Error::input(
@@ -85,6 +99,12 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
         rows.push(CombinedRow { name, folder: String::new(), verdict: Err(reason.to_owned()) });
     }
     Ok((rows, models))
+}
+
+fn unread(path: &Path, error: &Error) -> CombinedRow {
+    let folder = folder_of(path);
+    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    CombinedRow { name, folder: folder.display().to_string(), verdict: Err(error.to_string()) }
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -7,7 +7,7 @@ use super::publish::Outlet;
 use super::report::{stored_verdict, write_reports};
 use super::session::{Session, complain, learn_header, paint, print};
 use super::signals::{block_on, listen};
-use crate::credentials::in_query;
+use crate::credentials::{in_query, may_hold_one};
 use crate::error::{Error, Result};
 use crate::gate::{GateEvent, GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
 use crate::logging::{Level, log, tells};
@@ -19,9 +19,6 @@ use crate::scenario::{Loaded, QuickOptions, Scenario, kept_yaml, quick as quick_
 use crate::secrets::{Secrets, without_userinfo};
 use crate::units::format_ms;
 use crate::verdict::{DEFAULT_IMPACT, never_judged};
-
-/// What somebody gives by a flag is more likely a token than a word.
-const LEAST_OF_FLAGS: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunKind {
@@ -223,8 +220,8 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
     let scenario = quick_scenario(&request.options, request.session.transport_name())?;
     // Credentials in headers and in the address are as secret here as in a scenario.
     let secrets = Secrets::default();
-    for (name, value) in &request.options.headers {
-        learn_header(&secrets, name, value, LEAST_OF_FLAGS);
+    for (name, value) in request.options.headers.iter().filter(|(name, value)| may_hold_one(name, value)) {
+        learn_header(&secrets, name, value, 0);
     }
     for (name, value) in in_query(&request.options.url) {
         secrets.learn(&name, &value);

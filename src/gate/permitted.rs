@@ -1,10 +1,12 @@
+use serde_json::Value;
+
 use super::request::GateRequest;
 use super::target::TargetSpec;
 use crate::engine::{host_of, is_loopback, part, permitted};
 use crate::error::{Diagnostic, Error, Result};
 use crate::metrics::Pairing;
 use crate::scenario::{Scenario, Step};
-use crate::secrets::Secrets;
+use crate::secrets::{Secrets, without_userinfo};
 use crate::units::Rate;
 
 /// More than a mistyped rate should do to somebody's service on another machine.
@@ -46,6 +48,7 @@ pub fn permit_scenarios(
 
 fn permit_arms(arms: &[Arm<'_>], secrets: &Secrets, sends: Sends, pairing: Option<Pairing>) -> Result<()> {
     for (target, scenarios) in arms {
+        joined_to(target, scenarios)?;
         let outside = outside(scenarios, target, secrets);
         if !outside.is_empty() {
             return Err(Error::Invalid(outside));
@@ -74,11 +77,42 @@ fn address(target: &TargetSpec) -> &str {
     }
 }
 
+/// Paths are put behind a target's address, which a query has no place in.
+fn joined_to(target: &TargetSpec, scenarios: &[Scenario]) -> Result<()> {
+    let Some((before, _)) = address(target).split_once('?') else { return Ok(()) };
+    let mut steps = scenarios.iter().flat_map(|scenario| &scenario.steps);
+    if steps.all(|step| is_url(&step.action.request().url.beginning())) {
+        return Ok(());
+    }
+    let shown = without_userinfo(before);
+    let hint = "give the steps a `query`";
+    Err(Error::usage_hint(
+        format!("the target {shown} has a query, where paths are to be put behind it"),
+        hint,
+    ))
+}
+
+fn is_url(beginning: &str) -> bool {
+    ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| beginning.starts_with(scheme))
+}
+
 /// Steps whose URLs begin with a host that is neither the target's nor named. One that is known only in an iteration is
 /// refused there.
 fn outside(scenarios: &[Scenario], target: &TargetSpec, secrets: &Secrets) -> Vec<Diagnostic> {
     let of = |scenario: &Scenario, step: &Step| {
         let url = step.action.request().url.beginning();
+        if let Some(Value::String(whole)) = step.action.request().url.constant().filter(|_| is_url(&url))
+            && let Err(e) = url::Url::parse(&whole)
+        {
+            return Some(Diagnostic {
+                source: scenario.source.clone(),
+                span: step.place.start..step.place.end,
+                message: format!("`{}` has no address: {e}", step.name),
+                label: "nothing can be sent there".to_owned(),
+                help: None,
+                warning: false,
+            });
+        }
         let host = known_host(&url).filter(|host| !permitted(scenario, address(target), host))?;
         let host = secrets.scrub(host);
         Some(Diagnostic {
@@ -99,10 +133,8 @@ fn outside(scenarios: &[Scenario], target: &TargetSpec, secrets: &Secrets) -> Ve
 
 /// The host with which a URL begins, where all of it is known.
 fn known_host(beginning: &str) -> Option<&str> {
-    let is_url =
-        ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| beginning.starts_with(scheme));
     let host = host_of(beginning);
-    (is_url && !host.is_empty()).then_some(host)
+    (is_url(beginning) && !host.is_empty()).then_some(host)
 }
 
 fn stays_here((target, scenarios): &Arm<'_>) -> bool {

@@ -218,7 +218,9 @@ fn read(words: &[String]) -> Result<Request, String> {
                     Some((name, own)) => {
                         request.headers.push((name.trim().to_owned(), own.trim().to_owned()));
                     }
-                    None => {}
+                    // `A;` stands for an empty header.
+                    None if text.trim_end().ends_with(';') => {}
+                    None => return Err(format!("`{option}` has a header without a colon")),
                 }
             }
             "-d" | "--data" | "--data-ascii" | "--data-binary" => {

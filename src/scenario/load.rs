@@ -109,6 +109,10 @@ fn read(paths: &[PathBuf], options: &LoadOptions, scale: &dyn Fn(&Path) -> f64) 
     let mut secrets = Vec::new();
     let mut vars: Vec<String> = Vec::new();
     for path in files(paths)? {
+        if path.to_string_lossy().contains("://") {
+            let hint = "`loadgate quick URL` asks one address; a scenario's is given with --target URL";
+            return Err(Error::usage_hint("an address is no scenario file", hint));
+        }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::input(&path, "read scenario", e))?;
         if is_plan(&text) {
             let hint = "`loadgate rollout run` goes by it; the scenarios stand beside it";

@@ -6,7 +6,9 @@ use url::Url;
 use super::load::LoadOptions;
 use super::model::Scenario;
 use super::parse::parse;
-use super::written::{basic_auth, in_quotes, literal, literal_without, mapping, without_credentials};
+use super::written::{
+    basic_auth, headers_without, in_quotes, literal, literal_without, mapping, without_credentials,
+};
 use crate::credentials::{Expected, in_body, in_query};
 use crate::error::{Error, Result, SourceText};
 use crate::secrets::without_userinfo;
@@ -54,7 +56,9 @@ pub fn kept_yaml(options: &QuickOptions) -> String {
     let (mut expected, mut own) = (Expected::default(), Vec::new());
     let mut address = options.url.clone();
     if let Ok(mut url) = Url::parse(&address) {
-        own.extend(basic_auth(&url, &mut expected));
+        // A header that is given counts before what the address has.
+        let told = options.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        own.extend(if told { None } else { basic_auth(&url, &mut expected) });
         let telling = in_query(&address);
         if !telling.is_empty() {
             // All of one name stand in one place, in their order.
@@ -71,7 +75,7 @@ pub fn kept_yaml(options: &QuickOptions) -> String {
         }
         address = without_userinfo(&address);
     }
-    let mut headers = without_credentials(&options.headers, &mut expected);
+    let mut headers = headers_without(&options.headers, &mut expected);
     // Nor is one written where it stands once more.
     for ((_, kept), (_, given)) in headers.iter_mut().zip(&options.headers) {
         if *kept == literal(given) {
@@ -89,11 +93,13 @@ pub fn kept_yaml(options: &QuickOptions) -> String {
         literal_without(body, &expected, LEAST_IN_BODY)
     });
     let names: Vec<&str> = expected.all().iter().map(|(name, _)| name.as_str()).collect();
-    let asked = if names.is_empty() {
-        String::new()
-    } else {
-        format!("# from the environment: {}\n", names.join(", "))
-    };
+    let mut asked = String::new();
+    if let Ok(url) = Url::parse(&options.url) {
+        let _ = writeln!(asked, "# with --target {}", url.origin().ascii_serialization());
+    }
+    if !names.is_empty() {
+        let _ = writeln!(asked, "# from the environment: {}", names.join(", "));
+    }
     asked + &yaml(options, &address, &own, &headers, body.as_deref())
 }
 

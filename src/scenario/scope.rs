@@ -143,7 +143,8 @@ impl Scope<'_> {
             return;
         }
         if let Some(secret) = name.strip_prefix("secret.") {
-            let label = format!("the environment variable {secret} is not set");
+            let is = if std::env::var_os(secret).is_some() { "is empty" } else { "is not set" };
+            let label = format!("the environment variable {secret} {is}");
             let help = Some(format!("export {secret}=…; `validate` does without"));
             reader.fail(&span, "a secret is missing", label, help);
         } else if !place.ends_with('}') {
@@ -192,6 +193,8 @@ impl Scope<'_> {
         if let Some(secret) = name.strip_prefix("secret.") {
             // A trailing newline comes from `$(cat token)` in a quoted file and is never meant.
             let value = std::env::var(secret).ok().map(|v| v.trim_end_matches(['\r', '\n']).to_owned());
+            // CI hands an empty one to whom it must not have the real one.
+            let value = value.filter(|value| !value.is_empty());
             let value = if self.options.require_secrets { value? } else { value.unwrap_or_default() };
             self.secrets.borrow_mut().push((secret.to_owned(), value.clone()));
             return Some(Meaning::Secret { name: secret.to_owned(), value: SecretText::new(value) });

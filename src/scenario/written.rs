@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::credentials::{Expected, is_telling, looks_like_a_token};
+use crate::credentials::{Expected, is_telling, looks_like_a_token, may_hold_one};
 use crate::units::percent_decoded;
 
 /// Text in which no placeholder is read.
@@ -58,10 +58,23 @@ pub fn mapping(pairs: &[(String, String)], written: impl Fn(&str) -> String) -> 
     format!("{{ {} }}", names.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
-/// Templates for what stands in an address or a header: a credential comes from the environment.
+/// Templates for what stands in an address: a credential comes from the environment.
 #[must_use]
 pub fn without_credentials(pairs: &[(String, String)], expected: &mut Expected) -> Vec<(String, String)> {
-    let told = |name: &str, value: &str| is_telling(name) || looks_like_a_token(value);
+    kept(pairs, expected, |name, value| is_telling(name) || looks_like_a_token(value))
+}
+
+/// The same for headers.
+#[must_use]
+pub fn headers_without(pairs: &[(String, String)], expected: &mut Expected) -> Vec<(String, String)> {
+    kept(pairs, expected, may_hold_one)
+}
+
+fn kept(
+    pairs: &[(String, String)],
+    expected: &mut Expected,
+    told: impl Fn(&str, &str) -> bool,
+) -> Vec<(String, String)> {
     pairs
         .iter()
         .map(|(name, value)| {

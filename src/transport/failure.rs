@@ -22,6 +22,10 @@ pub fn classify(error: &(dyn StdError + 'static), outer: ErrorClass) -> Exchange
         }
         if let Some(tls) = current.downcast_ref::<rustls::Error>() {
             class = ErrorClass::Tls;
+            if tls.to_string().contains("CaUsedAsEndEntity") {
+                let message = "the certificate is an authority's (CA:TRUE), and none of a server: make it with CA:FALSE";
+                return ExchangeError { class, message: message.to_owned(), done: Instant::now(), local };
+            }
             if matches!(tls, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) {
                 let message = "what comes back is no TLS: does it speak plain HTTP there?".to_owned();
                 return ExchangeError { class, message, done: Instant::now(), local };

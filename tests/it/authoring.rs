@@ -119,6 +119,7 @@ fn a_plan_is_printed_and_a_secret_that_is_missing_is_named() {
         run(command.args(["smoke", "secret.yaml", "--target", "http://127.0.0.1:1"]))
     };
     smoke(&mut loadgate(temp.path())).expect(2).says("the environment variable LG_TEST_TOKEN is not set");
+    smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "")).expect(2).says("LG_TEST_TOKEN is empty");
     run(loadgate(temp.path()).args(["validate", "secret.yaml"])).expect(0);
     let ran = smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "hush-hush-0815")).expect(1);
     assert!(!ran.out.contains("hush-hush") && !ran.err.contains("hush-hush"));

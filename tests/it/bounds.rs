@@ -44,6 +44,14 @@ fn no_host_is_put_under_load_that_nobody_named() {
     // The target's own host by another name of its port is the same host.
     rewrite(temp.path(), &known.replace("127.0.0.1", "localhost"));
     run(&mut smoke(temp.path(), &service)).expect(0);
+    // No address at all, and a target that paths cannot be put behind.
+    rewrite(temp.path(), "feature: f\nsteps: [ { name: a, get: \"http://localhost:1x/\" } ]\n");
+    run(&mut smoke(temp.path(), &service)).expect(2).says("`a` has no address: invalid port number");
+    rewrite(temp.path(), "feature: f\nsteps: [ { name: a, get: / } ]\n");
+    let mut command = loadgate(temp.path());
+    command.args(["smoke", "scenario.yaml", "--target", &format!("{}/base?token=hidden", service.url)]);
+    let ran = run(&mut command).expect(2).says("has a query");
+    assert!(!ran.err.contains("hidden"), "{}", ran.err);
     // Known only in the iteration: held back there.
     let captured = "feature: f\nsteps:\n  - { name: a, get: /, capture: { next: { jsonpath: $.next } } }\n  - { name: b, get: \"${next}\" }\n";
     rewrite(temp.path(), captured);
@@ -374,6 +382,12 @@ fn a_verdict_that_was_changed_is_refused_and_who_verified_nothing_is_told_of_man
     let path = temp.path().join("good/verdict.json");
     let whole = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, whole.replace("\"exit_code\": 0", "\"exit_code\": 1")).unwrap();
-    combine(&["good"]).expect(2).says("good/verdict.json").says("its checksum does not fit");
+    // Nobody's verdict holds, and takes away no proof of another.
+    combine(&["good"]).expect(3).says("1 without a verdict: good").says("its checksum does not fit");
+    let broken = Service::start(Router::new().fallback(any(|| async { StatusCode::BAD_GATEWAY })));
+    let mut command = loadgate(temp.path());
+    command.args(["smoke", "scenario.yaml", "--target", &broken.url, "--out", "bad"]);
+    run(&mut command).expect(1);
+    combine(&["good", "bad"]).expect(1).says("1 proven bad: bad").says("1 without a verdict: good");
     run(loadgate(temp.path()).args(["report", "good"])).expect(2).says("its checksum does not fit");
 }

@@ -439,7 +439,10 @@ fn no_credentials_of_an_address_are_in_any_output() {
     let words = ["quick", &twice, "-H", &format!("x-plain: {password}"), "-d", &body, "--emit-scenario"];
     let (code, said) = clean(temp.path(), "trace", &words);
     assert!(
-        code == 0 && said.contains("/t/${secret.API_KEY}/x") && said.contains("${secret.PASSWORD}"),
+        code == 0
+            && said.contains("/t/${secret.API_KEY}/x")
+            && said.contains("\"x-plain\": \"${secret.X_PLAIN}\"")
+            && said.contains("${secret.PASSWORD}"),
         "{said}"
     );
     let mut command = loadgate(temp.path());

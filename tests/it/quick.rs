@@ -27,7 +27,7 @@ fn quick_measures_one_url_and_counts_what_the_server_counts() {
 #[test]
 fn the_emitted_scenario_is_the_same_run() {
     let temp = tempfile::tempdir().unwrap();
-    let flags = ["-H", "x-odd: a \"quoted\" ${value}", "-d", "{\"a\": 1}", "--rate", "90/m", "--for", "2s"];
+    let flags = ["-H", "x-odd: a \"q\" ${v}", "-d", "{\"a\": 1}", "--rate", "90/m", "--for", "2s"];
     let ran = run(loadgate(temp.path())
         .args(["quick", "http://127.0.0.1:1/x?q=1"])
         .args(flags)
