@@ -146,19 +146,28 @@ pub fn in_query(url: &str) -> Vec<(String, String)> {
 }
 
 /// What stands in these headers lets nobody in.
-const PLAIN_HEADERS: [&str; 12] = [
+const PLAIN_HEADERS: [&str; 21] = [
     "accept",
     "accept-charset",
     "accept-encoding",
     "accept-language",
     "cache-control",
+    "connection",
     "content-encoding",
     "content-type",
+    "forwarded",
     "host",
-    "origin",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
     "pragma",
-    "referer",
+    "range",
+    "te",
     "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
 ];
 /// What somebody gives by a flag is more likely a token than a word.
 const LEAST_OF_FLAGS: usize = 8;

@@ -56,7 +56,7 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
         let record = match read_record(path) {
             Ok(record) => record,
             // What others have proven is not to be lost for it.
-            Err(error) if path.exists() => {
+            Err(error) if path.is_dir() || path.ends_with("run.json") => {
                 rows.push(unread(path, &error));
                 continue;
             }
@@ -67,7 +67,7 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
                 .file_name()
                 .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
         });
-        if let Some(other) = rows.iter().find(|row| row.name == name) {
+        if let Some(other) = rows.iter().find(|row| row.name == name && row.verdict.is_ok()) {
             let reason = format!("{} is of `{name}` too: which of them counts?", other.folder);
             let hint = "name one run of each; folders may hold others from before";
             return Err(Error::input(path, "combine", reason).with_hint(hint));
@@ -103,7 +103,9 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
 
 fn unread(path: &Path, error: &Error) -> CombinedRow {
     let folder = folder_of(path);
-    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = folder
+        .file_name()
+        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
     CombinedRow { name, folder: folder.display().to_string(), verdict: Err(error.to_string()) }
 }
 

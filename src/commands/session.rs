@@ -304,6 +304,8 @@ pub fn print(text: &str) -> Result<()> {
 
 /// A header's value of this length may be a secret, whatever its name.
 pub const LEAST_TOKEN: usize = 16;
+/// Shorter, what stands behind a scheme may be any word.
+const LEAST_BEHIND: usize = 8;
 
 /// What a header that a flag or a variable gives must not be shown by, where its name tells so or it has `least` bytes: a
 /// word such as `beta` would be cut out of every text.
@@ -311,7 +313,7 @@ pub fn learn_header(secrets: &Secrets, name: &str, value: &str, least: usize) {
     if is_telling(name) || value.len() >= least {
         secrets.learn(name, value);
         // Whoever refuses it may name it without its scheme.
-        if let Some((_, own)) = value.split_once(' ').filter(|(_, own)| own.len() >= least) {
+        if let Some((_, own)) = value.split_once(' ').filter(|(_, own)| own.len() >= LEAST_BEHIND) {
             secrets.learn(name, own);
         }
     }

@@ -77,11 +77,12 @@ fn address(target: &TargetSpec) -> &str {
     }
 }
 
-/// Paths are put behind a target's address, which a query has no place in.
+/// Paths are put behind a target's address, where a query has no place unless they are the value that it lacks.
 fn joined_to(target: &TargetSpec, scenarios: &[Scenario]) -> Result<()> {
-    let Some((before, _)) = address(target).split_once('?') else { return Ok(()) };
+    let address = address(target).split('#').next().unwrap_or_default();
+    let Some((before, query)) = address.split_once('?') else { return Ok(()) };
     let mut steps = scenarios.iter().flat_map(|scenario| &scenario.steps);
-    if steps.all(|step| is_url(&step.action.request().url.beginning())) {
+    if query.ends_with('=') || !steps.any(|step| step.action.request().url.beginning().starts_with('/')) {
         return Ok(());
     }
     let shown = without_userinfo(before);
@@ -102,7 +103,7 @@ fn outside(scenarios: &[Scenario], target: &TargetSpec, secrets: &Secrets) -> Ve
     let of = |scenario: &Scenario, step: &Step| {
         let url = step.action.request().url.beginning();
         if let Some(Value::String(whole)) = step.action.request().url.constant().filter(|_| is_url(&url))
-            && let Err(e) = url::Url::parse(&whole)
+            && let Err(e @ url::ParseError::InvalidPort) = url::Url::parse(&whole)
         {
             return Some(Diagnostic {
                 source: scenario.source.clone(),

@@ -218,8 +218,8 @@ fn read(words: &[String]) -> Result<Request, String> {
                     Some((name, own)) => {
                         request.headers.push((name.trim().to_owned(), own.trim().to_owned()));
                     }
-                    // `A;` stands for an empty header.
-                    None if text.trim_end().ends_with(';') => {}
+                    // `A;` stands for an empty header, and a file of headers is not here.
+                    None if text.is_empty() || text.starts_with('@') || text.trim_end().ends_with(';') => {}
                     None => return Err(format!("`{option}` has a header without a colon")),
                 }
             }

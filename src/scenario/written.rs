@@ -78,8 +78,10 @@ fn kept(
     pairs
         .iter()
         .map(|(name, value)| {
-            let kept =
-                if told(name, value) { placeholder(&expected.name(name, value)) } else { literal(value) };
+            // Where only the value tells, the name may be that of anybody's variable, such as `USER`.
+            let own = || if is_telling(name) { name.clone() } else { format!("token {name}") };
+            let hidden = !value.is_empty() && told(name, value);
+            let kept = if hidden { placeholder(&expected.name(&own(), value)) } else { literal(value) };
             (name.clone(), kept)
         })
         .collect()

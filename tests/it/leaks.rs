@@ -441,7 +441,7 @@ fn no_credentials_of_an_address_are_in_any_output() {
     assert!(
         code == 0
             && said.contains("/t/${secret.API_KEY}/x")
-            && said.contains("\"x-plain\": \"${secret.X_PLAIN}\"")
+            && said.contains("\"x-plain\": \"${secret.TOKEN_X_PLAIN}\"")
             && said.contains("${secret.PASSWORD}"),
         "{said}"
     );
