@@ -25,6 +25,8 @@ pub fn proportion_upper(x: f64, n: f64, level: f64) -> f64 {
 
 /// Lower `level` bound of a proportion, `x` of `n` (Clopper & Pearson 1934).
 pub fn proportion_lower(x: f64, n: f64, level: f64) -> f64 {
+    // A record may say that more failed than was asked; all of it is the most that can be.
+    let x = x.min(n);
     if x <= 0.0 || n <= 0.0 { 0.0 } else { beta_quantile(x, n - x + 1.0, 1.0 - level) }
 }
 
@@ -120,6 +122,13 @@ mod tests {
 
     fn close(a: f64, b: f64) -> bool {
         (a - b).abs() <= 1e-9 + b.abs() * 1e-7
+    }
+
+    /// Found by fuzzing: it ended the process.
+    #[test]
+    fn more_errors_than_requests_are_all_of_them() {
+        assert_eq!(proportion_lower(9.0, 5.0, 0.99), proportion_lower(5.0, 5.0, 0.99));
+        assert_eq!(proportion_upper(9.0, 5.0, 0.99), 1.0);
     }
 
     #[test]
