@@ -62,11 +62,7 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
             }
             Err(error) => return Err(error),
         };
-        let name = record.service.clone().or_else(|| record.label.clone()).unwrap_or_else(|| {
-            folder_of(path)
-                .file_name()
-                .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-        });
+        let name = record.service.clone().or_else(|| record.label.clone()).unwrap_or_else(|| name_of(path));
         if let Some(other) = rows.iter().find(|row| row.name == name && row.verdict.is_ok()) {
             let reason = format!("{} is of `{name}` too: which of them counts?", other.folder);
             let hint = "name one run of each; folders may hold others from before";
@@ -102,11 +98,14 @@ pub fn rows(runs: &[PathBuf], expect: &[String]) -> Result<(Vec<CombinedRow>, Ve
 }
 
 fn unread(path: &Path, error: &Error) -> CombinedRow {
-    let folder = folder_of(path);
-    let name = folder
-        .file_name()
-        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    CombinedRow { name, folder: folder.display().to_string(), verdict: Err(error.to_string()) }
+    let folder = folder_of(path).display().to_string();
+    CombinedRow { name: name_of(path), folder, verdict: Err(error.to_string()) }
+}
+
+/// Of a run that has no name of its own.
+fn name_of(path: &Path) -> String {
+    let name = folder_of(path).file_name();
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 fn folder_of(path: &Path) -> &Path {
