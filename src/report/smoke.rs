@@ -49,7 +49,10 @@ pub fn render_step(step: &SmokeStep, paint: Paint) -> String {
 pub fn draw(out: &mut String, place: &str, evidence: &Evidence, message: &str, paint: Paint) {
     let Evidence { line: number, column, width, source, request, response, reproduce, others } = evidence;
     let margin = " ".repeat(number.to_string().len());
-    let under = " ".repeat(column.saturating_sub(1)) + &"^".repeat(*width);
+    // A record that somebody made may have any place in it.
+    let length = source.chars().count();
+    let start = column.saturating_sub(1).min(length);
+    let under = " ".repeat(start) + &"^".repeat((*width).clamp(1, (length - start).max(1)));
     let _ = writeln!(out, "      {}", paint.bad(&line(message)));
     let _ = writeln!(out, "      {margin}--> {place}");
     let _ = writeln!(out, "      {margin} |");
@@ -73,5 +76,28 @@ pub fn draw(out: &mut String, place: &str, evidence: &Evidence, message: &str, p
     }
     if let Some(command) = reproduce {
         let _ = writeln!(out, "      see it again:\n        {}", line(command));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: a record with a column of four billion took as many bytes to show.
+    #[test]
+    fn a_place_beyond_its_line_is_shown_at_the_end_of_it() {
+        let evidence = Evidence {
+            line: 3,
+            column: usize::MAX,
+            width: usize::MAX,
+            source: "status: 200".to_owned(),
+            request: None,
+            response: None,
+            reproduce: None,
+            others: Vec::new(),
+        };
+        let mut out = String::new();
+        draw(&mut out, "s.yaml:3:1", &evidence, "no", Paint { enabled: false });
+        assert!(out.contains("\n        |            ^\n"), "{out}");
     }
 }
