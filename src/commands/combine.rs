@@ -6,8 +6,8 @@ use super::session::Stdout;
 use crate::error::{Error, Result};
 use crate::gate::read_record;
 use crate::report::{
-    CombinedRow, ReportModel, Screen, render_combined, render_combined_json, render_combined_markdown,
-    render_junit,
+    CombinedRow, ReportModel, Screen, render_combined, render_combined_json, render_combined_junit,
+    render_combined_markdown,
 };
 use crate::verdict::{Combined, One, Outcome, combine as combine_verdicts};
 
@@ -123,7 +123,7 @@ pub fn rendered(
     Ok(match format {
         CombinedFormat::Table => render_combined(rows, combined, screen),
         CombinedFormat::Json => render_combined_json(rows, combined).map_err(|e| fault(&e))?,
-        CombinedFormat::Junit => render_junit(models).map_err(|e| fault(&e))?,
+        CombinedFormat::Junit => render_combined_junit(rows, models).map_err(|e| fault(&e))?,
         CombinedFormat::Markdown => render_combined_markdown(rows, combined),
     })
 }
@@ -132,11 +132,11 @@ pub fn rendered(
 pub fn write_combined(folder: &Path, rows: &[CombinedRow], models: &[ReportModel]) -> Result<Combined> {
     let all = combined(rows);
     let text = |format| rendered(rows, models, &all, format, Screen::FILE);
-    let mut files =
-        vec![("combined.json", text(CombinedFormat::Json)?), ("summary.md", text(CombinedFormat::Markdown)?)];
-    if !models.is_empty() {
-        files.push(("junit.xml", text(CombinedFormat::Junit)?));
-    }
+    let files = [
+        ("combined.json", text(CombinedFormat::Json)?),
+        ("summary.md", text(CombinedFormat::Markdown)?),
+        ("junit.xml", text(CombinedFormat::Junit)?),
+    ];
     write_files(folder, &files)?;
     Ok(all)
 }

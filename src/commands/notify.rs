@@ -8,7 +8,7 @@ use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::gate::{GateResult, read_record};
-use crate::notify::{Delivery, Message, Outbox, deliver, messages};
+use crate::notify::{Delivered, Delivery, Message, Outbox, deliver, messages};
 use crate::remote::Remote;
 use crate::scenario::{LoadOptions, Webhook, watching_file};
 use crate::secrets::Secrets;
@@ -42,9 +42,8 @@ pub fn keep(all: Vec<Message>, out: &Path, notify: Notify) -> Result<Option<Outb
     }
     let mut outbox = Outbox::open(out)?;
     outbox.waiting.extend(all);
-    if let Err(e) = outbox.keep() {
-        complain(&format!("warning: {e}"));
-    }
+    // Whoever sends it tries again, and says so where it fails.
+    let _ = outbox.keep();
     Ok(Some(outbox))
 }
 
@@ -65,8 +64,8 @@ pub async fn tell_meanwhile(
 ) {
     let delivered = async {
         let remote = Remote::new(&transport)?;
-        let deliveries = deliver(&mut outbox, &webhooks, &remote, &secrets, std::future::pending()).await?;
-        told(&deliveries, &outbox)
+        let delivered = deliver(&mut outbox, &webhooks, &remote, &secrets, std::future::pending()).await;
+        told(delivered, &outbox)
     };
     if let Err(e) = delivered.await {
         complain(&format!("warning: {e}"));
@@ -81,26 +80,30 @@ fn sent(
     transport: &TransportOptions,
 ) -> Result<usize> {
     let remote = Remote::new(transport)?;
-    let deliveries = block_on(async {
+    let delivered = block_on(async {
         let mut interrupt = listen()?;
-        deliver(outbox, webhooks, &remote, secrets, async move { interrupt.wait().await }).await
+        Ok(deliver(outbox, webhooks, &remote, secrets, async move { interrupt.wait().await }).await)
     })?;
-    told(&deliveries, outbox)?;
+    told(delivered, outbox)?;
     Ok(outbox.waiting.len())
 }
 
-fn told(deliveries: &[Delivery], outbox: &Outbox) -> Result<()> {
-    for Delivery { to, kind, tries, refused } in deliveries {
+fn told(delivered: Delivered, outbox: &Outbox) -> Result<()> {
+    let Delivered { each, unwritten } = delivered;
+    let waits = match unwritten {
+        None => format!("it waits in {}, and `loadgate notify` tells it", outbox.path().display()),
+        Some(_) => "nor can it be kept for later".to_owned(),
+    };
+    for Delivery { to, kind, tries, refused } in &each {
         match refused {
             None => tell(&format!("told {kind} {to}\n"))?,
             Some(reason) => complain(&format!(
-                "warning: {kind} {to} could not be told in {}: {reason}; it waits in {}, and `loadgate notify` tells it",
+                "warning: {kind} {to} could not be told in {}: {reason}; {waits}",
                 counted(*tries as usize, "try"),
-                outbox.path().display()
             )),
         }
     }
-    Ok(())
+    unwritten.map_or(Ok(()), Err)
 }
 
 fn show(all: &[Message]) -> Result<()> {

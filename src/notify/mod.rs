@@ -6,4 +6,4 @@ mod send;
 
 pub use message::{Message, News, messages, news};
 pub use outbox::Outbox;
-pub use send::{Delivery, deliver};
+pub use send::{Delivered, Delivery, deliver};

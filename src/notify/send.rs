@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::message::{Message, kind_name};
 use super::outbox::Outbox;
-use crate::error::Result;
+use crate::error::Error;
 use crate::remote::{Answer, Remote};
 use crate::scenario::{Webhook, WebhookKind};
 use crate::secrets::Secrets;
@@ -25,24 +25,28 @@ pub struct Delivery {
     pub refused: Option<String>,
 }
 
+pub struct Delivered {
+    pub each: Vec<Delivery>,
+    /// Why the outbox does not say what waits now.
+    pub unwritten: Option<Error>,
+}
+
 /// Sends what waits, all webhooks at once, each with its own tries, until a signal comes. What was taken leaves the outbox.
-///
-/// # Errors
-/// If the outbox cannot be written; before anything was sent, if that fails at first.
+/// Nobody is left untold because a disk is full.
 pub async fn deliver(
     outbox: &mut Outbox,
     webhooks: &[Webhook],
     remote: &Remote,
     secrets: &Secrets,
     signal: impl Future<Output = ()>,
-) -> Result<Vec<Delivery>> {
-    outbox.keep()?;
+) -> Delivered {
+    let mut unwritten = outbox.keep().err();
     let waiting = outbox.waiting.clone();
     let mut sending: FuturesUnordered<_> = waiting
         .iter()
         .map(|message| async move { (message, send(message, webhooks, remote, secrets).await) })
         .collect();
-    let mut deliveries = Vec::new();
+    let mut each = Vec::new();
     let mut signal = std::pin::pin!(signal);
     loop {
         let done = tokio::select! {
@@ -50,7 +54,7 @@ pub async fn deliver(
             () = &mut signal => break,
         };
         let Some((message, (tries, refused))) = done else { break };
-        deliveries.push(Delivery {
+        each.push(Delivery {
             to: message.to.clone(),
             kind: message.kind.clone(),
             tries,
@@ -67,9 +71,9 @@ pub async fn deliver(
                 }
             }
         }
-        outbox.keep()?;
+        unwritten = outbox.keep().err();
     }
-    Ok(deliveries)
+    Delivered { each, unwritten }
 }
 
 /// How often it was tried, and why it was not taken.

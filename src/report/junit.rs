@@ -1,6 +1,7 @@
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
+use super::combined::CombinedRow;
 use super::model::ReportModel;
 use super::words::{status, told, told_impact};
 use crate::metrics::{SmokeStatus, SmokeStep};
@@ -45,13 +46,37 @@ struct Suite {
 /// # Errors
 /// If the text cannot be written to memory, which would be a fault here.
 pub fn render_junit(models: &[ReportModel]) -> std::io::Result<String> {
-    let suites: Vec<Suite> = models
+    written(&suites_of(models))
+}
+
+/// Beside `models`, the rows without a verdict: whoever counts cases alone must not miss them.
+///
+/// # Errors
+/// As [`render_junit`].
+pub fn render_combined_junit(rows: &[CombinedRow], models: &[ReportModel]) -> std::io::Result<String> {
+    let mut suites = suites_of(models);
+    for row in rows {
+        let Err(reason) = &row.verdict else { continue };
+        let (message, detail) = (reason.clone(), row.folder.clone());
+        let ended = Ended::Errored { message, detail };
+        let case = Case { class: "run".to_owned(), name: "has a verdict".to_owned(), seconds: None, ended };
+        let (name, cases) = (format!("{}: run", row.name), vec![case]);
+        suites.push(Suite { name, cases, seconds: 0.0, started: String::new(), properties: Vec::new() });
+    }
+    written(&suites)
+}
+
+fn suites_of(models: &[ReportModel]) -> Vec<Suite> {
+    models
         .iter()
         .flat_map(|model| {
             let of = if models.len() > 1 { format!("{}: ", model.title()) } else { String::new() };
             suites(model).into_iter().map(move |suite| Suite { name: format!("{of}{}", suite.name), ..suite })
         })
-        .collect();
+        .collect()
+}
+
+fn written(suites: &[Suite]) -> std::io::Result<String> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let mut root = BytesStart::new("testsuites");
@@ -59,7 +84,7 @@ pub fn render_junit(models: &[ReportModel]) -> std::io::Result<String> {
     let all = || suites.iter().flat_map(|suite| &suite.cases);
     counts(&mut root, all(), false);
     writer.write_event(Event::Start(root))?;
-    for suite in &suites {
+    for suite in suites {
         write_suite(&mut writer, suite)?;
     }
     writer.write_event(Event::End(BytesEnd::new("testsuites")))?;
@@ -239,7 +264,9 @@ fn write_suite(writer: &mut Writer<Vec<u8>>, suite: &Suite) -> std::io::Result<(
     tag.push_attribute(("name", suite.name.as_str()));
     counts(&mut tag, suite.cases.iter(), true);
     tag.push_attribute(("time", format!("{:.3}", suite.seconds).as_str()));
-    tag.push_attribute(("timestamp", suite.started.as_str()));
+    if !suite.started.is_empty() {
+        tag.push_attribute(("timestamp", suite.started.as_str()));
+    }
     writer.write_event(Event::Start(tag))?;
     writer.write_event(Event::Start(BytesStart::new("properties")))?;
     for (name, value) in &suite.properties {

@@ -41,7 +41,7 @@ pub use github::render_annotations;
 pub use html::{render_html, render_html_beside};
 pub use inert::{inert, json};
 pub use json::render_json;
-pub use junit::render_junit;
+pub use junit::{render_combined_junit, render_junit};
 pub use latencies::render_latencies;
 pub use live::{Live, told_event};
 pub use load_performance::render_load_performance;

@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::node::{Node, NodeValue};
 use super::parse::required;
 use super::request::{Auth, TokenRequest};
+use super::sources::header_value;
 use super::step::StepDefaults;
 use super::template::Template;
 use crate::checks::plain_text;
@@ -48,7 +49,10 @@ fn read(step: &StepReader<'_, '_, '_>, node: &Node, shared: bool) -> Option<Auth
     let kind = reader.exactly_one(node, &fields, "`auth`", &AUTH_KEYS)?;
     let value = fields.get(kind)?;
     match kind {
-        "bearer" => Some(Auth::Bearer(template(value, "a token, such as `${secret.TOKEN}`")?)),
+        "bearer" => {
+            let token = template(value, "a token, such as `${secret.TOKEN}`")?;
+            Some(Auth::Bearer(header_value(reader, value, token)?))
+        }
         "basic" => {
             let inner = reader.fields(value, "`user` and `password`", &BASIC_KEYS)?;
             let user = required(reader, &inner, "user", "a name").and_then(|n| template(n, "a name"));

@@ -105,6 +105,8 @@ impl Reader {
     pub fn into_found(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let mut found = self.mistakes.into_inner();
         found.sort_by_key(|d| d.span.start);
+        // What stands for all steps is read with each of them.
+        found.dedup_by(|a, b| (&a.span, &a.message, &a.label) == (&b.span, &b.message, &b.label));
         found.into_iter().partition(|found| !found.warning)
     }
 

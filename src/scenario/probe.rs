@@ -6,7 +6,7 @@ use super::generate::Chance;
 use super::node::{Key, Node, NodeValue};
 use super::parse::required;
 use super::scope::Scope;
-use super::sources::header_name;
+use super::sources::{header_name, header_value};
 use super::template::{Context, Template};
 use crate::checks::Query;
 use crate::metrics::ProbePlan;
@@ -278,7 +278,8 @@ pub fn read_headers(
     let all = fields.get("headers").and_then(|n| reader.map(n, "header names and values"));
     let read = |(key, value): &(Key, Node)| {
         let at = Node { span: key.span.clone(), value: NodeValue::Text(key.name.clone()) };
-        Some((header_name(reader, &at, &key.name)?, template(value)?))
+        let name = header_name(reader, &at, &key.name)?;
+        Some((name, header_value(reader, value, template(value)?)?))
     };
     all.unwrap_or_default().iter().map(read).collect()
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::data::{self, ColumnType, Pick};
 use super::fields::{Fields, Reader};
@@ -9,6 +9,7 @@ use super::node::{Node, NodeValue};
 use super::parse::required;
 use super::scope::{CaptureName, Scope};
 use super::template::{Meaning, Template};
+use crate::checks::plain_text;
 
 pub const DATA_KEYS: [&str; 4] = ["csv", "json", "pick", "types"];
 pub const IDENTITY_KEYS: [&str; 3] = ["build", "instance", "cohort"];
@@ -109,4 +110,25 @@ pub fn read_identity(reader: &Reader, fields: &Fields<'_>) -> Identity {
 pub fn header_name(reader: &Reader, node: &Node, text: &str) -> Option<HeaderName> {
     let parsed = HeaderName::try_from(text).map_err(|_| format!("`{text}` is not a header name"));
     reader.take(node, "expected a header name", parsed)
+}
+
+/// Notes a value that no header can have, where it is the same in every iteration: nobody would ever get it.
+pub fn header_value(reader: &Reader, node: &Node, value: Template) -> Option<Template> {
+    let fits = |text: &str| HeaderValue::from_str(text).is_ok();
+    if value.constant().is_none_or(|known| fits(&plain_text(&known))) {
+        return Some(value);
+    }
+    // A secret is told by its name alone.
+    let (label, help) = match value.secrets().next() {
+        Some(name) => (
+            format!("the environment variable {name} holds a line break or another control character"),
+            "a header is one line; line breaks at the end of a secret are left out anyway".to_owned(),
+        ),
+        None => (
+            "a line break or another control character stands in it".to_owned(),
+            "a header is one line".to_owned(),
+        ),
+    };
+    reader.fail(&node.span, "this is no value of a header", label, Some(help));
+    None
 }

@@ -14,6 +14,7 @@ use super::predicate::PREDICATES;
 use super::program::{Branch, Node as ProgramNode};
 use super::rules::{StepLimits, read_limits};
 use super::scope::{Hidden, Scope};
+use super::sources::header_value;
 use super::template::Template;
 use crate::checks::{Check, StatusSet};
 use crate::units::Rules;
@@ -373,6 +374,7 @@ pub fn headers(
                 scope.template(reader, value, &text, phase)
             }
         });
+        let template = template.and_then(|template| header_value(reader, value, template));
         if let (Ok(name), Some(template)) = (parsed, template) {
             headers.push((name, template));
         }

@@ -156,6 +156,14 @@ impl Template {
             .then(|| self.value(&Context { rows: &[], captures: &[], chance: &chance }))
     }
 
+    /// The secrets in it, by name.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|s| match s {
+            Segment::Secret { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// The text that it begins with in every iteration, up to the end of a URL's host at least or else none of that.
     #[must_use]
     pub fn beginning(&self) -> String {

@@ -121,6 +121,23 @@ fn a_plan_is_printed_and_a_secret_that_is_missing_is_named() {
     smoke(&mut loadgate(temp.path())).expect(2).says("the environment variable LG_TEST_TOKEN is not set");
     smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "")).expect(2).says("LG_TEST_TOKEN is empty");
     run(loadgate(temp.path()).args(["validate", "secret.yaml"])).expect(0);
+    // As a file that is mounted whole gives it.
+    let broken = smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "hush-hush\n-0815")).expect(2);
+    let broken = broken.says("secret.yaml:2:").says("variable LG_TEST_TOKEN holds a line break");
+    assert!(!broken.out.contains("hush-hush") && !broken.err.contains("hush-hush"));
+    let by_auth = text.replace("headers: { authorization: \"Bearer ${", "auth: { bearer: \"${");
+    let steps =
+        by_auth + "  - { name: b, get: /b }\n  - { name: c, get: /c, headers: { x-city: \"a\\nb\" } }\n";
+    std::fs::write(&file, steps).unwrap();
+    let broken = smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "hush\r\nhush")).expect(2);
+    let broken = broken.says("another control character stands in it");
+    assert_eq!(
+        broken.err.matches("LG_TEST_TOKEN holds").count(),
+        1,
+        "told once, not with each step: {}",
+        broken.err
+    );
+    std::fs::write(&file, text).unwrap();
     let ran = smoke(loadgate(temp.path()).env("LG_TEST_TOKEN", "hush-hush-0815")).expect(1);
     assert!(!ran.out.contains("hush-hush") && !ran.err.contains("hush-hush"));
 }

@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 }
 
 /// `loadgate serve` on a free port; ended with this.
-struct Gates {
+pub struct Gates {
     child: Child,
     address: String,
     _pipes: (BufReader<ChildStdout>, ChildStderr),
@@ -26,10 +26,15 @@ struct Gates {
 impl Gates {
     fn start(folder: &Path, token: Option<&str>, command: &[&str]) -> Self {
         let mut serve = loadgate(folder);
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--out", "gates", "--"]).args(command);
         if let Some(token) = token {
             serve.env("LOADGATE_SERVE_TOKEN", token);
         }
+        Self::begin(serve, "gates", command)
+    }
+
+    /// By a loadgate that is already called.
+    pub fn begin(mut serve: Command, out: &str, command: &[&str]) -> Self {
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--out", out, "--"]).args(command);
         let mut child = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -40,7 +45,7 @@ impl Gates {
         Self { child, address, _pipes: pipes }
     }
 
-    fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+    pub fn ask(&self, method: &str, path: &str) -> (u16, Value) {
         let (status, text) = self.send(method, path, "", "");
         (status, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}: {text}")))
     }

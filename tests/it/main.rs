@@ -18,7 +18,8 @@
 //! - `faults`       targets that misbehave in every way that a network knows: resets, silence, TLS, names, frames, redirects
 //! - `rows`         every functional row of the mission, and the fault of the demo that breaks it
 //! - `endings`      Ctrl-C, kill -9, a target that is down, a stalled target
-//! - `survival`     its own machine fails it: full disks, kill -9 anywhere, no descriptors, ports or readers, a clock that is set
+//! - `survival`     its own machine fails it: kill -9 anywhere, no descriptors, ports or readers, a clock that is set
+//! - `disks`        full disks, and such as may not be written: at each write of each command
 //! - `projects`     services, environments, profiles; many verdicts as one
 //! - `quick`        one URL from flags
 //! - `load`         stages, branches, virtual users, shards, abort rules; the interval log read by others
@@ -57,6 +58,7 @@ mod contract;
 mod corners;
 mod demo;
 mod deployments;
+mod disks;
 mod endings;
 mod fault_runs;
 mod fault_servers;

@@ -176,6 +176,10 @@ fn many_services_are_one_command_and_one_verdict() {
     let text = std::fs::read_to_string(folder.join("summary.md")).unwrap();
     assert!(text.contains("HOLD. 1 held: risk.") && text.contains("| churn |"), "{text}");
     combine(&["all", "--format", "junit"]).expect(0).says("<testsuites");
+    combine(&["all", "--expect", "project", "--format", "junit"])
+        .expect(3)
+        .says("<testsuite name=\"risk: run\" tests=\"1\" failures=\"0\" errors=\"1\"")
+        .says("message=\"There is no run of it");
     // A run that was killed is no pass.
     std::fs::create_dir(folder.join("killed")).unwrap();
     let started = json(&folder.join("all/churn/run.json"));

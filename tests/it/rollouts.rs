@@ -18,7 +18,7 @@ use crate::servers::Service;
 use crate::support::{Ran, json, loadgate, run};
 
 /// A second of one user, and a limit that only what is broken breaks: how late this machine is says nothing here.
-const SHOP: &str = "feature: shop
+pub const SHOP: &str = "feature: shop
 steps:
   - name: list
     get: /items
@@ -56,7 +56,7 @@ rollback: {{ command: [./switch.sh, 0], within: 15m }}
 }
 
 /// Two phases that need no control.
-const PHASES: &str = "phases:
+pub const PHASES: &str = "phases:
   - { name: before, load: { against: baselines } }
   - { percent: 100, shift: [./switch.sh, 100], load: { against: baselines } }
 ";

@@ -11,12 +11,12 @@ use axum::routing::get;
 use rand::RngExt as _;
 use serde_json::Value;
 
-use crate::baselines::{five, made};
+use crate::baselines::five;
 use crate::endings::{signal, until_measuring};
 use crate::servers::{Service, folder, smoke};
 use crate::simulator::model::{Change, random};
 use crate::support::{
-    Demo, Ran, apart, at_once, files, json, loadgate, loadgate_by, panicked, requests, results, run, spawned,
+    Demo, apart, at_once, files, json, loadgate, loadgate_by, panicked, requests, results, run, spawned,
     whole,
 };
 
@@ -24,164 +24,21 @@ use crate::support::{
 const QUICK: [&str; 6] = ["--rate", "100/s", "--for", "3s", "--out", "out"];
 /// Long enough to lose more than may be lost.
 const LONGER: [&str; 8] = ["--rate", "100/s", "--for", "6s", "--warmup", "500ms", "--out", "out"];
-const PAGE: &str = "feature: page
+pub const PAGE: &str = "feature: page
 steps: [ { name: page, get: /dashboard } ]
 load: { warmup: 500ms, stages: [ { rate: 100/s, for: 1s } ] }
 ";
 
-/// Runs it where `full` is a disk with these options; what is on that afterwards is in `kept`.
-fn on_a_disk(folder: &Path, options: &str, before: &str, args: &[&str]) -> Ran {
-    fs::create_dir(folder.join("full")).unwrap();
-    let script = format!(
-        "mount -t tmpfs -o {options} none full || exit 99; {before}\n\"$0\" \"$@\"; code=$?; cp -a full kept; exit $code"
-    );
-    let ran = run(apart(folder, 'm', &script).args(args)).sound();
-    whole(&folder.join("kept"), false);
-    ran
-}
-
-/// One clear error of loadgate's own, and that code.
-#[track_caller]
-fn refused(ran: Ran, phrase: &str) -> Ran {
-    assert_eq!(ran.err.matches("error: ").count(), 1, "{}", ran.err);
-    ran.expect(5).says(phrase)
-}
-
 /// What `report` reads of a run, or of what is left of one.
 #[track_caller]
-fn reported(folder: &Path, out: &str) -> Value {
+pub fn reported(folder: &Path, out: &str) -> Value {
     let ran = run(loadgate(folder).args(["report", out, "--format", "json"])).sound().expect(0);
     serde_json::from_str(&ran.out).unwrap()
 }
 
-/// What fitted is there, and says what was measured.
-#[test]
-fn a_disk_that_is_full_at_any_write_is_one_clear_error_and_loses_nothing_that_fitted() {
-    let service = Service::start(Router::new().fallback(get(async || "well")));
-    let quick = ["quick", &service.url, "--rate", "100/s", "--for", "2s", "--warmup", "0s", "--out", "full"];
-    let longer = [&quick[..5], &["6s"], &quick[6..]].concat();
-    let smoke = ["smoke", "scenario.yaml", "--target", &service.url, "--out", "full"];
-    let many = ["run", "many.yaml", "--target", &service.url, "--out", "full"];
-    let rows = [
-        // By the number of files, of which the root is one.
-        (&quick[..], "nr_inodes=1", "true", "cannot create journal full/journal", None),
-        (&quick, "nr_inodes=2", "true", "cannot write full/run.json", Some(200)),
-        (&quick, "nr_inodes=3", "true", "cannot write full/latency.hlog", Some(200)),
-        (&quick, "nr_inodes=4", "true", "cannot write full/verdict.json", Some(200)),
-        (&quick, "nr_inodes=5", "true", "cannot write full/report.md", Some(200)),
-        (&quick, "nr_inodes=6", "true", "cannot write full/junit.xml", Some(200)),
-        (&smoke, "size=12k", "true", "cannot write full/report.html", Some(0)),
-        (&quick, "size=4k", BALLAST, "cannot append to journal full/journal", None),
-        (&longer, "size=8k", "true", "cannot append to journal full/journal", Some(50)),
-        (&longer, "size=12k", &for_a_moment(4096, 8192), "cannot append to journal full/journal", Some(50)),
-        (&many, "size=40k", "true", "cannot append to journal full/journal", Some(25)),
-        (
-            &many,
-            "size=128k",
-            &for_a_moment(90_112, 40_960),
-            "cannot append to journal full/journal",
-            Some(50),
-        ),
-    ];
-    at_once(&rows, |(args, options, before, phrase, left)| {
-        let folder = folder(PAGE);
-        fs::write(folder.path().join("many.yaml"), many_steps()).unwrap();
-        refused(on_a_disk(folder.path(), options, before, args), phrase).says("No space left on device");
-        if let Some(least) = left {
-            let shown = reported(folder.path(), "kept");
-            assert!(requests(&shown) >= *least, "{options}, {before}: {shown}");
-        }
-    });
-}
-
-const BALLAST: &str = "head -c 4096 /dev/zero >full/ballast";
-
-/// Somebody else makes room as soon as the journal could not be gone on with.
-fn for_a_moment(ballast: usize, journal: usize) -> String {
-    format!(
-        "head -c {ballast} /dev/zero >full/ballast; for i in $(seq 1000); do \
-         [ \"$(stat -c %s full/journal 2>&1)\" = {journal} ] && rm full/ballast && break; sleep 0.01; done &"
-    )
-}
-
-/// So many endpoints that what is written at once is more than a buffer holds.
-fn many_steps() -> String {
-    let steps = (0..30).map(|i| format!("  - {{ name: s{i}, get: /{i} }}\n")).collect::<Vec<_>>().concat();
-    format!("feature: page\nsteps:\n{steps}load: {{ warmup: 0s, stages: [ {{ rate: 25/s, for: 6s }} ] }}\n")
-}
-
-#[test]
-fn where_nothing_can_be_written_it_says_so_and_sends_nothing() {
-    let service = Service::start(Router::new().fallback(get(async || "well")));
-    let read_only = "mount --bind full full && mount -o remount,bind,ro full";
-    for (before, out, phrase) in [
-        (read_only, "full", "cannot create journal full/journal: Read-only file system"),
-        (read_only, "full/below", "cannot create folder full/below: Read-only file system"),
-        ("touch file", "file", "cannot create folder file: "),
-        ("touch file", "file/below", "cannot create folder file/below: Not a directory"),
-        ("ln -s nowhere link", "link", "cannot create folder link: "),
-        ("ln -s link link", "link", "cannot create folder link: "),
-        ("ulimit -f 0", "out", "journal: File too large"),
-        ("ulimit -f 8", "out", "cannot write out/report.html: File too large"),
-    ] {
-        let folder = folder(PAGE);
-        fs::create_dir(folder.path().join("full")).unwrap();
-        let mut command = apart(folder.path(), 'm', &format!("{before} && exec \"$0\" \"$@\""));
-        command.args(["smoke", "scenario.yaml", "--target", &service.url, "--out", out]);
-        refused(run(&mut command).sound(), phrase);
-        assert!(service.log().is_empty() || out == "out", "{before}: {:?}", service.log());
-        whole(&results(folder.path()), false);
-    }
-}
-
-#[test]
-fn no_command_leaves_a_part_of_its_files_on_a_full_disk() {
-    let demo = Demo::start(&[]);
-    let url = format!("{}/dashboard", demo.url);
-    let record = ["baseline", "record", "scenario.yaml", "--target", &demo.url, "--baselines", "full"];
-    let record = [&record[..], &["--repeat", "1", "--reason", "a full disk"]].concat();
-    let rows: [(&str, &[&str]); 7] = [
-        ("size=4k", &["report", "one-0", "--format", "html", "-o", "full/new.html"]),
-        ("size=4k", &["compare", "one-0", "--format", "markdown", "-o", "full/ballast"]),
-        ("size=4k", &["import", "curl", "commands", "--dir", "full"]),
-        ("size=4k", &["init", &url, "--dir", "full"]),
-        ("size=16k", &["init", &url, "--dir", "full"]),
-        ("size=4k", &record),
-        ("nr_inodes=2", &record),
-    ];
-    at_once(&rows, |(options, args)| {
-        let folder = folder(PAGE);
-        made(folder.path(), "one-0", Change::Same, 1);
-        fs::write(folder.path().join("commands"), format!("curl {url}\n")).unwrap();
-        refused(on_a_disk(folder.path(), options, BALLAST, args), "No space left on device");
-        let kept = folder.path().join("kept");
-        assert_eq!(files(&kept), [kept.join("ballast")], "{args:?}");
-        assert_eq!(fs::read(kept.join("ballast")).unwrap(), [0; 4096], "{args:?}");
-    });
-}
-
-#[test]
-fn a_set_of_baselines_is_stored_whole_or_not_at_all() {
-    let rows: Vec<u32> = (1..=20).collect();
-    at_once(&rows, |files| {
-        let folder = tempfile::tempdir().unwrap();
-        let one = made(folder.path(), "one-0", Change::Same, 1);
-        let args = ["baseline", "refresh", "--from", &one, "--yes", "--new", "*", "--baselines", "full"];
-        let ran = on_a_disk(folder.path(), &format!("nr_inodes={files}"), "true", &args);
-        let stored = stored(folder.path(), "kept", "simulated");
-        if ran.code == 0 {
-            // The folders with the root, five runs and their anchors.
-            assert!(stored == 5 && *files >= 17, "{stored} by {files}");
-        } else {
-            refused(ran, "No space left on device");
-            assert!(stored == 0 && *files < 17, "{stored} by {files}");
-        }
-    });
-}
-
 /// How many runs a set of baselines has, each of which can be read.
 #[track_caller]
-fn stored(folder: &Path, baselines: &str, env: &str) -> usize {
+pub fn stored(folder: &Path, baselines: &str, env: &str) -> usize {
     whole(&folder.join(baselines), true);
     let names = files(&folder.join(baselines)).into_iter();
     let names = names.map(|path| path.file_name().unwrap().to_string_lossy().into_owned());
