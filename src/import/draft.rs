@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::secrets::Safe;
-use crate::scenario::{Generator, in_quotes, mapping};
+use crate::scenario::{Generator, in_comment, in_quotes, in_yaml, mapping};
 
 pub const JSON: &str = "application/json";
 pub const FORM: &str = "application/x-www-form-urlencoded";
@@ -108,12 +108,14 @@ impl Imported {
     }
 }
 
-/// Names that are none are left out; what is given twice is one (RFC 9110 §5.3, RFC 6265 §5.4).
+/// Names and values that are none are left out; what is given twice is one (RFC 9110 §5.3, RFC 6265 §5.4).
 fn sendable(step: &str, given: Vec<(String, String)>, left_out: &mut Vec<String>) -> Vec<(String, String)> {
     let mut kept: Vec<(String, String)> = Vec::new();
     for (name, value) in given {
         if http::HeaderName::try_from(&name).is_err() {
             left_out.push(format!("a header of {step}: {name:?} is no name of a header"));
+        } else if http::HeaderValue::from_str(&value).is_err() {
+            left_out.push(format!("a header of {step}: {name} has what no header can have"));
         } else if let Some((_, known)) = kept.iter_mut().find(|(known, _)| *known == name) {
             match name.as_str() {
                 _ if *known == value => {}
@@ -267,12 +269,11 @@ impl Draft {
     #[must_use]
     pub fn yaml(&self) -> String {
         let mut out = String::new();
-        let comment = |text: &str| text.replace(['\n', '\r'], " ");
         for note in &self.notes {
-            let _ = writeln!(out, "# {}", comment(note));
+            let _ = writeln!(out, "# {}", in_comment(note));
         }
         if !self.target.is_empty() {
-            let _ = writeln!(out, "# --target {}", comment(&self.target));
+            let _ = writeln!(out, "# --target {}", in_comment(&self.target));
         }
         let _ = writeln!(out, "feature: {}", in_quotes(&self.feature));
         if !self.vars.is_empty() {
@@ -283,7 +284,7 @@ impl Draft {
         }
         out.push_str("steps:\n");
         for step in &self.steps {
-            step.write(&mut out, &comment);
+            step.write(&mut out);
         }
         out.push_str(
             "# For load, with a rate and limits of its own (`loadgate validate` says what can be judged with them):\n\
@@ -295,9 +296,9 @@ impl Draft {
 }
 
 impl DraftStep {
-    fn write(&self, out: &mut String, comment: &dyn Fn(&str) -> String) {
+    fn write(&self, out: &mut String) {
         if let Some(note) = &self.note {
-            let _ = writeln!(out, "  # {}", comment(note));
+            let _ = writeln!(out, "  # {}", in_comment(note));
         }
         let _ = writeln!(out, "  - name: {}", in_quotes(&self.name));
         let _ = writeln!(out, "    {}: {}", self.method.to_ascii_lowercase(), in_quotes(&self.path));
@@ -310,7 +311,7 @@ impl DraftStep {
         match &self.body {
             DraftBody::None => {}
             DraftBody::Json(value) => {
-                let _ = writeln!(out, "    json: {value}");
+                let _ = writeln!(out, "    json: {}", in_yaml(value));
             }
             DraftBody::Form(fields) => {
                 let _ = writeln!(out, "    form: {}", mapping(fields, in_quotes));

@@ -179,7 +179,7 @@ fn json_checks(body: &Value) -> Vec<String> {
             .take(MOST_CHECKS)
             .map(|(key, value)| {
                 let at = path(key);
-                let at = if at.contains('[') { Value::from(at).to_string() } else { at };
+                let at = if at.contains('[') { in_quotes(&at) } else { at };
                 match value {
                     Value::String(word) if matches!(key.as_str(), "status" | "state") => {
                         format!("{{ jsonpath: {at}, equals: {} }}", quoted(&literal(word)))

@@ -58,4 +58,6 @@ pub use schema::SCHEMA;
 pub use stage::{Level, Stage};
 pub use template::{Context, JsonTemplate, Template};
 pub use watching::{Occasion, Watching, Webhook, WebhookKind};
-pub use written::{basic_auth, bearer_auth, in_quotes, literal, mapping, without_credentials};
+pub use written::{
+    basic_auth, bearer_auth, in_comment, in_quotes, in_yaml, literal, mapping, without_credentials,
+};

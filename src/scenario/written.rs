@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::credentials::{Expected, is_telling, looks_like_a_token, may_hold_one};
@@ -35,7 +37,31 @@ pub fn literal_without(text: &str, expected: &Expected, least: usize) -> String 
 /// As JSON, which is YAML too.
 #[must_use]
 pub fn in_quotes(text: &str) -> String {
-    Value::from(text).to_string()
+    in_yaml(&Value::from(text))
+}
+
+/// The same of any value. JSON has letters as they are that YAML has not, or takes for the end of a line.
+#[must_use]
+pub fn in_yaml(value: &Value) -> String {
+    value.to_string().chars().fold(String::new(), |mut out, letter| {
+        if is_printable(letter) {
+            out.push(letter);
+        } else {
+            let _ = write!(out, "\\u{:04x}", u32::from(letter));
+        }
+        out
+    })
+}
+
+/// A comment of one line.
+#[must_use]
+pub fn in_comment(text: &str) -> String {
+    text.chars().map(|letter| if is_printable(letter) { letter } else { ' ' }).collect()
+}
+
+/// By YAML 1.2 §5.1, without line ends of YAML 1.1.
+fn is_printable(letter: char) -> bool {
+    !letter.is_control() && !matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// A mapping in one line, of names and templates. What stands several times is a list, in the place of the first.

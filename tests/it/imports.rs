@@ -468,7 +468,8 @@ fn what_could_not_be_written_whole_leaves_nothing() {
     assert_eq!(left, ["r.schemas"]);
 }
 
-/// Found by fuzzing: headers that are given twice, or are none, and answers that never came or call themselves anything.
+/// Found by fuzzing: headers that are given twice, or are none, answers that never came or call themselves anything, and
+/// letters that JSON has and YAML has not.
 #[test]
 fn what_no_scenario_can_send_is_left_out_and_the_rest_is_valid() {
     let temp = tempfile::tempdir().unwrap();
@@ -481,14 +482,21 @@ fn what_no_scenario_can_send_is_left_out_and_the_rest_is_valid() {
     let text = std::fs::read_to_string(folder.join("curl/shop-example-com.yaml")).unwrap();
     assert!(text.contains("\"accept\": \"a/b, c/d\""), "{text}");
     let entry = |status: u16, kind: &str| {
+        let odd = "\u{7f}\u{85}\u{2028}\u{feff}";
+        let headers = serde_json::json!([{"name": "", "value": "v"}, {"name": "x-odd", "value": format!("{kind}\u{7f}")}]);
+        let body = serde_json::json!({ "mimeType": "application/json", "text": serde_json::json!({ "odd": odd, (odd): 1 }).to_string() });
         serde_json::json!({
-            "request": { "method": "GET", "url": format!("https://shop.example.com/{status}"), "headers": [{"name": "", "value": "v"}] },
+            "comment": odd,
+            "request": { "method": "POST", "url": format!("https://shop.example.com/{status}"), "headers": headers, "postData": body },
             "response": { "status": status, "headers": [], "content": { "mimeType": kind } },
         })
     };
-    let har = serde_json::json!({ "log": { "entries": [entry(0, "text/html"), entry(201, ">a/b: #")] } });
+    let har =
+        serde_json::json!({ "log": { "entries": [entry(0, "text/html"), entry(201, ">a/b: #\u{7f}")] } });
     std::fs::write(folder.join("a.har"), har.to_string()).unwrap();
-    import(folder, &["har", "a.har", "--dir", "har"]).expect(0);
+    import(folder, &["har", "a.har", "--dir", "har"]).expect(0).says("x-odd has what no header can have");
+    let text = std::fs::read_to_string(folder.join("har/shop-example-com.yaml")).unwrap();
+    assert!(text.contains(r#""odd":"\u007f\u0085\u2028\ufeff""#), "{text}");
     for made in ["curl", "har"] {
         run(loadgate(folder).args(["validate", made])).expect(0);
     }
