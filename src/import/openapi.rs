@@ -339,7 +339,12 @@ impl Importer<'_> {
     /// Checks of what comes back if all is well; returns the schema that it has to be of.
     fn responses(&mut self, operation: &Value, step: &mut DraftStep) -> Option<Vec<u8>> {
         let responses = operation["responses"].as_object()?;
-        let good: Vec<&String> = responses.keys().filter(|code| code.starts_with('2')).collect();
+        let well = |code: &&String| code.len() == 3 && code.starts_with('2');
+        let known = |code: &&String| {
+            let rest = &code[1..];
+            rest.eq_ignore_ascii_case("xx") || rest.bytes().all(|digit| digit.is_ascii_digit())
+        };
+        let good: Vec<&String> = responses.keys().filter(well).filter(known).collect();
         let told: Vec<String> = good.iter().map(|code| code.to_ascii_lowercase()).collect();
         match told.as_slice() {
             [] => {}

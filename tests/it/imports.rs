@@ -469,7 +469,7 @@ fn what_could_not_be_written_whole_leaves_nothing() {
 }
 
 /// Found by fuzzing: headers that are given twice, or are none, answers that never came or call themselves anything, and
-/// letters that JSON has and YAML has not.
+/// letters that JSON has and YAML has not, statuses of six digits.
 #[test]
 fn what_no_scenario_can_send_is_left_out_and_the_rest_is_valid() {
     let temp = tempfile::tempdir().unwrap();
@@ -497,7 +497,11 @@ fn what_no_scenario_can_send_is_left_out_and_the_rest_is_valid() {
     import(folder, &["har", "a.har", "--dir", "har"]).expect(0).says("x-odd has what no header can have");
     let text = std::fs::read_to_string(folder.join("har/shop-example-com.yaml")).unwrap();
     assert!(text.contains(r#""odd":"\u007f\u0085\u2028\ufeff""#), "{text}");
-    for made in ["curl", "har"] {
+    let described = serde_json::json!({ "openapi": "3.1.0", "info": { "title": "a", "version": "1" },
+        "paths": { "/a": { "get": { "responses": { "200200": {}, "2XX": {}, "2é": {} } } } } });
+    std::fs::write(folder.join("a.json"), described.to_string()).unwrap();
+    import(folder, &["openapi", "a.json", "--dir", "openapi"]).expect(0);
+    for made in ["curl", "har", "openapi"] {
         run(loadgate(folder).args(["validate", made])).expect(0);
     }
 }
