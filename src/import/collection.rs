@@ -81,7 +81,7 @@ pub fn statuses(item: &Value) -> impl Iterator<Item = String> {
         .iter()
         .find_map(|form| Some(line.split_once(form)?.1.to_owned()))?;
         let digits: String = at.chars().take_while(char::is_ascii_digit).collect();
-        (digits.len() == 3).then_some(digits)
+        digits.parse().is_ok_and(|code: u16| (100..600).contains(&code)).then_some(digits)
     };
     lines.filter_map(asked).take(1).collect::<Vec<_>>().into_iter()
 }

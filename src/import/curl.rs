@@ -4,6 +4,7 @@ use super::curl_body::{Data, FormPart, Sent};
 use super::draft::{DraftBody, DraftStep, Imported, draft_of, slug, step_name};
 use super::secrets::{Safe, plain};
 use super::shell::commands;
+use crate::units::parse_duration_ns;
 
 /// Options that take a value which says nothing of the request.
 const WITH_VALUE: [&str; 31] = [
@@ -240,7 +241,13 @@ fn read(words: &[String]) -> Result<Request, String> {
             "-b" | "--cookie" => request.cookie = Some(value()?),
             "-A" | "--user-agent" | "-e" | "--referer" => drop(value()?),
             "-L" | "--location" | "--location-trusted" => request.follows = true,
-            "-m" | "--max-time" => request.timeout = Some(value()?),
+            "-m" | "--max-time" => {
+                let text = value()?;
+                let known = parse_duration_ns(&format!("{text}s"));
+                let ns = known.map_err(|_| format!("`{option} {text}` is no number of seconds"))?;
+                // To curl, 0 is for ever.
+                request.timeout = (ns > 0).then_some(text);
+            }
             "-T" | "--upload-file" => request.sent.upload = Some(value()?),
             "--oauth2-bearer" => {
                 let token = value()?;

@@ -292,7 +292,7 @@ impl Importer<'_> {
             self.safe.json("", &mut value);
             step.body = DraftBody::Json(value);
             if kind != "application/json" {
-                step.headers.push(("content-type".into(), kind));
+                step.headers.push(("content-type".into(), plain(&kind)));
             }
             return;
         }
@@ -329,10 +329,10 @@ impl Importer<'_> {
         } else if kind.starts_with("text/") || kind.contains("xml") {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             step.body = DraftBody::Text(plain(&text));
-            step.headers.push(("content-type".into(), kind));
+            step.headers.push(("content-type".into(), plain(&kind)));
         } else {
             step.body = DraftBody::File("upload.bin".into());
-            step.headers.push(("content-type".into(), kind));
+            step.headers.push(("content-type".into(), plain(&kind)));
         }
     }
 

@@ -58,6 +58,7 @@ fn what_is_not_what_it_should_be_is_told() {
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "nothing is written");
     };
     refused("curl", "wget http://a", "`wget` is no curl command");
+    refused("curl", "curl -m es http://a", "`-m es` is no number of seconds");
     refused("curl", "curl -H 'a: b", "a `'` is never closed");
     refused("curl", "curl --frobnicate http://a", "curl's option `--frobnicate` is not understood");
     refused("curl", "curl \"http://a\" ^\n -H \"a: b\"", "copy it as cURL (bash)");
@@ -498,10 +499,17 @@ fn what_no_scenario_can_send_is_left_out_and_the_rest_is_valid() {
     let text = std::fs::read_to_string(folder.join("har/shop-example-com.yaml")).unwrap();
     assert!(text.contains(r#""odd":"\u007f\u0085\u2028\ufeff""#), "{text}");
     let described = serde_json::json!({ "openapi": "3.1.0", "info": { "title": "a", "version": "1" },
-        "paths": { "/a": { "get": { "responses": { "200200": {}, "2XX": {}, "2é": {} } } } } });
+        "paths": { "/a": { "get": { "responses": { "200200": {}, "2XX": {}, "2é": {} },
+            "requestBody": { "content": { "text/j${": { "example": "x" } } } } } } });
     std::fs::write(folder.join("a.json"), described.to_string()).unwrap();
     import(folder, &["openapi", "a.json", "--dir", "openapi"]).expect(0);
-    for made in ["curl", "har", "openapi"] {
+    let told = serde_json::json!({ "info": { "name": "a" }, "item": [{
+        "name": "a", "request": { "method": "GET", "url": "https://shop.example.com/a" },
+        "event": [{ "listen": "test", "script": { "exec": ["pm.response.to.have.status(029)"] } }],
+    }] });
+    std::fs::write(folder.join("p.json"), told.to_string()).unwrap();
+    import(folder, &["postman", "p.json", "--dir", "postman"]).expect(0);
+    for made in ["curl", "har", "openapi", "postman"] {
         run(loadgate(folder).args(["validate", made])).expect(0);
     }
 }
