@@ -244,7 +244,7 @@ fn read(words: &[String]) -> Result<Request, String> {
             "-m" | "--max-time" => {
                 let text = value()?;
                 let known = parse_duration_ns(&format!("{text}s"));
-                let ns = known.map_err(|_| format!("`{option} {text}` is no number of seconds"))?;
+                let ns = known.map_err(|_| format!("`{option}` has no number of seconds"))?;
                 // To curl, 0 is for ever.
                 request.timeout = (ns > 0).then_some(text);
             }

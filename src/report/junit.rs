@@ -2,6 +2,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::combined::CombinedRow;
+use super::inert::{inert, line};
 use super::model::ReportModel;
 use super::words::{status, told, told_impact};
 use crate::metrics::{SmokeStatus, SmokeStep};
@@ -57,10 +58,10 @@ pub fn render_combined_junit(rows: &[CombinedRow], models: &[ReportModel]) -> st
     let mut suites = suites_of(models);
     for row in rows {
         let Err(reason) = &row.verdict else { continue };
-        let (message, detail) = (reason.clone(), row.folder.clone());
+        let (message, detail) = (inert(reason).into_owned(), inert(&row.folder).into_owned());
         let ended = Ended::Errored { message, detail };
         let case = Case { class: "run".to_owned(), name: "has a verdict".to_owned(), seconds: None, ended };
-        let (name, cases) = (format!("{}: run", row.name), vec![case]);
+        let (name, cases) = (format!("{}: run", line(&row.name)), vec![case]);
         suites.push(Suite { name, cases, seconds: 0.0, started: String::new(), properties: Vec::new() });
     }
     written(&suites)

@@ -58,7 +58,7 @@ fn what_is_not_what_it_should_be_is_told() {
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "nothing is written");
     };
     refused("curl", "wget http://a", "`wget` is no curl command");
-    refused("curl", "curl -m es http://a", "`-m es` is no number of seconds");
+    refused("curl", "curl -m es http://a", "`-m` has no number of seconds");
     refused("curl", "curl -H 'a: b", "a `'` is never closed");
     refused("curl", "curl --frobnicate http://a", "curl's option `--frobnicate` is not understood");
     refused("curl", "curl \"http://a\" ^\n -H \"a: b\"", "copy it as cURL (bash)");

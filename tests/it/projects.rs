@@ -180,6 +180,12 @@ fn many_services_are_one_command_and_one_verdict() {
         .expect(3)
         .says("<testsuite name=\"risk: run\" tests=\"1\" failures=\"0\" errors=\"1\"")
         .says("message=\"There is no run of it");
+    let odd = folder.join("odd\u{1}");
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::write(odd.join("run.json"), "{").unwrap();
+    let junit =
+        combine(&["all", "odd\u{1}", "--format", "junit"]).expect(3).says("<testsuite name=\"odd␁: run\"");
+    assert!(!junit.out.contains('\u{1}'), "{}", junit.out);
     // A run that was killed is no pass.
     std::fs::create_dir(folder.join("killed")).unwrap();
     let started = json(&folder.join("all/churn/run.json"));
