@@ -353,8 +353,7 @@ pub fn ask(question: &str) -> Result<bool> {
     can_ask()?;
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
+    super::signals::asking(|| std::io::stdin().read_line(&mut answer))
         .map_err(|e| Error::harness(format!("cannot read the answer: {e}")))?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -16,7 +16,8 @@ use crate::report::{
 use crate::rollout::{Event, Place};
 use crate::store::{Shelf, is_remote, write_atomic};
 use crate::verdict::{
-    Action, Allow, DEFAULT_IMPACT, Finding, FindingKind, Severity, Verdict, judge, probe_means, sort_findings,
+    Action, Allow, DEFAULT_IMPACT, Finding, FindingKind, Severity, VERDICT_FORMAT, Verdict, judge,
+    probe_means, sort_findings,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,6 +280,11 @@ pub fn stored_verdict(run: &Path) -> Result<Option<Verdict>> {
             let fail = |e| Error::input(&path, "read verdict", e).with_hint(hint);
             let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(fail)?;
             unbroken(&path, "read verdict", &bytes, &value)?;
+            let format = value["format"].as_u64().unwrap_or(0);
+            if format > u64::from(VERDICT_FORMAT) {
+                let reason = format!("format {format}, this loadgate reads up to {VERDICT_FORMAT}");
+                return Err(Error::input(&path, "read verdict", reason).with_hint(hint));
+            }
             serde_json::from_value(value).map(Some).map_err(fail)
         }
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

@@ -9,6 +9,7 @@ use super::session::{Session, complain, learn_header, paint, print};
 use super::signals::{block_on, listen};
 use crate::credentials::{in_query, may_hold_one};
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::gate::{GateEvent, GateRequest, GateResult, read_record, run_gate, run_id, scenario_records};
 use crate::logging::{Level, log, tells};
 use crate::report::{
@@ -94,20 +95,24 @@ pub fn conclude(session: &Session, result: &GateResult, outlet: &Outlet, detail:
     }
     let screen = session.stdout().screen();
     let silent = session.quiet && session.one_of_many;
-    if !silent {
-        print(&render_terminal(&model, screen, Detail { instead: detail, steps_shown: !session.quiet }))?;
+    let detail = Detail { instead: detail, steps_shown: !session.quiet };
+    let mut ended = if silent { Ok(()) } else { print(&render_terminal(&model, screen, detail)) };
+    ended = ended.and(written);
+    if ended.is_ok() && !silent {
+        ended = close(&model, out, screen);
     }
-    // The verdict is told even where its files cannot be written.
-    if written.is_err() {
-        tell_of(result, outbox, &session.transport);
-        return written.map(|()| result.verdict.exit_code);
-    }
-    if !silent {
-        close(&model, out, screen)?;
-    }
+    // The verdict is told even where it can neither be shown nor its files be written.
     tell_of(result, outbox, &session.transport);
-    outlet.publish()?;
-    Ok(result.verdict.exit_code)
+    let code = result.verdict.exit_code;
+    match ended.and_then(|()| outlet.publish()) {
+        Ok(()) => Ok(code),
+        // What is proven stays so, whatever became of its files.
+        Err(error) if code == ExitCode::Fail.code() => {
+            complain(&format!("error: {error}"));
+            Ok(code)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Where everything is, and what GitHub shows beside the code.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::session::{complain, tell};
 use super::signals::{block_on, listen};
 use crate::error::{Error, Result};
+use crate::secrets::Secrets;
 use crate::serve::{Gates, News, Serving, State, Template, bind, serve as answer};
 use crate::store::Lock;
 
@@ -26,6 +27,9 @@ pub struct ServeRequest {
 /// # Errors
 /// If the address or the folder cannot be had.
 pub fn serve(request: ServeRequest) -> Result<u8> {
+    // So that no panic, log or core dump has it.
+    let _known =
+        Secrets::new(request.token.iter().map(|own| ("LOADGATE_SERVE_TOKEN".into(), own.clone())).collect());
     block_on(async {
         let mut interrupt = listen()?;
         let listener = bind(request.listen).await?;

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::session::Session;
 use super::token::sensitive;
+use crate::credentials::looks_like_a_token;
 use crate::scenario::{Auth, BodyTemplate, Context, PartContent, PartTemplate, RequestTemplate, Template};
 use crate::transport::{Request, Wants};
 use crate::units::percent_encoded;
@@ -56,7 +57,12 @@ pub fn build(template: &RequestTemplate, making: Making<'_>) -> Result<Request, 
     let url = url_of(target, template, &context);
     let mut headers = HeaderMap::with_capacity(template.headers.len() + 2);
     for (name, value) in &template.headers {
-        headers.append(name.clone(), header_value(name, &value.render(&context))?);
+        let text = value.render(&context);
+        let mut rendered = header_value(name, &text)?;
+        // No redirect takes it to another origin.
+        let of_target = value.slots().next().is_some() && looks_like_a_token(&text);
+        rendered.set_sensitive(of_target || value.secrets().next().is_some());
+        headers.append(name.clone(), rendered);
     }
     match &template.auth {
         None => {}

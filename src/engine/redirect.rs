@@ -78,6 +78,11 @@ pub async fn follow<T: Transport>(
                 headers.remove(name);
             }
         }
+        if !same_origin && body.is_some() && step.action.request().has_secret_body() {
+            return Err(refuse(format!(
+                "redirects: `{new}` is another origin, and the body holds a secret; send it there by a step of its own"
+            )));
+        }
         way.session.add_to(to.as_str(), &mut headers);
         let wants = request.wants;
         request = Request::new(method, to.as_str(), headers, body, request.timeout).map_err(refuse)?;

@@ -12,6 +12,8 @@ const MOST_FINDINGS: usize = 10;
 /// One text for one webhook. It holds no address, so that it can be kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
+    #[serde(default = "first_format")]
+    pub format: u32,
     /// The same for every try, so that a receiver can tell that it has it already.
     pub id: String,
     /// Which webhook: its number in its file, and its address without secrets.
@@ -27,6 +29,13 @@ pub struct Message {
     /// Why it was not taken last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+}
+
+pub const MESSAGE_FORMAT: u32 = 1;
+
+/// Of messages that say none.
+fn first_format() -> u32 {
+    1
 }
 
 pub fn kind_name(kind: WebhookKind) -> &'static str {
@@ -122,6 +131,7 @@ pub fn news(webhooks: &[Webhook], news: &News, secrets: &Secrets, now: &str) -> 
 /// `id` is that of what is told, the same for every try.
 fn of(webhook: &Webhook, id: &str, body: &Value, secrets: &Secrets, now: &str) -> Message {
     Message {
+        format: MESSAGE_FORMAT,
         id: format!("{id}/{}", webhook.number),
         number: webhook.number,
         to: secrets.scrub(&webhook.told),

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use super::message::Message;
+use super::message::{MESSAGE_FORMAT, Message};
 use crate::error::{Error, Result};
 use crate::store::write_atomic;
 
@@ -26,7 +26,15 @@ impl Outbox {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let waiting = lines
             .enumerate()
-            .map(|(i, line)| serde_json::from_str(line).map_err(|e| fail(&format!("line {}: {e}", i + 1))))
+            .map(|(i, line)| {
+                let message: Message =
+                    serde_json::from_str(line).map_err(|e| fail(&format!("line {}: {e}", i + 1)))?;
+                if message.format > MESSAGE_FORMAT {
+                    let told = format!("line {}: format {} is of a later loadgate", i + 1, message.format);
+                    return Err(fail(&told));
+                }
+                Ok(message)
+            })
             .collect::<Result<_>>()?;
         Ok(Self { path, waiting })
     }

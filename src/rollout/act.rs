@@ -16,6 +16,8 @@ use crate::store::{Lock, read_json, write_atomic, write_private};
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_millis(50);
 const MOST_STARTS: usize = 3;
+/// Where results are on a disk of another machine.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 /// Of a command's output, where it failed.
 const TAIL_LINES: usize = 5;
 const MOST_TAIL: usize = 64 << 10;
@@ -201,10 +203,13 @@ impl Act {
         read_json(&path)?.ok_or_else(|| Error::input(&path, "read", "there is no such file"))
     }
 
-    /// For how long it has ended; `None`: it has not, or the clock was set back.
+    /// For how long it has ended: for ever, where the clock was set back since, by more than machines differ. `None`: it has not.
     #[must_use]
     pub fn ended_for(&self) -> Option<Duration> {
-        std::fs::metadata(self.file("ended")).and_then(|about| about.modified()).ok()?.elapsed().ok()
+        let ended = std::fs::metadata(self.file("ended")).and_then(|about| about.modified()).ok()?;
+        Some(ended.elapsed().unwrap_or_else(|ahead| {
+            if ahead.duration() < CLOCKS_DIFFER { Duration::ZERO } else { Duration::MAX }
+        }))
     }
 
     /// What the command said last.

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::act::Act;
-use super::event::{Entry, Event, Request, RequestKind};
+use super::event::{Entry, Event, JOURNAL_FORMAT, Request, RequestKind};
 use super::state::State;
 use crate::error::{Error, Result};
 use crate::store::{Ledger, Lock, write_atomic};
@@ -78,7 +78,7 @@ impl Place {
     /// # Errors
     /// If its journal cannot be read.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        Ledger::read(&self.journal())
+        Ledger::read(&self.journal()).and_then(|entries| readable(&self.journal(), entries))
     }
 
     /// Whether a controller goes on with a rollout of this plan.
@@ -104,6 +104,7 @@ impl Place {
         }
         let Some(lock) = Lock::take(&self.lock())? else { return Ok(None) };
         let (ledger, entries) = Ledger::open::<Entry>(&self.journal())?;
+        let entries = readable(&self.journal(), entries)?;
         Ok(Some(Rollout { state: State::of(&entries), place: self, entries, ledger, _lock: lock }))
     }
 
@@ -186,4 +187,16 @@ impl Rollout {
         }
         heard
     }
+}
+
+/// Refuses what a later version has written.
+fn readable(path: &Path, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+    let newer = entries.iter().find_map(|entry| match &entry.event {
+        Event::Begun(begun) if begun.format > JOURNAL_FORMAT => Some(begun),
+        _ => None,
+    });
+    let Some(begun) = newer else { return Ok(entries) };
+    let (format, version) = (begun.format, &begun.loadgate_version);
+    let reason = format!("format {format} of loadgate {version}; this one reads up to {JOURNAL_FORMAT}");
+    Err(Error::input(path, "read journal", reason).with_hint("go on with that version, or a later one"))
 }

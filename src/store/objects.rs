@@ -23,6 +23,7 @@ use super::atomic::write_atomic;
 use super::faults::{Problem, one_line, problem};
 use crate::digest::sha256_hex;
 use crate::error::{Error, Result};
+use crate::secrets::Secrets;
 use crate::transport::choose_provider;
 
 /// A gate waits for its store so long, not for minutes.
@@ -85,6 +86,18 @@ impl std::fmt::Debug for Objects {
     }
 }
 
+/// Variables from which a store's settings come, and which let in whoever has them.
+const CREDENTIALS: [&str; 8] = [
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_TOKEN",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+];
+
 impl Objects {
     /// # Errors
     /// If the address or the environment makes no sense.
@@ -94,6 +107,10 @@ impl Objects {
         let url = Url::parse(text).map_err(|e| fail(format!("this is no URL: {e}"), known))?;
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|e| fail(one_line(&e), known))?;
         choose_provider();
+        // So that no panic, log or core dump has them.
+        let found =
+            CREDENTIALS.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+        let _known = Secrets::new(found.collect());
         let client = ClientOptions::new()
             .with_connect_timeout(CONNECT)
             .with_timeout(TIMEOUT)

@@ -149,6 +149,10 @@ notify:
     );
     with(&["notify", "out", "--dry-run"]).expect(0).says("would tell webhook").says("high error rate");
     with(&["notify", "out"]).expect(5).says("it waits in");
+    let kept = std::fs::read_to_string(out.join("outbox.jsonl")).unwrap();
+    std::fs::write(out.join("outbox.jsonl"), kept.replacen("\"format\":1", "\"format\":2", 1)).unwrap();
+    with(&["notify", "out"]).expect(2).says("line 1: format 2 is of a later loadgate");
+    std::fs::write(out.join("outbox.jsonl"), kept).unwrap();
     *refuses.lock().unwrap() = false;
     with(&["notify", "out"]).expect(0).says("told webhook");
     assert!(!out.join("outbox.jsonl").exists());

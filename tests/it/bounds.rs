@@ -182,19 +182,46 @@ fn a_redirect_takes_no_credentials_to_another_origin() {
         "well"
     })));
     let place = format!("{}/taken", other.url);
+    let (found, again) = (place.clone(), place);
+    let router = Router::new().route(
+        "/again",
+        any(move || async move { (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, again)]) }),
+    );
     let service = Service::start(
-        Router::new().fallback(any(move || async move { (StatusCode::FOUND, [(header::LOCATION, place)]) })),
+        router.fallback(any(move || async move { (StatusCode::FOUND, [(header::LOCATION, found)]) })),
     );
     let temp = folder(
-        "feature: f\nauth: { bearer: open-sesame }\nsteps:\n  - { name: a, get: /, redirects: 1, headers: { x-api-key: k, cookie: c=1, x-plain: p } }\n",
+        "feature: f\nauth: { bearer: open-sesame }\nsteps:\n  - { name: a, get: /, redirects: 1, headers: { x-api-key: k, cookie: c=1, x-plain: p, x-partner: \"of ${secret.PARTNER}\" } }\n",
     );
-    run(&mut smoke(temp.path(), &service)).expect(0);
-    let seen = seen.lock().unwrap();
-    let names: Vec<&str> = seen[0].keys().map(header::HeaderName::as_str).collect();
-    assert!(names.contains(&"x-plain") && names.contains(&"loadgate-run"), "{names:?}");
-    for name in ["authorization", "x-api-key", "cookie"] {
-        assert!(!names.contains(&name), "{names:?}");
+    run(smoke(temp.path(), &service).env("PARTNER", "hush-4711")).expect(0);
+    {
+        let seen = seen.lock().unwrap();
+        let names: Vec<&str> = seen[0].keys().map(header::HeaderName::as_str).collect();
+        assert!(names.contains(&"x-plain") && names.contains(&"loadgate-run"), "{names:?}");
+        for name in ["authorization", "x-api-key", "cookie", "x-partner"] {
+            assert!(!names.contains(&name), "{names:?}");
+        }
     }
+    // A body that is sent once more is a step's business.
+    let secret = "\"${secret.PARTNER}\"";
+    for body in ["json: { a: [ SECRET ] }", "form: { a: SECRET }", "body: SECRET", "multipart: { a: SECRET }"]
+    {
+        for (what, code) in [(secret, 1), ("plain", 0)] {
+            let body = body.replace("SECRET", what);
+            rewrite(
+                temp.path(),
+                &format!("feature: f\nsteps: [ {{ name: a, post: /again, redirects: 1, {body} }} ]\n"),
+            );
+            let ran = run(smoke(temp.path(), &service).env("PARTNER", "hush-4711")).expect(code);
+            assert_eq!(
+                ran.out.contains("is another origin, and the body holds a secret"),
+                code == 1,
+                "{}",
+                ran.out
+            );
+        }
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1 + 4);
 }
 
 #[test]

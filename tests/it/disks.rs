@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::Value;
 
 use crate::baselines::made;
@@ -283,4 +283,26 @@ fn gates_on_a_full_disk_hold_until_there_is_room() {
         }
         assert_eq!((status, &answer["action"]), (200, &"go".into()), "{inodes}: {answer}");
     });
+}
+
+/// Neither a full disk nor an output that nobody takes keeps what is proven from whoever is to know it.
+#[test]
+fn what_is_proven_is_told_and_stays_proven_whatever_cannot_be_written() {
+    let service =
+        Service::start(Router::new().route("/hook", post(async || "")).fallback(get(async || "ill")));
+    let told = format!("notify: [ {{ webhook: \"{}/hook\", on: [fail], retries: 0 }} ]\n", service.url);
+    let bad = "feature: page\nsteps: [ { name: page, get: /page, check: [ status: 404 ] } ]\n";
+    let args = ["smoke", "scenario.yaml", "--target", &service.url, "--probes", "told.yaml", "--out", "full"];
+    for (inodes, redirected) in [(4, ""), (5, ""), (9, ">/dev/full"), (5, ">/dev/full")] {
+        let folder = folder(bad);
+        fs::write(folder.path().join("told.yaml"), &told).unwrap();
+        fs::create_dir(folder.path().join("full")).unwrap();
+        let script =
+            format!("mount -t tmpfs -o nr_inodes={inodes} none full || exit 99; \"$0\" \"$@\" {redirected}");
+        let before = service.count("POST /hook");
+        let ran = run(apart(folder.path(), 'm', &script).args(args)).sound().expect(1);
+        assert_eq!(ran.err.matches("error: ").count(), 1, "{}", ran.err);
+        assert_eq!(ran.out.contains("ROLL BACK"), redirected.is_empty(), "{}", ran.out);
+        assert_eq!(service.count("POST /hook"), before + 1, "{inodes} {redirected}: {}", ran.err);
+    }
 }

@@ -134,6 +134,13 @@ fn a_rollout_to_all_of_the_traffic_and_back_within_a_day() {
     // Whoever runs it again changes nothing.
     rollout(folder, &["run", "plan.yaml"]).expect(0).says("Nothing was done");
     assert_eq!(switched(folder).len(), 1);
+    let journal = state(folder).join("journal.jsonl");
+    let kept = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, kept.replacen("\"format\":1", "\"format\":2", 1)).unwrap();
+    for word in ["run", "status"] {
+        rollout(folder, &[word, "plan.yaml"]).expect(2).says("format 2 of loadgate");
+    }
+    std::fs::write(&journal, kept).unwrap();
     rollout(folder, &["approve", "plan.yaml", "--reason", "x"]).expect(2).says("it is complete");
 
     rollout(folder, &["rollback", "plan.yaml", "--reason", "complaints"])

@@ -207,6 +207,30 @@ fn a_second_signal_ends_it_at_once_and_leaves_the_journal() {
     });
 }
 
+/// While what it has to say is taken by nobody, the first signal waits, and the second one is the end.
+#[test]
+fn a_second_signal_ends_it_at_once_behind_the_load_too() {
+    let service = Service::start(Router::new().fallback(get(async || "well")));
+    let folder = folder("feature: page\nsteps: [ { name: page, get: /page } ]\n");
+    // A pipe that is full, and whose reader does not read.
+    let script = "mkfifo pipe; exec 3<>pipe; head -c 65536 /dev/zero >&3; exec \"$0\" \"$@\" >&3";
+    let mut command = loadgate_by(folder.path(), &["sh", "-c", script]);
+    command.args(["smoke", "scenario.yaml", "--target", &service.url, "--out", "out"]);
+    let mut child = spawned(&mut command);
+    let verdict = results(folder.path()).join("report.html");
+    until(&mut child, || verdict.exists());
+    std::thread::sleep(Duration::from_millis(300));
+    signal(child.id(), "TERM");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "the first one ends nothing that is about to end");
+    signal(child.id(), "TERM");
+    let from = Instant::now();
+    until(&mut child, || false);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(from.elapsed() < Duration::from_secs(20));
+    whole(&results(folder.path()), false);
+}
+
 /// Whoever runs the tests may have been told to ignore it.
 const HEARS_HANGUPS: [&str; 2] = ["env", "--default-signal=HUP"];
 
