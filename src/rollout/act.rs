@@ -1,4 +1,5 @@
 use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use tokio::process::Command;
 use super::event::ActEnd;
 use super::plan::CommandLine;
 use crate::error::{Error, Result};
+use crate::secrets::known;
 use crate::store::{Lock, read_json, write_atomic, write_private};
 
 /// What a command may take to end once it is asked to, before it is killed.
@@ -164,7 +166,13 @@ impl Act {
 
     fn open_log(&self) -> Result<std::fs::File> {
         let path = self.log();
-        OpenOptions::new().create(true).append(true).open(&path).map_err(|e| Error::output(&path, "open", e))
+        // A command may say what only its owner is to know.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| Error::output(&path, "open", e))
     }
 
     /// The process that runs it.
@@ -212,11 +220,11 @@ impl Act {
         }))
     }
 
-    /// What the command said last.
+    /// What the command said last, without secrets that are known here.
     #[must_use]
     pub fn tail(&self) -> Vec<String> {
         let bytes = std::fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST_TAIL)..]).into_owned();
+        let text = known().scrub(&String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST_TAIL)..]));
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
     }

@@ -2,12 +2,14 @@
 //! every form: in no output, at no log level, nor in anything that is stored may the core be found.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -69,6 +71,20 @@ async fn token(headers: HeaderMap) -> Response {
     made!({ "access_token": format!("oauth-{CORE}-token"), "expires_in": 3600 }).to_string().into_response()
 }
 
+/// Says what it was asked with, as an error of RFC 6749.
+async fn denied(body: String) -> Response {
+    (StatusCode::BAD_REQUEST, made!({ "error": format!("invalid_client: {body}") }).to_string())
+        .into_response()
+}
+
+async fn socket(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        while let Some(Ok(Message::Text(text))) = socket.recv().await {
+            let _ = socket.send(Message::Text(text)).await;
+        }
+    })
+}
+
 fn service() -> Service {
     let events =
         || async { ([("content-type", "text/event-stream")], format!("data: token=ev-{CORE}-12345\n\n")) };
@@ -76,6 +92,8 @@ fn service() -> Service {
         Router::new()
             .route("/login", post(login))
             .route("/token", post(token))
+            .route("/denied", post(denied))
+            .route("/socket", any(socket))
             .route("/events", get(events))
             .route("/hook", any(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "no") }))
             .fallback(any(echo)),
@@ -140,9 +158,27 @@ steps:
                 if failing { ", each: [ body: { contains: nothing } ]" } else { "" }
             ),
         ),
+        (
+            "socket",
+            format!(
+                "steps:
+  - name: socket
+    websocket: {{ url: \"/socket?k=${{secret.LG_QUERY}}\", send: [ \"${{secret.LG_FRAME}}\" ], expect: [ body: {{ contains: {} }} ] }}
+",
+                if failing { "nothing" } else { "frame" }
+            ),
+        ),
+        (
+            "denied",
+            "auth: { oauth2: { token_url: /denied, client_id: svc, client_secret: \"${secret.LG_CLIENT}\", client_auth: body } }
+steps: [ { name: never, get: /echo } ]
+"
+            .to_owned(),
+        ),
         ("unreachable", "steps:\n  - { name: never, get: \"http://localhost:9/x?k=${secret.LG_QUERY}\" }\n".to_owned()),
     ];
-    for (name, text) in files.iter().filter(|(name, _)| failing || *name != "unreachable") {
+    for (name, text) in files.iter().filter(|(name, _)| failing || !matches!(*name, "unreachable" | "denied"))
+    {
         std::fs::write(folder.join(format!("{name}.yaml")), format!("feature: {name}\n{common}{text}{load}"))
             .unwrap();
     }
@@ -257,9 +293,69 @@ fn no_secret_is_in_any_output_at_any_level() {
         let (code, said) = clean(folder, "trace", &[&words[..], &more].concat());
         assert!(matches!(code, 0 | 1 | 3), "{said}");
         assert!(folder.join("sides/run.json").exists(), "{said}");
+        let (code, said) = clean(folder, "trace", &["combine", "whole", "--format", "junit"]);
+        assert!(matches!(code, 1 | 3), "{said}");
         let files = assert_folder_clean(folder);
         assert!(files > 30, "{files} files were looked at");
     }
+}
+
+/// A rollout with secrets in its addresses, webhooks and headers, and in what its commands say.
+#[test]
+fn no_secret_of_a_rollout_is_in_any_output() {
+    let service = service();
+    for failing in [true, false] {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path();
+        scenarios(folder, failing);
+        std::fs::create_dir(folder.join("scenarios")).unwrap();
+        std::fs::rename(folder.join("bearer.yaml"), folder.join("scenarios/bearer.yaml")).unwrap();
+        let who = service.url.replace("http://", &format!("http://who:{CORE}-userinfo@"));
+        let url = &service.url;
+        let plan = format!(
+            "rollout: night
+scenarios: scenarios
+control: {{ url: \"{who}\" }}
+candidate: {{ url: \"{who}\", headers: {{ x-arm: \"${{secret.LG_HEADER}}\" }} }}
+rollback: {{ command: [sh, -c, \"echo back $LG_KEY\"], within: 15m }}
+phases:
+  - {{ percent: 100, shift: [sh, -c, \"echo to $LG_KEY $LG_FORM; exit {code}\"], load: {{ against: baselines }} }}
+notify:
+  - {{ webhook: \"{url}/hook/${{secret.LG_HOOK}}\", headers: {{ authorization: \"Bearer ${{secret.LG_HOOK}}\" }}, on: [pass, hold, fail, alert] }}
+",
+            code = i32::from(failing)
+        );
+        std::fs::write(folder.join("plan.txt"), plan).unwrap();
+        let (code, said) = clean(folder, "trace", &["rollout", "run", "plan.txt"]);
+        assert!(matches!(code, 0 | 1 | 3), "{code}: {said}");
+        for words in [["status", "plan.txt"], ["rollback", "plan.txt"]] {
+            let mut words = [&["rollout"], &words[..]].concat();
+            words.extend(if words[1] == "rollback" { vec!["--reason", "so it is"] } else { Vec::new() });
+            clean(folder, "trace", &words);
+        }
+        let acts = assert_folder_clean_but_for_plans(folder);
+        assert!(acts > 5, "{acts} files were looked at");
+    }
+}
+
+/// The plan itself has what its author wrote into it; what is to be run, and what it said, is for its owner alone.
+fn assert_folder_clean_but_for_plans(folder: &Path) -> usize {
+    let mut looked_at = 0;
+    for path in files(folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_act = path.parent().is_some_and(|own| own.ends_with("acts"));
+        let private = is_act && (name.ends_with(".json") || name.ends_with(".log"));
+        if private {
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} is for all to read: {mode:o}", path.display());
+        }
+        if name.starts_with("plan.") || private {
+            continue;
+        }
+        assert_clean(&path.display().to_string(), &std::fs::read(&path).unwrap());
+        looked_at += 1;
+    }
+    looked_at
 }
 
 /// Each cookie of a header is hidden, those too that are shorter than what is found by its looks.
