@@ -344,7 +344,7 @@ fn assert_folder_clean_but_for_plans(folder: &Path) -> usize {
     for path in files(folder) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let is_act = path.parent().is_some_and(|own| own.ends_with("acts"));
-        let private = is_act && (name.ends_with(".json") || name.ends_with(".log"));
+        let private = is_act && path.extension().is_some_and(|kind| kind == "json" || kind == "log");
         if private {
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{} is for all to read: {mode:o}", path.display());
