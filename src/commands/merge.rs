@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::compare::{read_records, stored_references};
 use super::publish::{Freshness, Outlet, fetched_if_any, nothing_at};
 use super::report::write_reports;
-use super::run::{append_job_summary, close};
+use super::run::{append_job_summary, close, though};
 use super::session::{Gate, Stdout, print};
 use crate::error::{Error, Result};
 use crate::gate::write_results;
@@ -52,11 +52,9 @@ pub fn merge(request: &MergeRequest) -> Result<u8> {
     let written = write_reports(out, &model);
     append_job_summary(&model);
     let screen = request.stdout.screen();
-    print(&render_terminal(&model, screen, Detail::default()))?;
-    written?;
-    close(&model, out, screen)?;
-    outlet.publish()?;
-    Ok(verdict.exit_code)
+    let shown = print(&render_terminal(&model, screen, Detail::default()));
+    let ended = shown.and(written).and_then(|()| close(&model, out, screen));
+    though(verdict.exit_code, ended.and_then(|()| outlet.publish()))
 }
 
 fn outlet(given: Option<&Path>, id: &str) -> Result<Outlet> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::report::stored_verdict;
 use super::session::{complain, tell};
-use super::signals::{block_on, listen};
+use super::signals::{block_on, listen_from_now};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::gate::{GateResult, read_record};
@@ -81,7 +81,7 @@ fn sent(
 ) -> Result<usize> {
     let remote = Remote::new(transport)?;
     let delivered = block_on(async {
-        let mut interrupt = listen()?;
+        let mut interrupt = listen_from_now()?;
         Ok(deliver(outbox, webhooks, &remote, secrets, async move { interrupt.wait().await }).await)
     })?;
     told(delivered, outbox)?;
@@ -92,18 +92,24 @@ fn told(delivered: Delivered, outbox: &Outbox) -> Result<()> {
     let Delivered { each, unwritten } = delivered;
     let waits = match unwritten {
         None => format!("it waits in {}, and `loadgate notify` tells it", outbox.path().display()),
-        Some(_) => "nor can it be kept for later".to_owned(),
+        Some(_) => "nor can that be written down".to_owned(),
     };
+    let mut shown = Ok(());
     for Delivery { to, kind, tries, refused } in &each {
         match refused {
-            None => tell(&format!("told {kind} {to}\n"))?,
+            None => shown = shown.and(tell(&format!("told {kind} {to}\n"))),
             Some(reason) => complain(&format!(
                 "warning: {kind} {to} could not be told in {}: {reason}; {waits}",
                 counted(*tries as usize, "try"),
             )),
         }
     }
-    unwritten.map_or(Ok(()), Err)
+    let refused = each.iter().filter(|one| one.refused.is_some()).count();
+    if outbox.waiting.len() > refused {
+        let left = counted(outbox.waiting.len() - refused, "message");
+        complain(&format!("warning: {left} not sent, since a signal came; {waits}"));
+    }
+    unwritten.map_or(shown, Err)
 }
 
 fn show(all: &[Message]) -> Result<()> {

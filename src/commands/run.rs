@@ -103,10 +103,13 @@ pub fn conclude(session: &Session, result: &GateResult, outlet: &Outlet, detail:
     }
     // The verdict is told even where it can neither be shown nor its files be written.
     tell_of(result, outbox, &session.transport);
-    let code = result.verdict.exit_code;
-    match ended.and_then(|()| outlet.publish()) {
+    though(result.verdict.exit_code, ended.and_then(|()| outlet.publish()))
+}
+
+/// What is proven stays so, whatever became of its files.
+pub fn though(code: u8, ended: Result<()>) -> Result<u8> {
+    match ended {
         Ok(()) => Ok(code),
-        // What is proven stays so, whatever became of its files.
         Err(error) if code == ExitCode::Fail.code() => {
             complain(&format!("error: {error}"));
             Ok(code)
@@ -245,10 +248,9 @@ pub fn quick(request: &QuickRequest) -> Result<u8> {
         let model = ReportModel::new(&result.record, &result.verdict, &result.references, DEFAULT_IMPACT);
         let written = write_reports(&out, &model);
         append_job_summary(&model);
-        print(&json(&result.verdict).map_err(|e| Error::harness(e.to_string()))?)?;
-        written?;
-        outlet.publish()?;
-        return Ok(result.verdict.exit_code);
+        let shown = json(&result.verdict).map_err(|e| Error::harness(e.to_string()));
+        let ended = shown.and_then(|shown| print(&shown)).and(written).and_then(|()| outlet.publish());
+        return though(result.verdict.exit_code, ended);
     }
     conclude(session, &result, &outlet, Some(&render_latencies(&result.verdict)))
 }

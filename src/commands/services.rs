@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use super::canary::{CanaryRequest, canary, side_by_side};
-use super::combine::{CombinedFormat, rendered, rows, write_combined};
+use super::combine::{CombinedFormat, combined, rendered, rows, write_combined};
 use super::publish::Outlet;
-use super::run::{RunKind, append_to_job_summary, run, within_budget};
+use super::run::{RunKind, append_to_job_summary, run, though, within_budget};
 use super::session::{Session, complain, print};
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
@@ -156,19 +156,23 @@ fn all_of<T>(
         }
     }
     rows.append(&mut failed);
-    let combined = write_combined(root, &rows, &models)?;
+    let all = combined(&rows);
+    let written = write_combined(root, &rows, &models);
     append_to_job_summary(&rendered(
         &rows,
         &models,
-        &combined,
+        &all,
         CombinedFormat::Markdown,
         crate::report::Screen::FILE,
     )?);
-    let screen = many.first().map(|one| session(one).stdout().screen());
-    if let Some(screen) = screen {
-        print(&format!("\n{}", render_combined(&rows, &combined, screen)))?;
-        print(&format!("\nsummary.md, junit.xml and combined.json are in {}\n", root.display()))?;
-    }
-    outlet.publish()?;
-    Ok(ended.unwrap_or(combined.exit_code))
+    let told = match many.first().map(|one| session(one).stdout().screen()) {
+        Some(screen) => print(&format!(
+            "\n{}\nsummary.md, junit.xml and combined.json are in {}\n",
+            render_combined(&rows, &all, screen),
+            root.display()
+        )),
+        None => Ok(()),
+    };
+    let ended_by = ended.unwrap_or(all.exit_code);
+    though(ended_by, written.map(|_| ()).and(told).and_then(|()| outlet.publish()))
 }

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, Once, PoisonError};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -6,33 +6,36 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::engine::Interrupt;
 use crate::error::{Error, Result};
 
-/// How many hear signals for themselves.
-static LISTENING: AtomicUsize = AtomicUsize::new(0);
-/// Whether one has been heard already.
-static HEARD: AtomicBool = AtomicBool::new(false);
 /// Whether a person is asked, who may rather end it.
 static ASKING: AtomicBool = AtomicBool::new(false);
-/// What came while nobody listened: whoever listens next hears it.
-static PENDING: Mutex<Option<(&str, i32)>> = Mutex::new(None);
+/// The first signal that has come: whoever listens later hears it as well.
+static FIRST: Mutex<Option<(&str, i32)>> = Mutex::new(None);
 
 /// The first SIGINT, SIGTERM or SIGHUP ends the run in order; a second one ends the process at once.
 pub fn listen() -> Result<Interrupt> {
-    hear_what_nobody_does();
+    listening(true)
+}
+
+/// The same for what is done after a run, whether that was interrupted or not.
+pub fn listen_from_now() -> Result<Interrupt> {
+    listening(false)
+}
+
+fn listening(from_before: bool) -> Result<Interrupt> {
+    watch();
     let (sender, interrupt) = Interrupt::new();
-    if let Some((name, _)) = PENDING.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        HEARD.store(true, Relaxed);
+    let first = *FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((name, _)) = first.filter(|_| from_before) {
         sender.send_replace(Some(name));
     }
     for (mut stream, name, code) in streams()? {
-        let (sender, listening) = (sender.clone(), Counted::one());
+        let sender = sender.clone();
         tokio::spawn(async move {
-            let _listening = listening;
             while stream.recv().await.is_some() {
                 if sender.borrow().is_some() {
                     // The journal holds every closed block; `loadgate report` reads it.
                     std::process::exit(code);
                 }
-                HEARD.store(true, Relaxed);
                 sender.send_replace(Some(name));
             }
         });
@@ -58,57 +61,39 @@ fn streams() -> Result<Vec<(Signal, &'static str, i32)>> {
         .collect()
 }
 
-struct Counted;
-
-impl Counted {
-    fn one() -> Self {
-        LISTENING.fetch_add(1, Relaxed);
-        Self
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        LISTENING.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Once somebody has listened, a signal does nothing by itself any more. So a thread hears what comes before and after: while
-/// reports are written, between two services, while a person is asked.
-fn hear_what_nobody_does() {
+/// Once somebody has listened, a signal does nothing by itself any more. So a thread hears what comes meanwhile and afterwards:
+/// while a verdict is made, while reports are written, between two services, while a person is asked.
+fn watch() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
         let hear = || {
             block_on(async {
                 let all = streams()?.into_iter().map(|(mut stream, name, code)| async move {
                     while stream.recv().await.is_some() {
-                        unheard(name, code);
+                        came(name, code);
                     }
                 });
                 futures_util::future::join_all(all).await;
                 Ok(())
             })
         };
-        // Where there is no room for a thread, it is as if nobody had pressed anything.
+        // Where there is no room for a thread, nothing but the run itself hears a signal.
         let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(hear);
     });
 }
 
-fn unheard(name: &'static str, code: i32) {
-    if LISTENING.load(Relaxed) > 0 {
-        return;
-    }
-    let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
-    if HEARD.load(Relaxed) || ASKING.load(Relaxed) || pending.is_some() {
+fn came(name: &'static str, code: i32) {
+    let mut first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    if first.is_some() || ASKING.load(Relaxed) {
         std::process::exit(code);
     }
-    *pending = Some((name, code));
+    *first = Some((name, code));
 }
 
 /// While a person is asked, a signal ends the process.
 pub fn asking<T>(ask: impl FnOnce() -> T) -> T {
     ASKING.store(true, Relaxed);
-    if let Some((_, code)) = PENDING.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some((_, code)) = *FIRST.lock().unwrap_or_else(PoisonError::into_inner) {
         std::process::exit(code);
     }
     let answer = ask();

@@ -18,8 +18,6 @@ use crate::store::{Lock, read_json, write_atomic, write_private};
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_millis(50);
 const MOST_STARTS: usize = 3;
-/// Where results are on a disk of another machine.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 /// Of a command's output, where it failed.
 const TAIL_LINES: usize = 5;
 const MOST_TAIL: usize = 64 << 10;
@@ -211,13 +209,12 @@ impl Act {
         read_json(&path)?.ok_or_else(|| Error::input(&path, "read", "there is no such file"))
     }
 
-    /// For how long it has ended: for ever, where the clock was set back since, by more than machines differ. `None`: it has not.
+    /// For how long it has ended, by a clock that may have been set since, or be another machine's: by as much as they differ,
+    /// where that says it is yet to end. `None`: it has not.
     #[must_use]
     pub fn ended_for(&self) -> Option<Duration> {
         let ended = std::fs::metadata(self.file("ended")).and_then(|about| about.modified()).ok()?;
-        Some(ended.elapsed().unwrap_or_else(|ahead| {
-            if ahead.duration() < CLOCKS_DIFFER { Duration::ZERO } else { Duration::MAX }
-        }))
+        Some(ended.elapsed().unwrap_or_else(|ahead| ahead.duration()))
     }
 
     /// What the command said last, without secrets that are known here.

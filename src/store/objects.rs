@@ -86,6 +86,7 @@ impl std::fmt::Debug for Objects {
     }
 }
 
+const LEAST_CREDENTIAL: usize = 16;
 /// Variables from which a store's settings come, and which let in whoever has them.
 const CREDENTIALS: [&str; 8] = [
     "AWS_SECRET_ACCESS_KEY",
@@ -108,9 +109,10 @@ impl Objects {
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|e| fail(one_line(&e), known))?;
         choose_provider();
         // So that no panic, log or core dump has them.
+        // Stand-ins for stores take any word, which may be a part of any text.
         let found =
             CREDENTIALS.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-        let _known = Secrets::new(found.collect());
+        let _known = Secrets::new(found.filter(|(_, value)| value.len() >= LEAST_CREDENTIAL).collect());
         let client = ClientOptions::new()
             .with_connect_timeout(CONNECT)
             .with_timeout(TIMEOUT)

@@ -203,7 +203,7 @@ fn wherever_a_disk_is_full_no_command_tells_a_verdict_that_it_has_not_written() 
             if *name == "told" && ran.code == 0 {
                 assert_eq!(there, all - 1);
                 let ran = ran.says("outbox.jsonl: No space left on device");
-                ran.says("could not be told in 1 try").says("nor can it be kept for later");
+                ran.says("could not be told in 1 try").says("nor can that be written down");
                 continue;
             }
             assert!(there < *all, "{name}, {inodes}: {there} files, {}\n{}", ran.code, ran.err);
@@ -305,4 +305,16 @@ fn what_is_proven_is_told_and_stays_proven_whatever_cannot_be_written() {
         assert_eq!(ran.out.contains("ROLL BACK"), redirected.is_empty(), "{}", ran.out);
         assert_eq!(service.count("POST /hook"), before + 1, "{inodes} {redirected}: {}", ran.err);
     }
+    // Of two services: one is bad, and what they come to together cannot be written.
+    let folder = folder(bad);
+    fs::write(folder.path().join("two.yaml"), bad.replace("404", "200")).unwrap();
+    fs::write(folder.path().join("loadgate.yaml"), "services: { one: scenario.yaml, two: two.yaml }\n")
+        .unwrap();
+    let ran = on_a_disk(
+        folder.path(),
+        "nr_inodes=14",
+        "true",
+        &["smoke", "--target", &service.url, "--out", "full"],
+    );
+    ran.expect(1).says("ROLL BACK. 1 proven bad: one").says("No space left on device");
 }
