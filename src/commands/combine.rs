@@ -129,14 +129,17 @@ pub fn rendered(
 }
 
 /// `combined.json`, `summary.md` and `junit.xml` in a folder.
-pub fn write_combined(folder: &Path, rows: &[CombinedRow], models: &[ReportModel]) -> Result<Combined> {
-    let all = combined(rows);
-    let text = |format| rendered(rows, models, &all, format, Screen::FILE);
+pub fn write_combined(
+    folder: &Path,
+    rows: &[CombinedRow],
+    models: &[ReportModel],
+    combined: &Combined,
+) -> Result<()> {
+    let text = |format| rendered(rows, models, combined, format, Screen::FILE);
     let files = [
         ("combined.json", text(CombinedFormat::Json)?),
         ("summary.md", text(CombinedFormat::Markdown)?),
         ("junit.xml", text(CombinedFormat::Junit)?),
     ];
-    write_files(folder, &files)?;
-    Ok(all)
+    write_files(folder, &files)
 }

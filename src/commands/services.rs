@@ -157,7 +157,7 @@ fn all_of<T>(
     }
     rows.append(&mut failed);
     let all = combined(&rows);
-    let written = write_combined(root, &rows, &models);
+    let written = write_combined(root, &rows, &models, &all);
     append_to_job_summary(&rendered(
         &rows,
         &models,
@@ -166,13 +166,12 @@ fn all_of<T>(
         crate::report::Screen::FILE,
     )?);
     let told = match many.first().map(|one| session(one).stdout().screen()) {
-        Some(screen) => print(&format!(
-            "\n{}\nsummary.md, junit.xml and combined.json are in {}\n",
-            render_combined(&rows, &all, screen),
-            root.display()
-        )),
+        Some(screen) => print(&format!("\n{}", render_combined(&rows, &all, screen))),
         None => Ok(()),
     };
+    let told = told.and(written).and_then(|()| {
+        print(&format!("\nsummary.md, junit.xml and combined.json are in {}\n", root.display()))
+    });
     let ended_by = ended.unwrap_or(all.exit_code);
-    though(ended_by, written.map(|_| ()).and(told).and_then(|()| outlet.publish()))
+    though(ended_by, told.and_then(|()| outlet.publish()))
 }

@@ -59,9 +59,8 @@ pub fn build(template: &RequestTemplate, making: Making<'_>) -> Result<Request, 
     for (name, value) in &template.headers {
         let text = value.render(&context);
         let mut rendered = header_value(name, &text)?;
-        // No redirect takes it to another origin.
-        let of_target = value.slots().next().is_some() && looks_like_a_token(&text);
-        rendered.set_sensitive(of_target || value.secrets().next().is_some());
+        // A token that the target gave: no redirect takes it to another origin.
+        rendered.set_sensitive(value.slots().next().is_some() && looks_like_a_token(&text));
         headers.append(name.clone(), rendered);
     }
     match &template.auth {

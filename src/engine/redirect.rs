@@ -1,11 +1,12 @@
 use http::header::{COOKIE, LOCATION};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 
 use super::hosts::{host_of, is_metadata, permitted};
 use super::iteration::{Way, note};
 use crate::credentials::is_telling;
 use crate::error_class::ErrorClass;
 use crate::scenario::Step;
+use crate::secrets;
 use crate::transport::{Exchange, ExchangeError, Request, Transport};
 
 /// Follows redirects, to the target's own host and those that are allowed, as RFC 9110 §15.4 and browsers do: 303, and 301 and 302 after a POST, turn into GET.
@@ -59,13 +60,9 @@ pub async fn follow<T: Transport>(
         }
         if !same_origin {
             // What is meant for one host is not told to another.
-            // Headers of an arm, and variables, may hold one as well, which no template tells.
-            let secrets = crate::secrets::known();
-            let holds_one = |value: &HeaderValue| {
-                let text = String::from_utf8_lossy(value.as_bytes());
-                value.is_sensitive() || secrets.scrub(&text) != text
-            };
-            let told = headers.iter().filter(|(name, value)| holds_one(value) || is_telling(name.as_str()));
+            let told = headers.iter().filter(|(name, value)| {
+                value.is_sensitive() || is_telling(name.as_str()) || holds_a_secret(value.as_bytes())
+            });
             let told: Vec<HeaderName> = told.map(|(name, _)| name.clone()).collect();
             for name in told {
                 headers.remove(name);
@@ -83,7 +80,7 @@ pub async fn follow<T: Transport>(
                 headers.remove(name);
             }
         }
-        if !same_origin && body.is_some() && step.action.request().has_secret_body() {
+        if !same_origin && body.as_ref().is_some_and(|body| holds_a_secret(body)) {
             return Err(refuse(format!(
                 "redirects: `{new}` is another origin, and the body holds a secret; send it there by a step of its own"
             )));
@@ -97,4 +94,10 @@ pub async fn follow<T: Transport>(
         way.session.store(&request.uri, &exchange.headers);
     }
     Ok(exchange)
+}
+
+/// Wherever it comes from: a scenario, its variables, an arm.
+fn holds_a_secret(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    secrets::known().scrub(&text) != text
 }

@@ -102,21 +102,6 @@ impl RequestTemplate {
         slots.extend(templates.into_iter().flat_map(Template::slots));
         slots
     }
-
-    /// Whether a secret of the environment is part of the body.
-    #[must_use]
-    pub fn has_secret_body(&self) -> bool {
-        let holds = |template: &Template| template.secrets().next().is_some();
-        match &self.body {
-            None | Some(BodyTemplate::File { .. }) => false,
-            Some(BodyTemplate::Json(json)) => json.has_secrets(),
-            Some(BodyTemplate::Text(text)) => holds(text),
-            Some(BodyTemplate::Form(fields)) => fields.iter().any(|(_, value)| holds(value)),
-            Some(BodyTemplate::Multipart(parts)) => {
-                parts.iter().any(|part| matches!(&part.content, PartContent::Text(text) if holds(text)))
-            }
-        }
-    }
 }
 
 #[derive(Clone, Debug)]

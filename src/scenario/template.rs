@@ -330,16 +330,6 @@ impl JsonTemplate {
         }
     }
 
-    #[must_use]
-    pub fn has_secrets(&self) -> bool {
-        match self {
-            Self::Literal(_) => false,
-            Self::Text(template) => template.secrets().next().is_some(),
-            Self::List(items) => items.iter().any(Self::has_secrets),
-            Self::Map(entries) => entries.iter().any(|(_, item)| item.has_secrets()),
-        }
-    }
-
     /// See [`Template::canonical`].
     #[must_use]
     pub fn canonical(&self) -> Value {

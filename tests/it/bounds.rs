@@ -191,14 +191,14 @@ fn a_redirect_takes_no_credentials_to_another_origin() {
         router.fallback(any(move || async move { (StatusCode::FOUND, [(header::LOCATION, found)]) })),
     );
     let temp = folder(
-        "feature: f\nauth: { bearer: open-sesame }\nsteps:\n  - { name: a, get: /, redirects: 1, headers: { x-api-key: k, cookie: c=1, x-plain: p, x-partner: \"of ${secret.PARTNER}\" } }\n",
+        "feature: f\nauth: { bearer: open-sesame }\nsteps:\n  - { name: a, get: /, redirects: 1, headers: { x-api-key: k, cookie: c=1, x-plain: p, x-partner: \"of ${secret.PARTNER}\", x-copy: hush-4711 } }\n",
     );
     run(smoke(temp.path(), &service).env("PARTNER", "hush-4711")).expect(0);
     {
         let seen = seen.lock().unwrap();
         let names: Vec<&str> = seen[0].keys().map(header::HeaderName::as_str).collect();
         assert!(names.contains(&"x-plain") && names.contains(&"loadgate-run"), "{names:?}");
-        for name in ["authorization", "x-api-key", "cookie", "x-partner"] {
+        for name in ["authorization", "x-api-key", "cookie", "x-partner", "x-copy"] {
             assert!(!names.contains(&name), "{names:?}");
         }
     }

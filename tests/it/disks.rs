@@ -316,5 +316,6 @@ fn what_is_proven_is_told_and_stays_proven_whatever_cannot_be_written() {
         "true",
         &["smoke", "--target", &service.url, "--out", "full"],
     );
-    ran.expect(1).says("ROLL BACK. 1 proven bad: one").says("No space left on device");
+    let ran = ran.expect(1).says("ROLL BACK. 1 proven bad: one").says("No space left on device");
+    assert!(!ran.out.contains("junit.xml and combined.json are in"), "{}", ran.out);
 }

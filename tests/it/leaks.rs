@@ -328,6 +328,7 @@ notify:
         std::fs::write(folder.join("plan.txt"), plan).unwrap();
         let (code, said) = clean(folder, "trace", &["rollout", "run", "plan.txt"]);
         assert!(matches!(code, 0 | 1 | 3), "{code}: {said}");
+        assert_eq!(said.contains("| to $LG_KEY $LG_FORM"), failing, "what it said is told: {said}");
         for words in [["status", "plan.txt"], ["rollback", "plan.txt"]] {
             let mut words = [&["rollout"], &words[..]].concat();
             words.extend(if words[1] == "rollback" { vec!["--reason", "so it is"] } else { Vec::new() });
